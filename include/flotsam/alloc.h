@@ -1,0 +1,106 @@
+/* alloc: the contract of an allocator walker, and its table. A walker turns the image into segments (address ranges that
+ * belong to malloc), a stream of chunks in ascending order within a segment, and findings. */
+#ifndef FLOTSAM_ALLOC_H
+#define FLOTSAM_ALLOC_H
+
+#include "flotsam/runtime.h"
+
+enum block_state {
+	BLOCK_USED,
+	BLOCK_MMAPPED,	  /* used, in a mapping of its own */
+	BLOCK_TCACHE,	  /* free, in a thread's cache */
+	BLOCK_FASTBIN,
+	BLOCK_UNSORTED,
+	BLOCK_SMALLBIN,
+	BLOCK_LARGEBIN,
+	BLOCK_FREE,	  /* free by its neighbour's header, on no list that we know */
+	BLOCK_TOP,
+	BLOCK_FENCE,	  /* bookkeeping at a segment's end */
+	BLOCK_IN_TRANSIT, /* between a list and the program when the picture was taken */
+	BLOCK_LOST,	  /* a damaged stretch between two places where the walk could stand */
+	BLOCK_STATES
+};
+const char *block_state_name(enum block_state s);
+static inline bool block_state_is_used(enum block_state s) { return s == BLOCK_USED || s == BLOCK_MMAPPED; }
+static inline bool block_state_is_free(enum block_state s) { return s >= BLOCK_TCACHE && s <= BLOCK_TOP; }
+
+enum { ARENA_MMAP = -1 };
+
+struct arena {
+	uint64_t address;	/* malloc_state */
+	bool main;
+	bool contiguous;
+	uint64_t top, top_bytes;
+	uint64_t system_mem;	/* as the arena itself counts */
+	uint64_t walked_bytes;	/* sum of its segments */
+	uint32_t mutex;
+	unsigned heaps;
+	bool consistent;	/* free by walk == free by bins, sizes chain to top */
+};
+struct segment { /* [start, end) belongs to malloc; the first chunk is at start */
+	uint64_t start, end;
+	int arena;		/* index, or ARENA_MMAP: exactly one mmapped block */
+	uint64_t header_from;	/* heap_info and malloc_state in front: [header_from, start); equal to start when none */
+	uint64_t payload_end;	/* mmapped: end of usable bytes */
+	uint64_t first_chunk;	/* mmapped: the chunk, which may lie behind start (memalign) */
+};
+
+struct alloc_facts {
+	const char *name;	/* "glibc" */
+	char version[32];	/* "2.36", or a range such as "2.35 to 2.42" */
+	const char *found_by;	/* "symbols", "file signature", ... */
+	bool walked;
+	unsigned granule;	/* MALLOC_ALIGNMENT */
+	unsigned header;	/* bytes in front of the payload: 2 words */
+	unsigned mmap_tail;	/* bytes at an mmapped chunk's end that are not usable */
+	unsigned min_chunk;
+	uint64_t trim_threshold, top_pad, mmap_threshold;
+	uint64_t n_mmaps, mmapped_mem;	 /* as malloc counts */
+};
+
+struct chunk_sink {
+	void *ctx;
+	/* chunk address and chunk size; ascending within a segment. False: stop (no memory). */
+	bool (*chunk)(void *ctx, const struct segment *s, uint64_t chunk, uint64_t size, enum block_state state);
+	/* A list says that this chunk is free in `state`. Called after all chunks. Returns false when there is no such
+	 * chunk, or when it was listed before (the walker reports it). */
+	bool (*listed)(void *ctx, uint64_t chunk, uint64_t size, enum block_state state);
+	/* State and size of a chunk emitted before. */
+	bool (*get)(void *ctx, uint64_t chunk, uint64_t *ret_size, enum block_state *ret_state);
+	/* Hint that `chunk` will be listed soon. */
+	void (*prefetch)(void *ctx, uint64_t chunk);
+	/* The next linearly free chunk (BLOCK_FREE) that no list named, from *cursor (0 first); false at the end. */
+	bool (*next_unlisted)(void *ctx, uint64_t *cursor, uint64_t *ret_chunk, uint64_t *ret_size);
+};
+
+struct alloc {
+	const struct alloc_row *row;
+	struct alloc_facts facts;
+	VEC(struct arena) arenas;
+	VEC(struct segment) segments;	/* sorted by start, do not overlap */
+	VEC(struct runtime_extent) state_extents; /* malloc's own structs outside segments: no roots */
+	VEC(uint64_t) tcaches;		/* payload addresses of tcache structs */
+	struct findings findings;
+	bool partial;			/* some heap memory could not be walked */
+	void *priv;
+};
+
+struct alloc_row {
+	const char *name;
+	/* Where the allocator's state is, before the stop: fills `quiet`. Reads files and peeks. May be NULL. */
+	struct err *(*locate)(struct target *t, struct modules *ms, struct quiet_plan *quiet);
+	/* Finds arenas and segments in the picture. ERR_NOT_FOUND: not this allocator. */
+	struct err *(*open)(struct image *img, struct modules *ms, struct runtime *rt, struct alloc *a);
+	struct err *(*walk)(struct alloc *a, struct image *img, const struct chunk_sink *sink);
+	void (*close)(struct alloc *a);
+};
+
+struct err *alloc_locate(struct target *t, struct modules *ms, struct quiet_plan *quiet) MUST_CHECK;
+/* The first row that opens. When none does, *ret has facts.walked false and facts.name what was recognised or "unknown". */
+struct err *alloc_open(struct image *img, struct modules *ms, struct runtime *rt, struct alloc **ret) MUST_CHECK;
+struct err *alloc_walk(struct alloc *a, struct image *img, const struct chunk_sink *sink) MUST_CHECK;
+void alloc_close(struct alloc *a);
+/* Usable bytes of a chunk of this size in segment s. */
+uint64_t alloc_usable(const struct alloc *a, const struct segment *s, uint64_t chunk, uint64_t size);
+
+#endif

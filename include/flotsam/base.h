@@ -1,0 +1,161 @@
+/* base: what every other module stands on. No knowledge of processes, heaps or files.
+ *
+ * Errors. A function that can fail returns `struct err *`: NULL means done. An *error* means "I cannot answer"; a
+ * broken heap or an unreadable page is a *finding*, part of the answer (see struct finding). The caller owns the error
+ * and frees it with err_free(), or hands it up. Only the front prints. */
+#ifndef FLOTSAM_BASE_H
+#define FLOTSAM_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FLOTSAM_VERSION "0.1.0"
+
+#define MUST_CHECK __attribute__((warn_unused_result))
+#define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
+
+enum err_kind {
+	ERR_NOMEM = 1,	 /* no memory of our own */
+	ERR_OS,		 /* a system call refused; `os` holds errno */
+	ERR_FAULT,	 /* an address of the target that cannot be read; `address` */
+	ERR_BAD_DATA,	 /* a file or structure that is not what it claims to be */
+	ERR_NOT_FOUND,	 /* no such process, symbol, file */
+	ERR_UNSUPPORTED, /* a known case that is not handled */
+	ERR_LIMIT,	 /* a limit of ours was reached, see limits below */
+	ERR_INTERRUPTED, /* the user asked to stop */
+	ERR_USAGE,	 /* the command line is wrong */
+	ERR_REFUSED,	 /* a permission gate; `text` names it, `hint` opens it */
+};
+
+struct err {
+	enum err_kind kind;
+	int os;		  /* errno, 0 when none */
+	uint64_t address; /* of the target, 0 when none */
+	char *text;	  /* lower case, no full stop: what was tried, what refused. Never NULL */
+	char *hint;	  /* the one command or step that helps, or NULL. May hold several lines */
+};
+
+struct err *err_new(enum err_kind kind, const char *fmt, ...) PRINTF_LIKE(2, 3) MUST_CHECK;
+/* As err_new with ERR_OS; ": strerror(os)" is added. */
+struct err *err_os(int os, const char *fmt, ...) PRINTF_LIKE(2, 3) MUST_CHECK;
+/* Adds a hint and returns e. Takes e over; e may be NULL. */
+struct err *err_hint(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3) MUST_CHECK;
+/* A static object: out of memory must not allocate. */
+struct err *err_nomem(void) MUST_CHECK;
+void err_free(struct err *e); /* NULL allowed */
+
+/* Hands an error up. */
+#define TRY(call)                                                                                                      \
+	do {                                                                                                           \
+		struct err *try_err_ = (call);                                                                         \
+		if (try_err_)                                                                                          \
+			return try_err_;                                                                               \
+	} while (0)
+
+/* Cleanup of locals at the end of their scope. */
+#define CLEANUP(f) __attribute__((cleanup(f)))
+void cleanup_free(void *pointer_to_pointer);
+void cleanup_fd(int *fd);
+void cleanup_file(FILE **f);
+void cleanup_err(struct err **e);
+#define AUTO_FREE CLEANUP(cleanup_free)
+#define AUTO_FD CLEANUP(cleanup_fd)
+#define AUTO_FILE CLEANUP(cleanup_file)
+#define AUTO_ERR CLEANUP(cleanup_err)
+/* Takes the value out of an AUTO_ local, so that it survives the scope. */
+#define TAKE(p)                                                                                                        \
+	({                                                                                                             \
+		__typeof__(p) take_ = (p);                                                                             \
+		(p) = NULL;                                                                                            \
+		take_;                                                                                                 \
+	})
+
+/* Growing array: VEC(struct x) v = {0}; vec_push(&v) gives a zeroed slot, or NULL without memory. */
+#define VEC(T)                                                                                                         \
+	struct {                                                                                                       \
+		T *at;                                                                                                 \
+		size_t n, cap;                                                                                         \
+	}
+bool vec_grow_(void **at, size_t *cap, size_t need, size_t size);
+#define vec_push(v)                                                                                                    \
+	(vec_grow_((void **)&(v)->at, &(v)->cap, (v)->n + 1, sizeof *(v)->at)                                          \
+		 ? (memset(&(v)->at[(v)->n], 0, sizeof *(v)->at), &(v)->at[(v)->n++])                                  \
+		 : NULL)
+#define vec_reserve(v, more) vec_grow_((void **)&(v)->at, &(v)->cap, (v)->n + (more), sizeof *(v)->at)
+#define vec_free(v) (free((v)->at), (v)->at = NULL, (v)->n = (v)->cap = 0)
+
+/* Text that grows. Append never fails visibly: after an allocation failure `failed` is set and text stays cut. */
+struct strbuf {
+	char *text; /* NUL-terminated once anything was added, else NULL */
+	size_t n, cap;
+	bool failed;
+};
+void strbuf_add(struct strbuf *s, const char *bytes, size_t n);
+void strbuf_puts(struct strbuf *s, const char *text);
+void strbuf_printf(struct strbuf *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Adds n foreign bytes so that no terminal, page or log can be driven by them: printable ASCII and valid UTF-8 without
+ * control characters stay, all else becomes \xHH. */
+void strbuf_add_escaped(struct strbuf *s, const char *bytes, size_t n);
+void strbuf_free(struct strbuf *s);
+
+/* u64 -> u64 hash map, open addressing. Zero-initialise. */
+struct map64 {
+	uint64_t *keys, *values;
+	uint8_t *used;
+	size_t n, cap;
+};
+bool map64_put(struct map64 *m, uint64_t key, uint64_t value); /* false: no memory */
+bool map64_find(const struct map64 *m, uint64_t key, uint64_t *ret);
+void map64_free(struct map64 *m);
+
+/* A checked view of foreign bytes: every read says whether it was inside. */
+struct span {
+	const uint8_t *p;
+	size_t n;
+};
+bool span_u8(struct span s, size_t off, uint8_t *ret);
+bool span_u16(struct span s, size_t off, bool big, uint16_t *ret);
+bool span_u32(struct span s, size_t off, bool big, uint32_t *ret);
+bool span_u64(struct span s, size_t off, bool big, uint64_t *ret);
+/* `word` is 4 or 8. */
+bool span_word(struct span s, size_t off, unsigned word, bool big, uint64_t *ret);
+struct span span_sub(struct span s, size_t off, size_t n); /* empty when outside */
+/* Length of the NUL-terminated string at off, or -1 when it does not end inside. */
+ptrdiff_t span_strlen(struct span s, size_t off);
+
+/* A fact about the target that the user should know; addresses are the target's. */
+struct finding {
+	const char *kind; /* static word with dashes: "bad-size" */
+	uint64_t address; /* 0 when none */
+	char *text;	  /* owned by the list */
+};
+struct findings {
+	VEC(struct finding) list;
+	size_t dropped; /* beyond LIMIT_FINDINGS */
+};
+void findings_add(struct findings *f, const char *kind, uint64_t address, const char *fmt, ...) PRINTF_LIKE(4, 5);
+void findings_free(struct findings *f);
+
+static inline uint64_t align_down(uint64_t x, uint64_t a) { return x & ~(a - 1); }
+static inline uint64_t align_up(uint64_t x, uint64_t a) { return (x + a - 1) & ~(a - 1); }
+double monotonic_seconds(void);
+
+/* Set by the front's signal handlers (SIGINT, SIGTERM); long loops look at it and return ERR_INTERRUPTED. */
+extern volatile int interrupted;
+
+/* Limits: bounds on what a hostile target or file can make us do. */
+enum {
+	LIMIT_FINDINGS = 10000,
+	LIMIT_MAPPINGS = 4 << 20,
+	LIMIT_THREADS = 1 << 20,
+	LIMIT_ARENAS = 1 << 14,
+	LIMIT_FRAMES = 512,
+	LIMIT_MODULES = 1 << 14,
+	LIMIT_PATH = 4096,
+};
+
+#endif

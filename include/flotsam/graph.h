@@ -1,0 +1,74 @@
+/* graph: roots, references, mark, leak classes, holders: the rules of what counts as a leak. Nothing here prints. */
+#ifndef FLOTSAM_GRAPH_H
+#define FLOTSAM_GRAPH_H
+
+#include "flotsam/blocks.h"
+
+enum block_class { CLASS_NONE, CLASS_REACHABLE, CLASS_POSSIBLE, CLASS_DEFINITE, CLASS_INDIRECT, CLASS_RUNTIME };
+const char *block_class_name(enum block_class c); /* NULL for CLASS_NONE: free blocks */
+
+enum interior_policy { INTERIOR_POSSIBLE, INTERIOR_REACHABLE, INTERIOR_IGNORE };
+enum interior_rule { RULE_NEW_ARRAY, RULE_BASE_CLASS, RULE_LENGTH_PREFIX, RULE_OLD_STRING, RULE_HASHBROWN, RULE_LEARNED, RULE_DTV,
+		     RULE_DL_FIND, RULE_TSEARCH, RULE_MANGLED, RULE_STACK_BLOCK, N_INTERIOR_RULES };
+const char *interior_rule_name(enum interior_rule r); /* "new-array" ... */
+
+struct graph_options {
+	bool no_vector_roots, unaligned, tagged;
+	enum interior_policy interior;
+	uint32_t rules_off;	/* bit per interior_rule */
+	int threads;		/* 0: as many as there are processors */
+};
+
+enum holder_rank { RANK_GLOBAL = 1, RANK_TLS, RANK_LIBC, RANK_MAPPING, RANK_FRAME, RANK_REGISTER };
+enum holder_kind { HOLDER_GLOBAL, HOLDER_TLS, HOLDER_LIBC, HOLDER_MAPPING, HOLDER_KERNEL, HOLDER_FRAME, HOLDER_REGISTER };
+const char *holder_kind_name(enum holder_kind k);
+
+struct holder { /* a named root object */
+	enum holder_rank rank;
+	enum holder_kind kind;
+	char *name;	/* "g_cache"; "thread 7 \"io-2\""; foreign bytes: escape on output */
+	char *where;	/* "ledger.cc:88", "conn_loop()", "libfoo.so+0x20", or NULL */
+	uint64_t address;
+};
+struct holder_set { /* up to three holders, then "and more" */
+	uint32_t holders[3];
+	uint8_t n;	/* 1..3; 4: and more */
+	uint64_t blocks, bytes; /* retained: kept by exactly this set, usable bytes */
+};
+
+struct class_sum { uint64_t blocks, bytes; };
+
+struct graph {
+	struct blocks *blocks;		/* borrowed */
+	uint8_t *class_of;		/* by id: enum block_class */
+	struct class_sum sums[CLASS_RUNTIME + 1];
+	struct class_sum stack_only;
+	uint64_t *stack_only_bits;	/* by id */
+	uint64_t rule_counts[N_INTERIOR_RULES];
+	uint64_t root_words;		/* root words that fell into a heap */
+	uint64_t scanned_root_bytes;
+	double mark_seconds;
+	uint64_t marked;		/* blocks marked */
+	/* made by graph_holders() */
+	VEC(struct holder) holders;
+	VEC(struct holder_set) sets;
+	uint32_t *set_of;		/* by id: index into sets + 1, 0 none */
+	double holder_seconds;
+	/* made by graph_leaders(): for leaked blocks, the leader that holds it (first that reaches it), else BLOCK_NONE */
+	struct map64 leader_of;
+	void *priv;
+};
+
+/* Roots, marks and classes. The image, modules and runtime must outlive the graph. */
+struct err *graph_build(struct blocks *b, struct image *img, struct modules *ms, struct runtime *rt,
+			const struct graph_options *o, struct graph **ret) MUST_CHECK;
+struct err *graph_holders(struct graph *g) MUST_CHECK;
+void graph_free(struct graph *g);
+static inline bool graph_is_leaked(const struct graph *g, block_id id)
+{
+	return g->class_of[id] == CLASS_DEFINITE || g->class_of[id] == CLASS_INDIRECT;
+}
+/* What a definite block holds, itself included: leaked blocks that no other leader reaches first. */
+struct err *graph_retained_by_leader(struct graph *g, block_id leader, struct class_sum *ret) MUST_CHECK;
+
+#endif

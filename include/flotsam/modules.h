@@ -1,0 +1,99 @@
+/* modules: the ELF files mapped into the target: identity, symbols, DWARF, unwinding. The only user of libdw.
+ * Files come through the target (below its root, regular, build-id as in memory); libdwfl's own finders are not used.
+ * Strings belong to the modules object. One thread at a time: libdw is not thread-safe. */
+#ifndef FLOTSAM_MODULES_H
+#define FLOTSAM_MODULES_H
+
+#include "flotsam/image.h"
+
+enum module_role { MODULE_OTHER, MODULE_PROGRAM, MODULE_LIBC, MODULE_LDSO, MODULE_LIBPTHREAD, MODULE_LIBSTDCXX, MODULE_VDSO };
+
+struct module_segment { /* a PT_LOAD, in addresses of the target */
+	uint64_t start, end;	/* memory size; end not rounded */
+	uint64_t file_end;	/* start + p_filesz: from here on .bss */
+	uint64_t file_offset;
+	uint8_t prot;		/* p_flags as PROT_* */
+};
+
+struct module {
+	const char *path;	/* as mapped */
+	const char *name;	/* basename */
+	enum module_role role;
+	uint64_t start, end;	/* of all segments */
+	uint64_t bias;		/* target address - link-time address */
+	uint8_t build_id[64];
+	uint8_t build_id_n;	/* 0: none */
+	bool have_file;		/* the file was opened and is the one mapped */
+	const char *no_file_why;/* when !have_file: why, in words; else NULL */
+	bool have_symtab;	/* .symtab, its own or from a separate debug file */
+	bool have_dwarf;
+	struct span file;	/* bytes of the file, empty when !have_file */
+	struct module_segment *segments;
+	size_t n_segments;
+	uint64_t relro_start, relro_end; /* 0, 0 when none */
+	uint64_t tls_start, tls_file_bytes, tls_bytes, tls_align; /* PT_TLS image in target addresses; tls_bytes 0: none */
+	void *priv;		/* modules' own */
+};
+
+struct modules;
+struct modules_options {
+	const char *debug_dir;	/* besides /usr/lib/debug; or NULL */
+};
+
+/* Finds all modules in the picture's mappings (live: opens files through the target) and adds their file bytes to the
+ * image. Modules whose file cannot be had stay in the list, from their ELF header in memory as far as it is there.
+ * `picture` mappings may come from target_survey() (then image is NULL and memory is peeked). */
+struct err *modules_open(struct target *t, struct image *img, const struct modules_options *o, struct modules **ret) MUST_CHECK;
+void modules_close(struct modules *m);
+/* Attaches the image of the look to modules that were opened at the survey; new mappings are added, gone ones dropped. */
+struct err *modules_refresh(struct modules *m, struct image *img) MUST_CHECK;
+
+size_t modules_count(const struct modules *m);
+struct module *modules_get(const struct modules *m, size_t index);
+struct module *modules_at(const struct modules *m, uint64_t address); /* NULL when none */
+struct module *modules_by_role(const struct modules *m, enum module_role role); /* the first, or NULL */
+
+struct symbol {
+	const char *name;	/* raw */
+	uint64_t address, size;	/* TLS symbols: offset in the module's TLS block */
+	bool is_function, is_object, is_tls, is_global;
+	struct module *module;
+};
+/* By exact name in .symtab, .dynsym or a separate debug file's .symtab. */
+bool modules_symbol(struct modules *ms, struct module *m, const char *name, struct symbol *ret);
+/* The object or function that covers address. */
+bool modules_symbol_at(struct modules *ms, uint64_t address, struct symbol *ret);
+/* The TLS object that covers `offset` in the module's TLS block. */
+bool modules_tls_symbol_at(struct modules *ms, struct module *m, uint64_t offset, struct symbol *ret);
+
+struct source_line {
+	const char *file; /* basename, or NULL */
+	int line;
+};
+/* Where a data object is declared (DWARF DW_AT_decl_*), by its address; function: line of the pc. */
+bool modules_data_line(struct modules *ms, uint64_t address, struct source_line *ret);
+bool modules_code_line(struct modules *ms, uint64_t pc, struct source_line *ret);
+/* C++ or Rust name made readable; the raw name when it is not mangled. Caller frees. */
+char *modules_demangle(const char *name);
+
+/* When address is where a C++ object's first word points (behind a vtable's header): the class's demangled name,
+ * else NULL. By symbol (_ZTV...), else through the typeinfo pointer in front of it. */
+const char *modules_vtable_class(struct modules *ms, uint64_t address);
+/* Address lies in a module's read-only data or RELRO, and the word before it is 0 or a typeinfo's address. */
+bool modules_looks_like_vtable(struct modules *ms, uint64_t address);
+
+/* DWARF member offset: "malloc_state", "top". False when the module has no such type. */
+bool modules_member(struct modules *ms, struct module *m, const char *struct_name, const char *member, uint64_t *ret_offset);
+bool modules_sizeof(struct modules *ms, struct module *m, const char *struct_name, uint64_t *ret_bytes);
+
+struct frame {
+	uint64_t pc, sp;	/* sp on entry to what this frame's function called: its lowest live byte */
+	uint64_t cfa;		/* canonical frame address: the end of this frame; 0 when unknown */
+	const char *function;	/* demangled, or NULL */
+	struct module *module;	/* or NULL */
+	bool is_signal;
+};
+/* Innermost first; at most LIMIT_FRAMES. Frames belong to the caller (free()). Ends where CFI ends. */
+size_t modules_unwind(struct modules *ms, const struct thread *t, struct frame **ret);
+
+#endif

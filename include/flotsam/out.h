@@ -1,0 +1,86 @@
+/* out: sinks. Commands emit typed records; text, JSON lines and CSV are rows of one table. Also the JSON stream writer,
+ * colour, escaping. Knows no heap. */
+#ifndef FLOTSAM_OUT_H
+#define FLOTSAM_OUT_H
+
+#include "flotsam/base.h"
+
+/* A buffered output with a sticky error: writing to a closed pipe sets `error` (errno) and drops the rest. */
+struct out {
+	int fd;
+	int error;
+	bool color;	 /* escape sequences allowed */
+	bool unicode;	 /* UTF-8 locale */
+	int width;	 /* columns of the terminal, 80 when none */
+	char *buffer;
+	size_t n;
+};
+void out_init(struct out *o, int fd, const char *color /* "auto", "always", "never" */);
+void out_deinit(struct out *o); /* flushes; does not close fd */
+void out_flush(struct out *o);
+void out_bytes(struct out *o, const char *p, size_t n);
+void out_puts(struct out *o, const char *s);
+void out_printf(struct out *o, const char *fmt, ...) PRINTF_LIKE(2, 3);
+enum ink { INK_PLAIN, INK_RED, INK_YELLOW, INK_GREEN, INK_DIM, INK_BOLD };
+void out_ink(struct out *o, enum ink ink); /* nothing when !color */
+
+/* JSON as a stream, at full speed. Nesting is the caller's; commas and escaping are the writer's. Bytes that are no UTF-8
+ * become U+FFFD. */
+struct json {
+	struct out *out;
+	unsigned depth;
+	bool comma[64];
+	bool pretty;
+};
+void json_init(struct json *j, struct out *o, bool pretty);
+void json_object(struct json *j, const char *key); /* key NULL at top level or in an array */
+void json_end_object(struct json *j);
+void json_array(struct json *j, const char *key);
+void json_end_array(struct json *j);
+void json_string(struct json *j, const char *key, const char *value); /* NULL value: null */
+void json_string_n(struct json *j, const char *key, const char *value, size_t n);
+void json_u64(struct json *j, const char *key, uint64_t v);
+void json_i64(struct json *j, const char *key, int64_t v);
+void json_double(struct json *j, const char *key, double v, int digits);
+void json_bool(struct json *j, const char *key, bool v);
+void json_null(struct json *j, const char *key);
+void json_address(struct json *j, const char *key, uint64_t v); /* "0x7f12..." */
+
+/* A list of equal records. Column descriptors give text header, JSON key and CSV name. */
+enum cell_type { CELL_TEXT, CELL_COUNT, CELL_BYTES, CELL_ADDRESS, CELL_BOOL, CELL_INT_OR_TEXT };
+struct column {
+	const char *key, *header, *doc;
+	enum cell_type type;
+};
+struct cell {
+	const char *text; /* CELL_TEXT: NULL is unknown; CELL_INT_OR_TEXT: non-NULL wins */
+	uint64_t number;
+};
+struct sink;
+struct sink_row {
+	const char *name, *suffix;
+	void (*begin)(struct sink *s);
+	void (*record)(struct sink *s, const struct cell *cells);
+	void (*end)(struct sink *s);
+};
+struct sink {
+	const struct sink_row *row;
+	struct out *out;
+	const struct column *columns;
+	size_t n_columns;
+	uint64_t records;
+};
+const struct sink_row *sink_find(const char *name); /* "text", "jsonl", "csv"; NULL when none */
+void sink_begin(struct sink *s, const struct sink_row *row, struct out *o, const struct column *columns, size_t n);
+void sink_record(struct sink *s, const struct cell *cells);
+void sink_end(struct sink *s);
+
+/* "897.2" for bytes in MiB; "18.4M" for counts on a crowded line, "31,204" else. Static-size buffers. */
+struct short_text { char text[32]; };
+struct short_text text_mib(uint64_t bytes);
+struct short_text text_size(uint64_t bytes);  /* "2.31 GiB" */
+struct short_text text_count(uint64_t n);     /* "31,204" */
+struct short_text text_count_short(uint64_t n); /* "18.4M" */
+struct short_text text_duration(double seconds); /* "3d04h", "12m", "41s" */
+
+#endif

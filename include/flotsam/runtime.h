@@ -1,0 +1,48 @@
+/* runtime: what libc, ld.so and language runtimes own, as named extents with a root rule: thread stacks, TLS blocks,
+ * thread descriptors, dtv, tcache pointers, cached stacks, stdio buffers. Addresses are the target's. */
+#ifndef FLOTSAM_RUNTIME_H
+#define FLOTSAM_RUNTIME_H
+
+#include "flotsam/modules.h"
+
+enum extent_kind {
+	EXTENT_STACK,	     /* of a thread: root from live_from up */
+	EXTENT_STACK_DEAD,   /* cached stack of a finished thread: no root */
+	EXTENT_TLS,	     /* static TLS and thread descriptor of a thread */
+	EXTENT_ALLOCATOR,    /* malloc's own state: no root */
+	EXTENT_NO_ROOT,	     /* anything else that holds no live pointers */
+};
+struct runtime_extent {
+	uint64_t start, end;
+	uint64_t live_from;  /* EXTENT_STACK: SP minus the red zone; words below are stale */
+	enum extent_kind kind;
+	int thread;	     /* index into the picture's threads, -1: none */
+};
+struct runtime_thread {
+	uint64_t tp;		/* thread pointer, 0: unknown */
+	uint64_t stack_start, stack_end;  /* mapping piece that holds SP */
+	uint64_t live_from;
+	uint64_t dtv;		/* value of the dtv slot (address of element 1's pair), 0: unknown */
+	bool sp_elsewhere;	/* SP is outside the thread's own stack (coroutine, signal stack, ucontext) */
+};
+struct runtime_block { /* a malloc block that the runtime owns */
+	uint64_t address;	/* payload, or inside it */
+	const char *label;	/* static: "dtv", "stdio buffer", "link map", "tcache" */
+};
+
+struct runtime {
+	VEC(struct runtime_extent) extents; /* sorted, do not overlap */
+	VEC(struct runtime_thread) threads; /* parallel to the picture's threads */
+	VEC(struct runtime_block) blocks;
+	uint64_t guard;		/* pointer guard; 0: unknown */
+	bool have_guard;
+	const char *language;	/* "CPython 3.11", "V8", "Go", "JVM" or NULL: named, not walked */
+};
+
+struct err *runtime_find(struct image *img, struct modules *ms, struct runtime **ret) MUST_CHECK;
+void runtime_free(struct runtime *r);
+const struct runtime_extent *runtime_extent_at(const struct runtime *r, uint64_t address);
+/* PTR_DEMANGLE of glibc for this architecture (sysdeps/unix/sysv/linux/ARCH/pointer_guard.h). */
+uint64_t runtime_demangle(const struct runtime *r, const struct arch *a, uint64_t word);
+
+#endif

@@ -1,0 +1,45 @@
+/* session: a target and the lazy pipeline over it: a stage is built when first asked for. Owns every result. */
+#ifndef FLOTSAM_SESSION_H
+#define FLOTSAM_SESSION_H
+
+#include "flotsam/graph.h"
+#include "flotsam/system.h"
+#include "flotsam/types.h"
+
+struct session_options {
+	struct target_options target;
+	struct modules_options modules;
+	struct graph_options graph;
+	void (*progress)(void *ctx, const char *text); /* never called while the target is stopped; may be NULL */
+	void *progress_ctx;
+};
+
+struct timings { double read, walk, mark, holders, types, total; };
+
+struct session {
+	struct session_options options;
+	struct target *target;
+	struct modules *modules;
+	struct image *image;
+	struct runtime *runtime;
+	struct alloc *alloc;	/* always there after the look; facts.walked tells */
+	struct blocks *blocks;	/* NULL when the heap was not walked */
+	struct graph *graph;
+	struct types *types;
+	struct process_status status;	/* live: just after the stop; else zero */
+	struct cgroup_memory cgroup;
+	double uptime;		/* seconds since the target's start; negative: unknown */
+	char version[32];	/* glibc */
+	struct timings timings;
+	bool holders_done;
+};
+
+/* Opens the target and takes the look. Closes itself on error. */
+struct err *session_open(const char *kind, const char *what, const struct session_options *o, struct session **ret) MUST_CHECK;
+struct err *session_walk(struct session *s) MUST_CHECK;	   /* alloc, blocks */
+struct err *session_graph(struct session *s) MUST_CHECK;   /* classes */
+struct err *session_holders(struct session *s) MUST_CHECK;
+struct err *session_types(struct session *s) MUST_CHECK;   /* labels */
+void session_close(struct session *s);
+
+#endif

@@ -1,0 +1,32 @@
+/* aarch64. Register order: struct user_pt_regs (linux arch/arm64/include/uapi/asm/ptrace.h): x0..x30, sp, pc, pstate. */
+#include "row.h"
+
+/* DWARF: x0..x30, sp (ABI for the Arm 64-bit Architecture, DWARF). */
+static const int8_t dwarf[] = { 0,  1,	2,  3,	4,  5,	6,  7,	8,  9,	10, 11, 12, 13, 14, 15,
+				16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31 };
+
+const struct arch arch_aarch64 = {
+	.name = "aarch64",
+	.elf_machine = EM_AARCH64,
+	.elf_class = ELFCLASS64,
+	.word = 8,
+	.address_bits = 52,
+	.red_zone = 0,
+	.n_gregs = 34,
+	.prstatus_reg = 112,
+	.prstatus_pid = 32,
+	.reg_sp = 31,
+	.reg_pc = 32,
+	.reg_fp = 29,
+	.reg_tp = -1, /* NT_ARM_TLS */
+	.reg_result = 0,
+	.reg_syscall = 8,
+	.tls_below_tp = false,
+	.dtv_slot = 0,	  /* tcbhead_t.dtv, glibc sysdeps/aarch64/nptl/tls.h */
+	.guard_slot = -1, /* __pointer_chk_guard of ld.so */
+	.guard_rotate = 0,
+	.tpoff_reloc = 1030,
+	.relative_reloc = 1027,
+	.dwarf_to_greg = dwarf,
+	.n_dwarf = sizeof dwarf,
+};

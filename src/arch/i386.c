@@ -1,0 +1,31 @@
+/* i386. Register order: struct user_regs_struct (linux arch/x86/include/asm/user_32.h). */
+#include "row.h"
+
+/* DWARF: eax ecx edx ebx esp ebp esi edi eip (System V ABI i386). */
+static const int8_t dwarf[] = { 6, 1, 2, 0, 15, 5, 3, 4, 12 };
+
+const struct arch arch_i386 = {
+	.name = "i386",
+	.elf_machine = EM_386,
+	.elf_class = ELFCLASS32,
+	.word = 4,
+	.address_bits = 32,
+	.red_zone = 0,
+	.n_gregs = 17,
+	.prstatus_reg = 72,
+	.prstatus_pid = 24,
+	.reg_sp = 15,
+	.reg_pc = 12,
+	.reg_fp = 5,
+	.reg_tp = -1, /* gs base is in the GDT: NT_386_TLS */
+	.reg_result = 6,
+	.reg_syscall = 11,
+	.tls_below_tp = true,
+	.dtv_slot = 4,	  /* tcbhead_t.dtv, glibc sysdeps/i386/nptl/tls.h */
+	.guard_slot = 24, /* tcbhead_t.pointer_guard */
+	.guard_rotate = 9,
+	.tpoff_reloc = 14,
+	.relative_reloc = 8,
+	.dwarf_to_greg = dwarf,
+	.n_dwarf = sizeof dwarf,
+};
