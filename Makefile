@@ -1,6 +1,6 @@
 # flotsam. `make demo` and `make check` set up all they need; `make` leaves build/release/flotsam.
 #   make [MODE=release|debug|asan|tsan|cov] [V=1]
-#   make check | check-all | bench | demo | fuzz SECONDS=60 | install DESTDIR= PREFIX=
+#   make demo | check | check-all | bench | fuzz SECONDS=60 | install DESTDIR= PREFIX= | uninstall
 
 MODE ?= release
 B := build/$(MODE)
@@ -26,12 +26,15 @@ ifeq ($(MODE_$(MODE)),)
 $(error MODE=$(MODE) is none of release debug asan tsan cov)
 endif
 
+# Asked of pkg-config when first used and once only: on a fresh system it arrives while make runs.
+pkg = $(eval $(1) := $(shell $(PKG_CONFIG) $(2) 2>/dev/null))$($(1))
+PKG_CFLAGS = $(call pkg,PKG_CFLAGS,--cflags $(PKGS))
+PKG_LIBS = $(call pkg,PKG_LIBS,--libs $(PKGS))
+TEST_LIBS = $(call pkg,TEST_LIBS,--libs $(TEST_PKGS))
+
 CFLAGS ?=
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -Iinclude $(WARN) $(MODE_$(MODE)) -fPIE -pthread $(PKG_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(MODE_$(MODE)) -pie -pthread -Wl,-z,relro,-z,now $(LDFLAGS)
-PKG_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
-TEST_LIBS = $(shell $(PKG_CONFIG) --libs $(TEST_PKGS) 2>/dev/null)
 
 SRC := $(sort $(wildcard src/*/*.c src/*/*/*.c))
 OBJ := $(SRC:src/%.c=$(B)/obj/%.o)
@@ -41,8 +44,7 @@ LIB := $(B)/libflotsam.a
 BIN := $(B)/flotsam
 
 .PHONY: all
-all: $(BIN)
-	$(Q)mkdir -p build
+all: $(BIN) compile_commands.json
 
 include $(sort $(wildcard scripts/*.mk))
 
@@ -53,12 +55,31 @@ $(LIB): $(LIB_OBJ)
 $(B)/obj/%.o: src/%.c $(B)/flags
 	$(Q)mkdir -p $(@D); echo "  CC    $<"; $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-# A changed compiler or flag rebuilds all.
+# A changed compiler or flag rebuilds all. The first thing any build needs, so it also says which packages are missing.
 .PHONY: FORCE
 $(B)/flags: FORCE
+	$(Q)scripts/deps.sh --check $(PKGS)
 	$(Q)mkdir -p $(@D); echo '$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' >$@
 
 -include $(OBJ:.o=.d)
+
+# For editors: one entry a source. gcc cannot write it, so make does.
+comma := ,
+define compile_command
+{"directory":"$(CURDIR)","file":"$(1)","output":"$(1:src/%.c=$(B)/obj/%.o)","command":"$(subst ",\",$(CC) $(ALL_CFLAGS)) -c $(1)"}
+endef
+compile_commands.json: Makefile $(B)/flags $(SRC)
+	$(Q)printf '%s\n' '[' $(foreach s,$(SRC),'$(call compile_command,$(s))$(if $(filter-out $(lastword $(SRC)),$(s)),$(comma))') ']' >$@
+
+.PHONY: install uninstall
+MAN := $(wildcard man/*.[15])
+install: $(BIN)
+	install -d '$(DESTDIR)$(PREFIX)/bin'
+	install -m 755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/flotsam'
+	for m in $(MAN); do install -D -m 644 $$m "$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/}" || exit; done
+uninstall:
+	rm -f '$(DESTDIR)$(PREFIX)/bin/flotsam'
+	for m in $(MAN); do rm -f "$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/}"; done
 
 .PHONY: clean
 clean:
