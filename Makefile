@@ -10,6 +10,7 @@ CC := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
 PKG_CONFIG ?= pkg-config
 V ?= 0
 Q := $(if $(filter 0,$(V)),@)
+SAY := $(if $(findstring s,$(firstword -$(MAKEFLAGS))),:,echo)
 
 PKGS := libdw libelf libzstd liblzma
 TEST_PKGS := check jansson
@@ -49,11 +50,11 @@ all: $(BIN) compile_commands.json
 include $(sort $(wildcard scripts/*.mk))
 
 $(BIN): $(MAIN_OBJ) $(LIB)
-	$(Q)echo "  LINK  $@"; $(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm -lstdc++
+	$(Q)$(SAY) "  LINK  $@"; $(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm -lstdc++
 $(LIB): $(LIB_OBJ)
 	$(Q)rm -f $@; $(AR) rcs $@ $^
 $(B)/obj/%.o: src/%.c $(B)/flags
-	$(Q)mkdir -p $(@D); echo "  CC    $<"; $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)mkdir -p $(@D); $(SAY) "  CC    $<"; $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # A changed compiler or flag rebuilds all. The first thing any build needs, so it also says which packages are missing.
 .PHONY: FORCE

@@ -34,16 +34,16 @@ tests: $(UNIT) $(E2E) $(FIXTURES)
 
 TEST_CFLAGS = $(filter-out -DNDEBUG,$(ALL_CFLAGS)) -I. -Itests/support
 $(B)/tests/support/%.o: tests/support/%.c $(B)/flags
-	$(Q)mkdir -p $(@D); echo "  CC    $<"; $(CC) $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)mkdir -p $(@D); $(SAY) "  CC    $<"; $(CC) $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
 define test_rule
 $(B)/tests/%: tests/$(1)/%.c $(SUPPORT_OBJ) $(LIB) $(B)/flags
-	$$(Q)mkdir -p $$(@D); echo "  TEST  $$<"; $$(CC) $$(TEST_CFLAGS) -MMD -MP -MF $$@.d $$(ALL_LDFLAGS) -o $$@ $$< $(SUPPORT_OBJ) \
+	$$(Q)mkdir -p $$(@D); $$(SAY) "  TEST  $$<"; $$(CC) $$(TEST_CFLAGS) -MMD -MP -MF $$@.d $$(ALL_LDFLAGS) -o $$@ $$< $(SUPPORT_OBJ) \
 		$(LIB) $$(TEST_LIBS) $$(PKG_LIBS) -lm -lstdc++
 endef
 $(foreach d,unit e2e all,$(eval $(call test_rule,$(d))))
 
 # $(1) compiler, $(2) more flags. A library that the flags name stands behind the source, as the linker wants it.
-fixture = $(Q)mkdir -p $(@D); echo "  FIX   $<"; \
+fixture = $(Q)mkdir -p $(@D); $(SAY) "  FIX   $<"; \
 	$(1) $(FIXTURE_FLAGS) $(2) -MMD -MP -MF $@.d -o $@ $< $$(sed -n '1s,^\(//\|/\*\) *flags:\([^*]*\).*,\2,p' $<)
 $(B)/fixtures/lib%.so: fixtures/src/lib%.c scripts/tests.mk
 	$(call fixture,$(FIXTURE_CC),-std=gnu17 -shared -fPIC)
@@ -97,10 +97,10 @@ SECONDS ?= 60
 .PHONY: fuzz fuzz-replay-programs
 fuzz-replay-programs: $(FUZZ_REPLAY)
 $(B)/tests/%_replay: tests/fuzz/%_fuzz.c tests/fuzz/replay.h $(SUPPORT_OBJ) $(LIB) $(B)/flags
-	$(Q)mkdir -p $(@D); echo "  TEST  $<"; $(CC) $(TEST_CFLAGS) -DCORPUS='"fixtures/corpus/$*"' -include tests/fuzz/replay.h \
+	$(Q)mkdir -p $(@D); $(SAY) "  TEST  $<"; $(CC) $(TEST_CFLAGS) -DCORPUS='"fixtures/corpus/$*"' -include tests/fuzz/replay.h \
 		$(ALL_LDFLAGS) -o $@ $< $(SUPPORT_OBJ) $(LIB) $(TEST_LIBS) $(PKG_LIBS) -lm -lstdc++
 build/fuzz/%: tests/fuzz/%_fuzz.c $(SRC) $(SUPPORT_SRC) $(B)/flags
-	$(Q)mkdir -p $(@D); echo "  FUZZ  $<"; clang -std=gnu17 -D_GNU_SOURCE -Iinclude -I. -Itests/support $(FUZZ_FLAGS) -pthread \
+	$(Q)mkdir -p $(@D); $(SAY) "  FUZZ  $<"; clang -std=gnu17 -D_GNU_SOURCE -Iinclude -I. -Itests/support $(FUZZ_FLAGS) -pthread \
 		$(PKG_CFLAGS) -o $@ $< $(filter-out src/front/main.c,$(SRC)) $(SUPPORT_SRC) $(TEST_LIBS) $(PKG_LIBS) -lm -lstdc++
 fuzz: $(FUZZ_NAMES:%=build/fuzz/%)
 	$(Q)for n in $(FUZZ_NAMES); do mkdir -p build/fuzz/corpus/$$n; echo "fuzzing $$n for $(SECONDS) s"; \
