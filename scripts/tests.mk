@@ -94,15 +94,17 @@ FUZZ_NAMES := $(patsubst tests/fuzz/%_fuzz.c,%,$(FUZZ_SRC))
 FUZZ_REPLAY := $(FUZZ_NAMES:%=$(B)/tests/%_replay)
 FUZZ_FLAGS := -fsanitize=fuzzer,address,undefined -g -O1
 SECONDS ?= 60
-.PHONY: fuzz fuzz-replay-programs
+.PHONY: fuzz need-clang fuzz-replay-programs
 fuzz-replay-programs: $(FUZZ_REPLAY)
 $(B)/tests/%_replay: tests/fuzz/%_fuzz.c tests/fuzz/replay.h $(SUPPORT_OBJ) $(LIB) $(B)/flags
 	$(Q)mkdir -p $(@D); $(SAY) "  TEST  $<"; $(CC) $(TEST_CFLAGS) -DCORPUS='"fixtures/corpus/$*"' -include tests/fuzz/replay.h \
 		$(ALL_LDFLAGS) -o $@ $< $(SUPPORT_OBJ) $(LIB) $(TEST_LIBS) $(PKG_LIBS) -lm -lstdc++
-build/fuzz/%: tests/fuzz/%_fuzz.c $(SRC) $(SUPPORT_SRC) $(B)/flags
+build/fuzz/%: tests/fuzz/%_fuzz.c $(SRC) $(SUPPORT_SRC) $(B)/flags | need-clang
 	$(Q)mkdir -p $(@D); $(SAY) "  FUZZ  $<"; clang -std=gnu17 -D_GNU_SOURCE -Iinclude -I. -Itests/support $(FUZZ_FLAGS) -pthread \
 		$(PKG_CFLAGS) -o $@ $< $(filter-out src/front/main.c,$(SRC)) $(SUPPORT_SRC) $(TEST_LIBS) $(PKG_LIBS) -lm -lstdc++
-fuzz: $(FUZZ_NAMES:%=build/fuzz/%)
+need-clang:
+	$(Q)command -v clang >/dev/null || { echo 'fuzzing needs clang: apt-get install clang' >&2; exit 1; }
+fuzz: need-clang $(FUZZ_NAMES:%=build/fuzz/%)
 	$(Q)for n in $(FUZZ_NAMES); do mkdir -p build/fuzz/corpus/$$n; echo "fuzzing $$n for $(SECONDS) s"; \
 		build/fuzz/$$n -max_total_time=$(SECONDS) -rss_limit_mb=2048 -artifact_prefix=build/fuzz/$$n- \
 			build/fuzz/corpus/$$n fixtures/corpus/$$n 2>build/fuzz/$$n.log || { tail -n 40 build/fuzz/$$n.log; exit 1; }; \

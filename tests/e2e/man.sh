@@ -1,0 +1,46 @@
+#!/bin/bash
+# The man pages: no warning of groff, each option of --help, each key and each word of a closed list that JSON prints.
+set -u
+cd "$(dirname "$0")/../.." || exit
+tmp=$(mktemp -d) || exit
+server=
+trap '[ -n "$server" ] && kill "$server"; rm -rf "$tmp"' EXIT
+
+if command -v groff >/dev/null; then
+	for page in man/*.[15]; do
+		warnings=$(groff -ww -man -Tutf8 -z "$page" 2>&1)
+		if [ -z "$warnings" ]; then echo "ok man: $page"; else echo "not ok man: $page: $warnings"; fi
+	done
+else
+	echo 'SKIP man: needs groff-base'
+fi
+
+# Words of a page, its escapes taken out.
+words() {
+	sed 's/\\-/-/g; s/\\(lq/ /g; s/\\(rq/ /g; s/\\f[A-Z]//g' "$1" | tr -cs 'A-Za-z0-9_-' '\n' | sort -u
+}
+all_in() { # NAME PAGE WORDS
+	local missing
+	missing=$(comm -23 <(sort -u <<<"$3") <(words "$2") | tr '\n' ' ')
+	[ -n "$3" ] || missing='nothing to look for'
+	if [ -z "$missing" ]; then echo "ok man: $1"; else echo "not ok man: $1: $missing"; fi
+}
+
+all_in 'each option of --help' man/flotsam.1 "$("$FLOTSAM" --help | grep -Eo -- '(^|[ ,[])--?[a-z][a-z-]*' | tr -d ' ,[')"
+
+"$FIXTURES/leaky-api" --port 0 >"$tmp/server" &
+server=$!
+for _ in $(seq 100); do
+	port=$(sed -n 's/.*"port" *: *\([0-9]*\).*/\1/p' "$tmp/server" | head -n 1)
+	[ -n "$port" ] && break
+	sleep 0.1
+done
+"$FIXTURES/drive" "$port" >/dev/null || echo 'not ok man: the requests failed'
+"$FLOTSAM" report "$server" --format json >"$tmp/report" || echo "not ok man: report ended with $?"
+"$FLOTSAM" blocks "$server" --format jsonl >"$tmp/blocks" || echo "not ok man: blocks ended with $?"
+all_in 'each key of the report' man/flotsam-json.5 "$(grep -Eo '"[a-z_]+" *:' "$tmp/report" | tr -d '": ')"
+all_in 'each key of the blocks' man/flotsam-json.5 "$(grep -Eo '"[a-z_]+" *:' "$tmp/blocks" | sort -u | tr -d '": ')"
+for key in cause state class found_by identified_by reason; do
+	values=$(grep -Eoh "\"$key\" *: *\"[a-z_-]+\"" "$tmp/report" "$tmp/blocks" | sort -u | sed 's/.*: *"\(.*\)"/\1/')
+	[ -z "$values" ] || all_in "each $key" man/flotsam-json.5 "$values"
+done
