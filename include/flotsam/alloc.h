@@ -17,7 +17,8 @@ enum block_state {
 	BLOCK_TOP,
 	BLOCK_FENCE,	  /* bookkeeping at a segment's end */
 	BLOCK_IN_TRANSIT, /* between a list and the program when the picture was taken */
-	BLOCK_LOST,	  /* a damaged stretch between two places where the walk could stand */
+	BLOCK_LOST,	  /* a damaged stretch between two places where the walk could stand: live, scanned */
+	BLOCK_FOREIGN,	  /* inside malloc's range but taken by somebody else's sbrk(): a root */
 	BLOCK_STATES
 };
 const char *block_state_name(enum block_state s);
@@ -37,12 +38,10 @@ struct arena {
 	unsigned heaps;
 	bool consistent;	/* free by walk == free by bins, sizes chain to top */
 };
-struct segment { /* [start, end) belongs to malloc; the first chunk is at start */
+struct segment { /* [header_from, end) belongs to malloc; the first chunk is at start */
 	uint64_t start, end;
-	int arena;		/* index, or ARENA_MMAP: exactly one mmapped block */
+	int arena;		/* index, or ARENA_MMAP: exactly one mmapped block, its chunk at start */
 	uint64_t header_from;	/* heap_info and malloc_state in front: [header_from, start); equal to start when none */
-	uint64_t payload_end;	/* mmapped: end of usable bytes */
-	uint64_t first_chunk;	/* mmapped: the chunk, which may lie behind start (memalign) */
 };
 
 struct alloc_facts {

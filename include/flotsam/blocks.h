@@ -1,5 +1,5 @@
 /* blocks: the index: address -> block in O(1). A bit per malloc granule where a chunk starts, rank counts beside it, ids
- * dense in address order; mmapped blocks in a small sorted table behind them. Immutable once built. */
+ * dense in address order; an mmapped block is a region of its own. Immutable once built. */
 #ifndef FLOTSAM_BLOCKS_H
 #define FLOTSAM_BLOCKS_H
 
@@ -16,30 +16,33 @@ struct start_group {
 	uint32_t back;	/* groups back to the last one with a start; 0: none before in the region */
 };
 
-struct region { /* an arena segment */
-	uint64_t start, end;
-	struct start_group *groups;
-	uint64_t *marks;	/* 8 words a group, the eighth unused: same shape */
+struct region { /* a segment of the allocator */
+	uint64_t start, end;		/* of its chunks */
+	struct start_group *groups;	/* NULL: one mmapped block, id first_id */
+	uint64_t *marks;		/* same shape: 8 words a group, the eighth unused; one word when mmapped */
 	uint64_t n_groups;
-	uint32_t segment;	/* index into the allocator's segments */
+	block_id first_id, n_ids;
+	int arena;			/* index, or ARENA_MMAP */
+	uint32_t segment;		/* index into the allocator's segments */
 };
-struct mapped_block { uint64_t start, chunk, payload, end; };
+/* Addresses are looked up in two windows, so that what lies between the brk heap and the mapped ones is not asked for. */
+struct window {
+	uint64_t low, bytes;		/* all regions of the window lie in [low, low + bytes) */
+	unsigned shift;			/* a slot is 1 << shift bytes */
+	uint32_t *slots;		/* index of the first region that ends behind the slot's start */
+};
 
 struct blocks {
 	struct alloc *alloc;		/* borrowed */
 	struct image *image;		/* borrowed */
-	struct region *regions;		/* sorted */
+	struct region *regions;		/* sorted; ids are dense in address order */
 	size_t n_regions;
-	struct mapped_block *mapped;	/* sorted; ids from n_arena up */
-	size_t n_mapped;
-	uint32_t n_arena;		/* blocks in arenas, used, free and bookkeeping */
-	uint32_t n;			/* all */
+	struct window windows[2];	/* the second may be empty */
+	uint32_t n;			/* blocks: used, free and bookkeeping */
 	uint8_t *state;			/* by id: enum block_state */
 	unsigned granule_shift;
 	unsigned header;		/* payload - chunk */
-	uint64_t low, high;		/* all regions and mapped blocks lie in [low, high) */
-	uint64_t low2, high2;		/* the second window: everything above the largest gap between two regions */
-	struct region **slots;		/* first region that touches each 1 << slot_shift bytes from low */
+	unsigned word;
 	uint64_t bytes;			/* memory of the index itself */
 };
 
@@ -61,9 +64,87 @@ struct block_cursor {
 	uint64_t chunk, payload, usable, chunk_bytes;
 	enum block_state state;
 	int arena;
-	size_t region_, group_, bit_;
+	size_t region_;
+	uint64_t next_;			/* chunk address to go on from */
 };
 void blocks_begin(const struct blocks *b, struct block_cursor *c);
 bool blocks_next(struct block_cursor *c);
+
+/* The look-up itself, inline: marking makes hundreds of millions of them. Addresses of chunks, not of payloads. */
+
+/* The region that holds address, or NULL. */
+static inline struct region *blocks_region(const struct blocks *b, uint64_t address)
+{
+	for (int i = 0; i < 2; i++) {
+		const struct window *w = &b->windows[i];
+		uint64_t off = address - w->low;
+		if (off >= w->bytes)
+			continue;
+		struct region *r = &b->regions[w->slots[off >> w->shift]], *end = b->regions + b->n_regions;
+		while (r < end && r->end <= address)
+			r++;
+		return r < end && r->start <= address ? r : NULL;
+	}
+	return NULL;
+}
+
+/* Granule of the last chunk start at or before granule g; UINT64_MAX when none. */
+static inline uint64_t region_start_before(const struct region *r, uint64_t g)
+{
+	uint64_t group = g / GROUP_GRANULES, in = g % GROUP_GRANULES;
+	const struct start_group *s = &r->groups[group];
+	unsigned top = 63 - in % 64;
+	int w = (int)(in / 64);
+	uint64_t bits = s->bits[w] << top >> top;
+	while (!bits && w > 0)
+		bits = s->bits[--w];
+	if (!bits) {
+		if (!s->back)
+			return UINT64_MAX;
+		group -= s->back;
+		s = &r->groups[group];
+		for (w = GROUP_WORDS - 1; w >= 0 && !(bits = s->bits[w]); w--)
+			;
+	}
+	return group * GROUP_GRANULES + (uint64_t)w * 64 + 63 - (uint64_t)__builtin_clzl(bits);
+}
+
+/* Granule of the first chunk start behind granule g; n_granules when none. */
+static inline uint64_t region_start_after(const struct region *r, uint64_t g, uint64_t n_granules)
+{
+	for (g++; g < n_granules;) {
+		uint64_t in = g % GROUP_GRANULES;
+		uint64_t bits = r->groups[g / GROUP_GRANULES].bits[in / 64] >> in % 64;
+		if (bits) {
+			g += (uint64_t)__builtin_ctzl(bits);
+			return g < n_granules ? g : n_granules;
+		}
+		/* To the next word of the group, or to the next group: 448 is a multiple of 64. */
+		g += 64 - in % 64;
+	}
+	return n_granules;
+}
+
+/* Id of the chunk that starts at granule g. */
+static inline block_id region_rank(const struct region *r, uint64_t g)
+{
+	const struct start_group *s = &r->groups[g / GROUP_GRANULES];
+	uint64_t in = g % GROUP_GRANULES;
+	uint32_t n = s->rank;
+	for (uint64_t w = 0; w < in / 64; w++)
+		n += (uint32_t)__builtin_popcountl(s->bits[w]);
+	uint64_t below = in % 64 ? s->bits[in / 64] << (64 - in % 64) : 0;
+	return n + (uint32_t)__builtin_popcountl(below);
+}
+
+static inline uint64_t region_granule(const struct blocks *b, const struct region *r, uint64_t address)
+{
+	return (address - r->start) >> b->granule_shift;
+}
+
+static inline bool region_is_start(const struct region *r, uint64_t g)
+{
+	return r->groups[g / GROUP_GRANULES].bits[g % GROUP_GRANULES / 64] >> g % GROUP_GRANULES % 64 & 1;
+}
 
 #endif

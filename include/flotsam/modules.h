@@ -66,6 +66,10 @@ bool modules_symbol_at(struct modules *ms, uint64_t address, struct symbol *ret)
 /* The TLS object that covers `offset` in the module's TLS block. */
 bool modules_tls_symbol_at(struct modules *ms, struct module *m, uint64_t offset, struct symbol *ret);
 
+/* Offset of the module's static TLS block from every thread pointer (negative as two's complement on x86), read from its GOT
+ * slots with R_*_TPOFF relocations without a symbol: slot = offset + addend. False when it has none. */
+bool modules_tls_offset(struct modules *ms, struct module *m, uint64_t *ret);
+
 struct source_line {
 	const char *file; /* basename, or NULL */
 	int line;

@@ -1,0 +1,174 @@
+/* The allocator row of glibc: finds the libc, reads its parameters, lets the files beside this one walk. */
+#include "../row.h"
+#include "glibc.h"
+
+static bool peek_reader(void *ctx, uint64_t address, void *to, size_t n)
+{
+	return target_peek(ctx, address, to, n);
+}
+
+/* malloc's code, for "is a thread inside": the functions that a program calls and that lead to the local ones between
+ * them. Each symbol's range is enough: inside a local function the caller is on the stack. */
+static const char *const malloc_functions[] = { "malloc", "free", "realloc", "calloc", "memalign", "aligned_alloc",
+						"posix_memalign", "valloc", "malloc_trim", "cfree", "_int_malloc", "_int_free",
+						"_int_free_merge_chunk", "_int_free_maybe_consolidate", "sysmalloc",
+						"malloc_consolidate", "unlink_chunk", "_int_realloc", "_int_memalign",
+						"tcache_init", "sysmalloc_mmap", "systrim", "heap_trim", "arena_get2", "_int_free_chunk" };
+
+static bool add_code(struct modules *ms, struct module *m, struct quiet_plan *quiet)
+{
+	for (size_t i = 0; i < sizeof malloc_functions / sizeof malloc_functions[0]; i++) {
+		struct symbol s;
+		if (!modules_symbol(ms, m, malloc_functions[i], &s) || !s.size)
+			continue;
+		struct page_run *r = vec_push(&quiet->code);
+		if (!r)
+			return false;
+		*r = (struct page_run){ .start = s.address, .end = s.address + s.size };
+	}
+	return true;
+}
+
+static struct err *locate(struct target *t, struct modules *ms, struct quiet_plan *quiet)
+{
+	struct module *libc = modules_by_role(ms, MODULE_LIBC);
+	struct glibc_place p;
+	if (!libc)
+		return err_new(ERR_NOT_FOUND, "no libc is mapped");
+	TRY(glibc_find(ms, libc, t->arch, &p));
+	struct glibc_reader r = { peek_reader, t, t->arch->word, t->arch->big };
+	AUTO_FREE uint64_t *arenas = calloc(LIMIT_ARENAS, sizeof *arenas);
+	if (!arenas || !add_code(ms, libc, quiet))
+		return err_nomem();
+	size_t n;
+	glibc_ring(&r, &p, arenas, LIMIT_ARENAS, &n); /* what was seen of an open ring is worth a look as well */
+	for (size_t i = 0; i < n; i++) {
+		uint64_t *slot = vec_push(&quiet->mutexes);
+		if (!slot)
+			return err_nomem();
+		*slot = arenas[i];
+	}
+	return NULL;
+}
+
+static void read_params(struct glibc *g)
+{
+	const struct params_layout *p = &g->l->params;
+	struct alloc_facts *f = &g->alloc->facts;
+	uint64_t at = g->place.params, hugepage = 0;
+	uint32_t n_mmaps = 0;
+	/* malloc/arena.c: HEAP_MAX_SIZE = 2 * DEFAULT_MMAP_THRESHOLD_MAX */
+	g->heap_max = g->w == 8 ? 64u << 20 : 1u << 20;
+	g->tcache_count = 7;
+	if (!at)
+		return;
+	image_word(g->img, at, &f->trim_threshold);
+	image_word(g->img, at + g->w, &f->top_pad);
+	image_word(g->img, at + 2 * g->w, &f->mmap_threshold);
+	image_u32(g->img, at + p->n_mmaps, &n_mmaps);
+	f->n_mmaps = n_mmaps;
+	image_word(g->img, at + p->mmapped_mem, &f->mmapped_mem);
+	image_word(g->img, at + p->sbrk_base, &g->sbrk_base);
+	image_word(g->img, at + p->tcache_count, &g->tcache_count);
+	if (p->hp_pagesize)
+		image_word(g->img, at + p->hp_pagesize, &hugepage);
+	if (hugepage && hugepage < 1u << 30 && g->l->heap_max_hugepage)
+		g->heap_max = 4 * hugepage;
+	struct runtime_extent *e = vec_push(&g->alloc->state_extents);
+	if (e)
+		*e = (struct runtime_extent){ .start = at, .end = at + p->tcache_count + 2 * g->w, .kind = EXTENT_ALLOCATOR, .thread = -1 };
+}
+
+static struct err *open_glibc(struct image *img, struct modules *ms, struct runtime *rt, struct alloc *a)
+{
+	struct module *libc = modules_by_role(ms, MODULE_LIBC);
+	if (!libc)
+		return err_new(ERR_NOT_FOUND, "no libc is mapped");
+	struct glibc *g = calloc(1, sizeof *g);
+	if (!g)
+		return err_nomem();
+	a->priv = g;
+	*g = (struct glibc){ .alloc = a, .img = img, .ms = ms, .rt = rt, .arch = image_arch(img) };
+	TRY(glibc_find(ms, libc, g->arch, &g->place));
+	g->l = g->place.layout;
+	g->w = g->arch->word;
+	g->header = 2 * g->w;
+	g->granule = 16; /* MALLOC_ALIGNMENT, i386 since 2.26 too (sysdeps/i386/malloc-alignment.h) */
+	g->min_chunk = 4 * g->w;
+	g->transit_expected = !image_picture(img)->quiet;
+	a->facts = (struct alloc_facts){ .name = "glibc", .found_by = g->place.found_by, .granule = g->granule, .header = g->header,
+					 .mmap_tail = g->l->mmap_trailer ? g->w : 0, .min_chunk = g->min_chunk };
+	if (g->place.minor)
+		snprintf(a->facts.version, sizeof a->facts.version, "2.%u", g->place.minor);
+	else
+		snprintf(a->facts.version, sizeof a->facts.version, "%s", g->l->versions);
+	read_params(g);
+	TRY(glibc_arenas(g));
+	glibc_sort_segments(a);
+	TRY(glibc_mmapped(g));
+	glibc_sort_segments(a);
+	/* A heap that nobody uses: another allocator serves this program, glibc's malloc only the start of it. */
+	if (!a->segments.n)
+		return err_new(ERR_NOT_FOUND, "glibc's malloc has no heap in this process");
+	glibc_tcaches(g);
+	a->facts.walked = true;
+	g->bin_free = calloc(a->arenas.n ? a->arenas.n : 1, sizeof *g->bin_free);
+	return g->bin_free ? NULL : err_nomem();
+}
+
+/* Free by walk == free by bins. What is left over in an arena that somebody was changing is in transit, else a finding. */
+static void check_identity(struct glibc *g, const struct chunk_sink *sink)
+{
+	uint64_t cursor = 0, chunk, size;
+	while (sink->next_unlisted(sink->ctx, &cursor, &chunk, &size)) {
+		const struct segment *s = glibc_segment_at(g->alloc, chunk);
+		struct arena *a = s && s->arena >= 0 ? &g->alloc->arenas.at[s->arena] : NULL;
+		if (g->transit_expected || (a && a->mutex)) {
+			sink->listed(sink->ctx, chunk, size, BLOCK_IN_TRANSIT);
+		} else {
+			findings_add(&g->alloc->findings, "free-not-listed", chunk + g->header,
+				     "a free chunk of %llu bytes is on no list", (unsigned long long)size);
+			if (a)
+				a->consistent = false;
+		}
+	}
+	for (size_t i = 0; i < g->alloc->arenas.n; i++) {
+		struct arena *a = &g->alloc->arenas.at[i];
+		if (a->top && a->walked_bytes != a->system_mem && !a->mutex) {
+			findings_add(&g->alloc->findings, "system-mem", a->address,
+				     "arena %zu counts %llu bytes, its segments have %llu", i, (unsigned long long)a->system_mem,
+				     (unsigned long long)a->walked_bytes);
+			if (a->walked_bytes < a->system_mem)
+				g->alloc->partial = true;
+		}
+	}
+}
+
+static struct err *walk_glibc(struct alloc *a, struct image *img, const struct chunk_sink *sink)
+{
+	struct glibc *g = a->priv;
+	(void)img;
+	TRY(glibc_walk_segments(g, sink));
+	glibc_walk_tcaches(g, sink);
+	glibc_walk_fastbins(g, sink);
+	glibc_walk_bins(g, sink);
+	check_identity(g, sink);
+	return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
+}
+
+static void close_glibc(struct alloc *a)
+{
+	struct glibc *g = a->priv;
+	if (g)
+		free(g->bin_free);
+	free(g);
+	a->priv = NULL;
+}
+
+const struct alloc_row alloc_glibc = {
+	.name = "glibc",
+	.locate = locate,
+	.open = open_glibc,
+	.walk = walk_glibc,
+	.close = close_glibc,
+};

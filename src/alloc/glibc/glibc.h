@@ -1,0 +1,104 @@
+/* glibc's malloc: what its files share. Layouts are data (layout.c): one walker reads them. */
+#ifndef ALLOC_GLIBC_H
+#define ALLOC_GLIBC_H
+
+#include "flotsam/alloc.h"
+
+enum { N_BINS = 128, N_BIN_WORDS = 254 };
+
+/* malloc_state (malloc/malloc.c). Offsets in bytes. */
+struct arena_layout {
+	unsigned fastbins, n_fastbins; /* 0: none */
+	unsigned top, bins, next, system_mem, size;
+};
+/* malloc_par. */
+struct params_layout {
+	unsigned n_mmaps_max; /* identifies the generation */
+	unsigned hp_pagesize; /* 0: none */
+	unsigned n_mmaps, mmapped_mem, sbrk_base, tcache_bins, tcache_count;
+};
+/* tcache_perthread_struct. */
+struct tcache_layout {
+	unsigned bins, count_bytes, entries, size;
+	bool has_key;		/* 2.29 */
+	bool counts_free_slots; /* 2.42: num_slots counts down */
+};
+
+struct glibc_layout {
+	const char *versions;
+	unsigned since; /* minor version: 2.SINCE */
+	unsigned word;
+	bool tested; /* a binary of this row was at hand */
+	struct arena_layout arena;
+	struct params_layout params;
+	struct tcache_layout tcache;
+	unsigned heap_info_size, heap_info_bytes; /* sizeof, offset of `size` */
+	bool safe_linking;			  /* 2.32: PROTECT_PTR */
+	bool mmap_trailer;	/* 2.43: an mmapped chunk's size excludes a trailing 2 words */
+	bool heap_max_hugepage; /* 2.35 to 2.41: heaps are 4 * hp_pagesize with hugetlb=2 */
+};
+
+/* The row for glibc 2.MINOR; NULL when older than the table. */
+const struct glibc_layout *glibc_layout_find(unsigned word, unsigned minor);
+/* The row with this `next` offset and n_mmaps_max position (0: any): for libcs without a version banner. */
+const struct glibc_layout *glibc_layout_guess(unsigned word, unsigned next_offset, unsigned n_mmaps_max);
+size_t glibc_layout_count(void);
+const struct glibc_layout *glibc_layout_get(size_t i);
+
+/* Where a libc keeps its state. */
+struct glibc_place {
+	uint64_t main_arena, params; /* params 0: not found */
+	const struct glibc_layout *layout;
+	unsigned minor; /* 0: no banner */
+	const char *found_by;
+	struct module *module;
+};
+/* By symbols, else by the file image's signature (both need the module's file). */
+struct err *glibc_find(struct modules *ms, struct module *libc, const struct arch *a, struct glibc_place *ret) MUST_CHECK;
+
+/* A reader of target words; the walker's image and the survey's peek both fit. */
+struct glibc_reader {
+	bool (*read)(void *ctx, uint64_t address, void *to, size_t n);
+	void *ctx;
+	unsigned word;
+	bool big;
+};
+bool glibc_word(const struct glibc_reader *r, uint64_t address, uint64_t *ret);
+/* Addresses of all arenas, the ring from main_arena; false when it does not close. */
+bool glibc_ring(const struct glibc_reader *r, const struct glibc_place *p, uint64_t *arenas, size_t max, size_t *ret_n);
+
+struct glibc { /* alloc.priv */
+	struct alloc *alloc;
+	struct image *img;
+	struct runtime *rt;
+	struct modules *ms;
+	struct glibc_place place;
+	const struct glibc_layout *l;
+	const struct arch *arch;
+	unsigned w, header, granule, min_chunk;
+	uint64_t heap_max;
+	uint64_t sbrk_base;
+	uint64_t tcache_count;
+	bool transit_expected;	/* somebody may be inside malloc */
+	uint64_t *bin_free;	/* chunks on bins, per arena: for the identity of walk and bins */
+};
+
+static inline uint64_t chunk_size(uint64_t field)
+{
+	return field & ~(uint64_t)7;
+}
+enum { PREV_INUSE = 1, IS_MMAPPED = 2, NON_MAIN = 4 };
+
+struct err *glibc_arenas(struct glibc *g) MUST_CHECK;  /* arenas and their segments */
+struct err *glibc_mmapped(struct glibc *g) MUST_CHECK; /* segments of mmapped blocks */
+void glibc_tcaches(struct glibc *g);		       /* tcache structs by thread */
+struct err *glibc_walk_segments(struct glibc *g, const struct chunk_sink *sink) MUST_CHECK;
+void glibc_walk_bins(struct glibc *g, const struct chunk_sink *sink);
+void glibc_walk_fastbins(struct glibc *g, const struct chunk_sink *sink);
+void glibc_walk_tcaches(struct glibc *g, const struct chunk_sink *sink);
+bool glibc_add_segment(struct glibc *g, int arena, uint64_t header_from, uint64_t start, uint64_t end);
+/* Segment that holds address, or NULL. Segments must be sorted. */
+const struct segment *glibc_segment_at(const struct alloc *a, uint64_t address);
+void glibc_sort_segments(struct alloc *a);
+
+#endif

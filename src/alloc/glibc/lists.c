@@ -1,0 +1,246 @@
+/* What the lists say: bins, fastbins, tcaches. All lists are walked side by side, a step of each in turn, so that the
+ * memory misses of many lists overlap. Every walk ends: the sink refuses a chunk that was listed before. */
+#include "glibc.h"
+
+static void bad_list(struct glibc *g, const char *kind, uint64_t at, const char *text)
+{
+	if (g->transit_expected)
+		return; /* somebody stands inside malloc: a half-made list is no damage */
+	findings_add(&g->alloc->findings, kind, at, "%s", text);
+}
+
+/* Bins. A bin's head is a pseudo-chunk that overlays the array of links (malloc/malloc.c: bin_at). */
+struct bin_walk {
+	int arena;
+	unsigned bin;
+	uint64_t head, prev, at;
+};
+
+static enum block_state bin_state(unsigned bin)
+{
+	return bin == 1 ? BLOCK_UNSORTED : bin < 64 ? BLOCK_SMALLBIN : BLOCK_LARGEBIN;
+}
+
+/* One step; false when this list has ended. */
+static bool bin_step(struct glibc *g, const struct chunk_sink *sink, struct bin_walk *b)
+{
+	uint64_t size, fd, bk;
+	enum block_state state;
+	uint64_t seen;
+	if (b->at == b->head)
+		return false;
+	if (!image_word(g->img, b->at + 2 * g->w, &fd) || !image_word(g->img, b->at + 3 * g->w, &bk)) {
+		bad_list(g, "bad-link", b->at, "a bin points where nothing can be read");
+		return false;
+	}
+	if (!sink->get(sink->ctx, b->at, &size, &state)) {
+		bad_list(g, "bad-link", b->at, "a bin holds what is no chunk");
+		return false;
+	}
+	if (bk != b->prev)
+		bad_list(g, "bad-link", b->at + g->header, "a free chunk's back link does not point at the one before it");
+	if (state != BLOCK_FREE) {
+		bad_list(g, "bad-state", b->at + g->header,
+			 block_state_is_used(state) ? "a bin holds a chunk that its neighbour calls used" : "a chunk is on two lists");
+		if (!block_state_is_used(state))
+			return false;
+	}
+	seen = size;
+	if (!sink->listed(sink->ctx, b->at, seen, bin_state(b->bin)))
+		return false;
+	g->bin_free[b->arena]++;
+	b->prev = b->at;
+	b->at = fd;
+	sink->prefetch(sink->ctx, fd);
+	return true;
+}
+
+void glibc_walk_bins(struct glibc *g, const struct chunk_sink *sink)
+{
+	VEC(struct bin_walk) open = { 0 };
+	for (size_t i = 0; i < g->alloc->arenas.n; i++) {
+		const struct arena *a = &g->alloc->arenas.at[i];
+		for (unsigned bin = 1; a->top && bin < N_BINS - 1; bin++) {
+			uint64_t pair = a->address + g->l->arena.bins + (uint64_t)(bin - 1) * 2 * g->w, fd;
+			uint64_t head = pair - 2 * g->w;
+			if (!image_word(g->img, pair, &fd) || !fd || fd == head)
+				continue;
+			struct bin_walk *b = vec_push(&open);
+			if (!b)
+				break;
+			*b = (struct bin_walk){ .arena = (int)i, .bin = bin, .head = head, .prev = head, .at = fd };
+		}
+	}
+	while (open.n && !interrupted)
+		for (size_t i = 0; i < open.n;)
+			if (bin_step(g, sink, &open.at[i]))
+				i++;
+			else
+				open.at[i] = open.at[--open.n];
+	vec_free(&open);
+}
+
+/* Links of fastbins and tcaches are plain to 2.31; from 2.32 next is XORed with its own address >> 12 (malloc/malloc.c:
+ * PROTECT_PTR). */
+static uint64_t reveal(const struct glibc *g, uint64_t position, uint64_t value)
+{
+	return g->l->safe_linking ? value ^ position >> 12 : value;
+}
+
+static void fastbin(struct glibc *g, const struct chunk_sink *sink, uint64_t chunk, uint64_t want)
+{
+	while (chunk) {
+		uint64_t size, next;
+		enum block_state state;
+		if (chunk % g->granule != (g->granule - g->header) % g->granule || !sink->get(sink->ctx, chunk, &size, &state)) {
+			bad_list(g, "bad-fastbin", chunk, "a fastbin holds what is no chunk");
+			return;
+		}
+		if (state != BLOCK_USED || size != want) {
+			bad_list(g, "bad-fastbin", chunk + g->header,
+				 state != BLOCK_USED ? "a chunk in a fastbin is also on another list" : "a chunk in a fastbin has another bin's size");
+			if (state != BLOCK_USED)
+				return;
+		}
+		if (!sink->listed(sink->ctx, chunk, size, BLOCK_FASTBIN) || !image_word(g->img, chunk + g->header, &next))
+			return;
+		chunk = reveal(g, chunk + g->header, next);
+	}
+}
+
+void glibc_walk_fastbins(struct glibc *g, const struct chunk_sink *sink)
+{
+	for (size_t i = 0; i < g->alloc->arenas.n; i++) {
+		const struct arena *a = &g->alloc->arenas.at[i];
+		for (unsigned k = 0; a->top && k < g->l->arena.n_fastbins; k++) {
+			uint64_t chunk;
+			/* fastbin_index: (size >> (SIZE_SZ == 8 ? 4 : 3)) - 2 */
+			if (image_word(g->img, a->address + g->l->arena.fastbins + k * g->w, &chunk))
+				fastbin(g, sink, chunk, (uint64_t)(k + 2) * 2 * g->w);
+		}
+	}
+}
+
+/* tcache_perthread_struct: counters, then list heads. */
+static bool tcache_bin(const struct glibc *g, uint64_t tcache, unsigned i, uint64_t *ret_used, uint64_t *ret_entry)
+{
+	const struct tcache_layout *t = &g->l->tcache;
+	uint8_t raw[2] = { 0 };
+	uint16_t count;
+	if (!image_read(g->img, tcache + (uint64_t)i * t->count_bytes, raw, t->count_bytes) ||
+	    !image_word(g->img, tcache + t->entries + (uint64_t)i * g->w, ret_entry))
+		return false;
+	count = raw[0];
+	if (t->count_bytes == 2)
+		span_u16((struct span){ raw, 2 }, 0, g->arch->big, &count);
+	*ret_used = t->counts_free_slots ? (count <= g->tcache_count ? g->tcache_count - count : UINT64_MAX) : count;
+	return true;
+}
+
+/* Does a tcache stand at this payload address: every count is 0 exactly where the list is empty, heads are aligned. */
+static bool is_tcache(const struct glibc *g, uint64_t at)
+{
+	uint64_t field, size, used, entry, want = align_up(g->l->tcache.size + g->w, g->granule);
+	if (!at || at % g->granule || !image_word(g->img, at - g->w, &field))
+		return false;
+	size = chunk_size(field);
+	/* malloc may hand out a chunk up to two granules larger (a remainder below the smallest chunk). */
+	if (size < want || size > want + 2 * g->granule || !glibc_segment_at(g->alloc, at))
+		return false;
+	for (unsigned i = 0; i < g->l->tcache.bins; i++)
+		if (!tcache_bin(g, at, i, &used, &entry) || used > 65536 || !used != !entry || entry % g->granule)
+			return false;
+	return true;
+}
+
+static void add_tcache(struct glibc *g, uint64_t at)
+{
+	for (size_t i = 0; i < g->alloc->tcaches.n; i++)
+		if (g->alloc->tcaches.at[i] == at)
+			return;
+	uint64_t *slot = vec_push(&g->alloc->tcaches);
+	if (slot)
+		*slot = at;
+}
+
+/* Distance from a thread pointer down to libc's TLS block (x86), from the GOT slots that hold it: R_*_TPOFF without a
+ * symbol has the offset in the block as addend, the slot the offset from the thread pointer (elf/dynamic-link.h). */
+struct tls_window {
+	int64_t from; /* relative to the thread pointer */
+	uint64_t bytes;
+};
+
+static bool libc_tls(const struct glibc *g, struct tls_window *ret)
+{
+	const struct module *m = g->place.module;
+	if (!m->tls_bytes)
+		return false;
+	if (m->role == MODULE_PROGRAM) { /* static: the program's block is next to the thread pointer */
+		uint64_t bytes = align_up(m->tls_bytes, m->tls_align ? m->tls_align : 1);
+		*ret = (struct tls_window){ g->arch->tls_below_tp ? -(int64_t)bytes : 2 * g->w, bytes };
+		return true;
+	}
+	uint64_t offset;
+	if (!modules_tls_offset(g->ms, (struct module *)m, &offset))
+		return false;
+	*ret = (struct tls_window){ (int64_t)offset, m->tls_bytes };
+	return true;
+}
+
+void glibc_tcaches(struct glibc *g)
+{
+	const struct picture *p = image_picture(g->img);
+	struct tls_window w;
+	/* Without the offset: some words more than all the libraries of a usual program need. */
+	if (!libc_tls(g, &w))
+		w = g->arch->tls_below_tp ? (struct tls_window){ -4096, 4096 } : (struct tls_window){ 0, 4096 };
+	for (size_t i = 0; i < p->threads.n; i++) {
+		uint64_t tp = p->threads.at[i].tp, value;
+		for (uint64_t off = 0; tp && off + g->w <= w.bytes; off += g->w)
+			if (image_word(g->img, tp + (uint64_t)w.from + off, &value) && is_tcache(g, value))
+				add_tcache(g, value);
+	}
+}
+
+static void tcache_list(struct glibc *g, const struct chunk_sink *sink, uint64_t entry, uint64_t used, unsigned bin)
+{
+	uint64_t n = 0;
+	while (entry && n <= used + 1) {
+		uint64_t size, next;
+		enum block_state state;
+		if (entry % g->granule || !sink->get(sink->ctx, entry - g->header, &size, &state)) {
+			bad_list(g, "bad-tcache", entry, "a tcache holds what is no chunk");
+			return;
+		}
+		if (!block_state_is_used(state)) {
+			bad_list(g, "double-free", entry, "a chunk in a tcache is also on another list");
+			return;
+		}
+		if (bin < 64 && size != (uint64_t)g->min_chunk + (uint64_t)bin * g->granule)
+			bad_list(g, "bad-tcache", entry, "a chunk in a tcache has another bin's size");
+		if (!sink->listed(sink->ctx, entry - g->header, size, BLOCK_TCACHE) || !image_word(g->img, entry, &next))
+			return;
+		n++;
+		entry = reveal(g, entry, next);
+	}
+	if (n != used)
+		bad_list(g, "bad-tcache", entry, "a tcache's count is not the length of its list");
+}
+
+void glibc_walk_tcaches(struct glibc *g, const struct chunk_sink *sink)
+{
+	for (size_t i = 0; i < g->alloc->tcaches.n && !interrupted; i++) {
+		uint64_t size;
+		enum block_state state;
+		uint64_t tcache = g->alloc->tcaches.at[i];
+		if (!sink->get(sink->ctx, tcache - g->header, &size, &state) || state != BLOCK_USED) {
+			g->alloc->tcaches.at[i--] = g->alloc->tcaches.at[--g->alloc->tcaches.n];
+			continue;
+		}
+		for (unsigned k = 0; k < g->l->tcache.bins; k++) {
+			uint64_t used, entry;
+			if (tcache_bin(g, tcache, k, &used, &entry))
+				tcache_list(g, sink, entry, used, k);
+		}
+	}
+}

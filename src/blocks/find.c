@@ -1,0 +1,137 @@
+/* Look-ups in the finished index. Immutable: any number of threads may look at once. */
+#include "flotsam/blocks.h"
+
+block_id blocks_at(const struct blocks *b, uint64_t address)
+{
+	uint64_t q = address - b->header;
+	struct region *r = blocks_region(b, q);
+	if (!r) {
+		/* A header's own bytes belong to the chunk as well. */
+		r = blocks_region(b, address);
+		if (!r)
+			return BLOCK_NONE;
+		q = address;
+	}
+	if (!r->groups)
+		return r->first_id;
+	uint64_t g = region_start_before(r, (q - r->start) >> b->granule_shift);
+	return g == UINT64_MAX ? BLOCK_NONE : region_rank(r, g);
+}
+
+static const struct region *region_of_id(const struct blocks *b, block_id id)
+{
+	size_t lo = 0, hi = b->n_regions;
+	while (hi - lo > 1) {
+		size_t mid = (lo + hi) / 2;
+		if (b->regions[mid].first_id <= id)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	/* Empty regions share their first id with the next one. */
+	while (lo + 1 < b->n_regions && !b->regions[lo].n_ids)
+		lo++;
+	return &b->regions[lo];
+}
+
+/* Granule of the id-th start: by rank to the group, by counting to the bit. */
+static uint64_t select_start(const struct region *r, block_id id)
+{
+	uint64_t lo = 0, hi = r->n_groups;
+	while (hi - lo > 1) {
+		uint64_t mid = (lo + hi) / 2;
+		if (r->groups[mid].rank <= id)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	const struct start_group *s = &r->groups[lo];
+	uint32_t left = id - s->rank;
+	for (int w = 0; w < GROUP_WORDS; w++) {
+		uint64_t bits = s->bits[w];
+		uint32_t n = (uint32_t)__builtin_popcountl(bits);
+		if (left >= n) {
+			left -= n;
+			continue;
+		}
+		while (left--)
+			bits &= bits - 1;
+		return lo * GROUP_GRANULES + (uint64_t)w * 64 + (uint64_t)__builtin_ctzl(bits);
+	}
+	return 0;
+}
+
+static uint64_t chunk_of(const struct blocks *b, block_id id, const struct region **ret_region, uint64_t *ret_bytes)
+{
+	const struct region *r = region_of_id(b, id);
+	*ret_region = r;
+	if (!r->groups) {
+		*ret_bytes = r->end - r->start;
+		return r->start;
+	}
+	uint64_t g = select_start(r, id), n = (r->end - r->start) >> b->granule_shift, next = region_start_after(r, g, n);
+	uint64_t chunk = r->start + (g << b->granule_shift);
+	*ret_bytes = (next == n ? r->end : r->start + (next << b->granule_shift)) - chunk;
+	return chunk;
+}
+
+uint64_t blocks_payload(const struct blocks *b, block_id id)
+{
+	const struct region *r;
+	uint64_t bytes;
+	return chunk_of(b, id, &r, &bytes) + b->header;
+}
+
+uint64_t blocks_chunk_bytes(const struct blocks *b, block_id id)
+{
+	const struct region *r;
+	uint64_t bytes;
+	chunk_of(b, id, &r, &bytes);
+	return bytes;
+}
+
+uint64_t blocks_usable(const struct blocks *b, block_id id)
+{
+	const struct region *r;
+	uint64_t bytes, chunk = chunk_of(b, id, &r, &bytes);
+	return alloc_usable(b->alloc, &b->alloc->segments.at[r->segment], chunk, bytes);
+}
+
+int blocks_arena(const struct blocks *b, block_id id)
+{
+	return region_of_id(b, id)->arena;
+}
+
+void blocks_begin(const struct blocks *b, struct block_cursor *c)
+{
+	*c = (struct block_cursor){ .b = b, .id = BLOCK_NONE };
+}
+
+bool blocks_next(struct block_cursor *c)
+{
+	const struct blocks *b = c->b;
+	const struct region *r = c->region_ < b->n_regions ? &b->regions[c->region_] : NULL;
+	c->id = c->id == BLOCK_NONE ? 0 : c->id + 1;
+	while (r && c->id >= r->first_id + r->n_ids) {
+		c->next_ = 0;
+		c->region_++;
+		r = c->region_ < b->n_regions ? &b->regions[c->region_] : NULL;
+	}
+	if (!r)
+		return false;
+	c->arena = r->arena;
+	c->state = blocks_state(b, c->id);
+	if (!r->groups) {
+		c->chunk = r->start;
+		c->chunk_bytes = r->end - r->start;
+	} else {
+		uint64_t n = (r->end - r->start) >> b->granule_shift;
+		c->chunk = c->next_ ? c->next_ : r->start;
+		uint64_t g = (c->chunk - r->start) >> b->granule_shift, next = region_start_after(r, g, n);
+		c->next_ = next == n ? r->end : r->start + (next << b->granule_shift);
+		c->chunk_bytes = c->next_ - c->chunk;
+	}
+	c->payload = c->chunk + b->header;
+	c->usable = alloc_usable(b->alloc, &b->alloc->segments.at[r->segment], c->chunk, c->chunk_bytes);
+	return true;
+}
