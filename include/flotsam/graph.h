@@ -54,8 +54,7 @@ struct graph {
 	VEC(struct holder_set) sets;
 	uint32_t *set_of;		/* by id: index into sets + 1, 0 none */
 	double holder_seconds;
-	/* made by graph_leaders(): for leaked blocks, the leader that holds it (first that reaches it), else BLOCK_NONE */
-	struct map64 leader_of;
+	struct map64 leader_of; /* leaked block -> the first leader, in address order, that reaches it */
 	void *priv;
 };
 
@@ -68,7 +67,4 @@ static inline bool graph_is_leaked(const struct graph *g, block_id id)
 {
 	return g->class_of[id] == CLASS_DEFINITE || g->class_of[id] == CLASS_INDIRECT;
 }
-/* What a definite block holds, itself included: leaked blocks that no other leader reaches first. */
-struct err *graph_retained_by_leader(struct graph *g, block_id leader, struct class_sum *ret) MUST_CHECK;
-
 #endif

@@ -1,0 +1,286 @@
+/* From roots to classes, in the order of LEAKS.md: strong chains from memory, then from stacks and registers (what they add
+ * is stack_only), then weak chains; offsets that nearly all blocks of a size are reached at are learned and the marking is
+ * done again with them; mangled pointers are tried last; what no chain reaches is split into definite and indirect. */
+#include "graph.h"
+
+static const char *const class_names[] = { NULL, "reachable", "possible", "definite", "indirect", "runtime" };
+static const char *const kind_names[] = { "global", "tls", "libc", "mapping", "kernel", "frame", "register" };
+
+const char *block_class_name(enum block_class c)
+{
+	return class_names[c];
+}
+
+const char *holder_kind_name(enum holder_kind k)
+{
+	return kind_names[k];
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	block_id x = *(const block_id *)a, y = *(const block_id *)b;
+	return x < y ? -1 : x > y;
+}
+
+static bool add_runtime(struct graph *g, uint64_t address)
+{
+	struct graph_priv *priv = g->priv;
+	block_id id = blocks_at(g->blocks, address);
+	if (id == BLOCK_NONE || !block_state_is_used(blocks_state(g->blocks, id)))
+		return true;
+	block_id *slot = vec_push(&priv->runtime_ids);
+	if (slot)
+		*slot = id;
+	return slot;
+}
+
+static bool find_runtime_blocks(struct graph *g)
+{
+	struct graph_priv *priv = g->priv;
+	const struct alloc *a = g->blocks->alloc;
+	bool ok = true;
+	for (size_t i = 0; i < a->tcaches.n && ok; i++)
+		ok = add_runtime(g, a->tcaches.at[i]);
+	for (size_t i = 0; i < priv->rt->blocks.n && ok; i++)
+		ok = add_runtime(g, priv->rt->blocks.at[i].address);
+	if (priv->runtime_ids.n)
+		qsort(priv->runtime_ids.at, priv->runtime_ids.n, sizeof *priv->runtime_ids.at, compare_ids);
+	return ok;
+}
+
+static bool is_tcache(const struct graph *g, uint64_t payload)
+{
+	for (size_t i = 0; i < g->blocks->alloc->tcaches.n; i++)
+		if (g->blocks->alloc->tcaches.at[i] == payload)
+			return true;
+	return false;
+}
+
+/* Free chunks and bookkeeping are marked before all else: then nothing is ever scanned through them, and the hot path need
+ * not look at states. */
+static void premark(struct graph *g)
+{
+	struct blocks *b = g->blocks;
+	for (size_t i = 0; i < b->n_regions; i++) {
+		struct region *r = &b->regions[i];
+		block_id id = r->first_id;
+		if (!r->groups)
+			r->marks[0] = 0;
+		for (uint64_t k = 0; k < r->n_groups; k++)
+			for (int w = 0; w < GROUP_WORDS; w++) {
+				uint64_t marks = 0;
+				for (uint64_t bits = r->groups[k].bits[w]; bits; bits &= bits - 1, id++)
+					if (!block_state_is_used((enum block_state)b->state[id]))
+						marks |= bits & -bits;
+				r->marks[k * 8 + (uint64_t)w] = marks;
+			}
+	}
+}
+
+/* Gives all blocks that are marked and have no class yet this class. */
+static void classify_marked(struct graph *g, enum block_class class, bool stack_only)
+{
+	struct blocks *b = g->blocks;
+	for (size_t i = 0; i < b->n_regions; i++) {
+		struct region *r = &b->regions[i];
+		block_id id = r->first_id;
+		if (!r->groups && r->n_ids && (r->marks[0] & 1) && !g->class_of[id]) {
+			g->class_of[id] = (uint8_t)class;
+			if (stack_only)
+				bit_set(g->stack_only_bits, id);
+		}
+		for (uint64_t k = 0; k < r->n_groups; k++)
+			for (int w = 0; w < GROUP_WORDS; w++) {
+				uint64_t marks = r->marks[k * 8 + (uint64_t)w];
+				for (uint64_t bits = r->groups[k].bits[w]; bits; bits &= bits - 1, id++) {
+					if (!(marks & bits & -bits) || g->class_of[id] || !block_state_is_used((enum block_state)b->state[id]))
+						continue;
+					g->class_of[id] = (uint8_t)class;
+					if (stack_only)
+						bit_set(g->stack_only_bits, id);
+				}
+			}
+	}
+}
+
+struct seeds { VEC(uint64_t) at; };
+
+/* Marks a block by its id and notes it for scanning. */
+static bool seed(struct graph *g, struct seeds *s, block_id id, bool scan)
+{
+	struct target_block t;
+	uint64_t payload = blocks_payload(g->blocks, id);
+	if (graph_resolve(g->blocks, payload, &t) != HIT_START || !graph_mark(&t) || !scan)
+		return true;
+	uint64_t *slot = vec_push(&s->at);
+	if (slot)
+		*slot = payload;
+	return slot;
+}
+
+static struct err *mark_strong(struct graph *g)
+{
+	struct graph_priv *priv = g->priv;
+	struct seeds s = { 0 };
+	for (size_t i = 0; i < priv->runtime_ids.n; i++) {
+		block_id id = priv->runtime_ids.at[i];
+		/* A tcache's content is malloc's own: it would reach every cached chunk. */
+		if (!seed(g, &s, id, !is_tcache(g, blocks_payload(g->blocks, id)))) {
+			vec_free(&s.at);
+			return err_nomem();
+		}
+		g->class_of[id] = CLASS_RUNTIME;
+	}
+	struct err *e = graph_run_marks(g, MARK_STRONG, priv->words.at, priv->n_memory, s.at.at, s.at.n);
+	vec_free(&s.at);
+	if (e)
+		return e;
+	classify_marked(g, CLASS_REACHABLE, false);
+	TRY(graph_run_marks(g, MARK_STRONG, priv->words.at + priv->n_memory, priv->words.n - priv->n_memory, NULL, 0));
+	classify_marked(g, CLASS_REACHABLE, true);
+	return NULL;
+}
+
+/* Everything below a weakly held block is possible, by whatever pointer. */
+static struct err *mark_weak(struct graph *g)
+{
+	struct graph_priv *priv = g->priv;
+	struct seeds s = { 0 };
+	bool ok = true;
+	for (uint64_t w = 0; w <= g->blocks->n / 64 && ok; w++)
+		for (uint64_t bits = priv->weak[w]; bits && ok; bits &= bits - 1)
+			ok = seed(g, &s, (block_id)(w * 64 + (uint64_t)__builtin_ctzl(bits)), true);
+	struct err *e = ok ? graph_run_marks(g, MARK_WEAK, NULL, 0, s.at.at, s.at.n) : err_nomem();
+	vec_free(&s.at);
+	if (!e)
+		classify_marked(g, CLASS_POSSIBLE, false);
+	return e;
+}
+
+static struct err *mark_all(struct graph *g)
+{
+	struct graph_priv *priv = g->priv;
+	premark(g);
+	memset(g->class_of, 0, g->blocks->n);
+	memset(g->stack_only_bits, 0, (g->blocks->n / 64 + 1) * sizeof(uint64_t));
+	memset(priv->weak, 0, (g->blocks->n / 64 + 1) * sizeof(uint64_t));
+	memset(g->rule_counts, 0, sizeof g->rule_counts);
+	g->marked = 0;
+	TRY(mark_strong(g));
+	return mark_weak(g);
+}
+
+static void sum_classes(struct graph *g)
+{
+	struct block_cursor c;
+	for (blocks_begin(g->blocks, &c); blocks_next(&c);) {
+		if (!block_state_is_used(c.state))
+			continue;
+		struct class_sum *s = &g->sums[g->class_of[c.id]];
+		s->blocks++;
+		s->bytes += c.usable;
+		if (bit_test(g->stack_only_bits, c.id)) {
+			g->stack_only.blocks++;
+			g->stack_only.bytes += c.usable;
+		}
+	}
+}
+
+static bool any_class(const struct graph *g, enum block_class class)
+{
+	return memchr(g->class_of, class, g->blocks->n);
+}
+
+static bool any_unreached(const struct graph *g)
+{
+	for (block_id id = 0; id < g->blocks->n; id++)
+		if (!g->class_of[id] && block_state_is_used(blocks_state(g->blocks, id)))
+			return true;
+	return false;
+}
+
+static struct err *classify(struct graph *g)
+{
+	TRY(graph_gather_roots(g));
+	double start = monotonic_seconds();
+	TRY(mark_all(g));
+	g->mark_seconds = monotonic_seconds() - start;
+	bool again = false;
+	if (any_class(g, CLASS_POSSIBLE))
+		TRY(graph_learn_offsets(g, &again));
+	if (again)
+		TRY(mark_all(g));
+	if (any_unreached(g)) {
+		TRY(graph_rescue_mangled(g, &again));
+		if (again)
+			classify_marked(g, CLASS_REACHABLE, false);
+	}
+	TRY(graph_split_unreached(g));
+	sum_classes(g);
+	return NULL;
+}
+
+struct err *graph_build(struct blocks *b, struct image *img, struct modules *ms, struct runtime *rt,
+			const struct graph_options *o, struct graph **ret)
+{
+	struct graph *g = calloc(1, sizeof *g);
+	struct graph_priv *priv = calloc(1, sizeof *priv);
+	size_t words = b->n / 64 + 1;
+	if (g && priv) {
+		g->blocks = b;
+		g->priv = priv;
+		g->class_of = calloc(b->n + 1u, 1);
+		g->stack_only_bits = calloc(words, sizeof(uint64_t));
+		priv->weak = calloc(words, sizeof(uint64_t));
+	}
+	if (!g || !priv || !g->class_of || !g->stack_only_bits || !priv->weak) {
+		if (!g)
+			free(priv);
+		graph_free(g);
+		return err_nomem();
+	}
+	const struct arch *a = image_arch(img);
+	priv->img = img;
+	priv->ms = ms;
+	priv->rt = rt;
+	priv->o = *o;
+	priv->word = a->word;
+	/* Tags: the top byte on aarch64, the 16 top bits on x86-64. */
+	priv->mask = UINT64_MAX;
+	if (o->tagged && a->word == 8)
+		priv->mask >>= a->address_bits > 48 ? 8 : 16;
+	struct err *e = find_runtime_blocks(g) ? classify(g) : err_nomem();
+	if (e) {
+		graph_free(g);
+		return e;
+	}
+	*ret = g;
+	return NULL;
+}
+
+void graph_free(struct graph *g)
+{
+	if (!g)
+		return;
+	struct graph_priv *priv = g->priv;
+	if (priv) {
+		vec_free(&priv->regions);
+		vec_free(&priv->words);
+		vec_free(&priv->learned);
+		vec_free(&priv->runtime_ids);
+		vec_free(&priv->unreached);
+		free(priv->weak);
+	}
+	free(priv);
+	for (size_t i = 0; i < g->holders.n; i++) {
+		free(g->holders.at[i].name);
+		free(g->holders.at[i].where);
+	}
+	vec_free(&g->holders);
+	vec_free(&g->sets);
+	free(g->set_of);
+	free(g->class_of);
+	free(g->stack_only_bits);
+	map64_free(&g->leader_of);
+	free(g);
+}

@@ -1,0 +1,218 @@
+/* The name and rank of every root word: the object that holds it. */
+#include "graph.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+
+struct stack_frames { struct frame *at; size_t n; bool done; };
+struct namer {
+	struct graph *g;
+	struct graph_priv *priv;
+	const struct picture *p;
+	struct map64 by_key; /* key -> holder index */
+	struct stack_frames *frames; /* by thread */
+	uint64_t cached_start, cached_end; /* the object that the last words belonged to */
+	uint32_t cached_holder;
+	bool nomem;
+};
+
+enum key_space { KEY_ADDRESS, KEY_FRAME, KEY_REGISTERS, KEY_KERNEL, KEY_TLS };
+
+static uint32_t holder_for(struct namer *n, uint64_t key, enum key_space space, struct holder h)
+{
+	uint64_t index;
+	key = key * 8 + space;
+	if (map64_find(&n->by_key, key, &index)) {
+		free(h.name);
+		free(h.where);
+		return (uint32_t)index;
+	}
+	struct holder *slot = h.name ? vec_push(&n->g->holders) : NULL;
+	if (!slot || !map64_put(&n->by_key, key, n->g->holders.n - 1)) {
+		n->nomem = true;
+		free(h.name);
+		free(h.where);
+		return 0;
+	}
+	*slot = h;
+	return (uint32_t)n->g->holders.n - 1;
+}
+
+static char *format(const char *fmt, ...) PRINTF_LIKE(1, 2);
+static char *format(const char *fmt, ...)
+{
+	char *text;
+	va_list ap;
+	va_start(ap, fmt);
+	int k = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	return k < 0 ? NULL : text;
+}
+
+static bool belongs_to_libc(const struct module *m)
+{
+	return m->role == MODULE_LIBC || m->role == MODULE_LDSO || m->role == MODULE_LIBPTHREAD || m->role == MODULE_LIBSTDCXX;
+}
+
+static uint32_t name_module_word(struct namer *n, struct module *m, uint64_t from)
+{
+	struct symbol s;
+	struct source_line line = { 0 };
+	struct holder h = { .rank = RANK_GLOBAL, .kind = HOLDER_GLOBAL, .address = from };
+	if (belongs_to_libc(m)) {
+		h.rank = RANK_LIBC;
+		h.kind = HOLDER_LIBC;
+	}
+	if (modules_symbol_at(n->priv->ms, from, &s) && s.is_object) {
+		h.address = s.address;
+		n->cached_start = s.address;
+		n->cached_end = s.address + s.size;
+		h.name = modules_demangle(s.name);
+		if (modules_data_line(n->priv->ms, s.address, &line) && line.file)
+			h.where = format("%s:%d", line.file, line.line);
+		else
+			h.where = format("%s", m->name);
+		return holder_for(n, s.address, KEY_ADDRESS, h);
+	}
+	/* No symbol: the module's writable data is one holder, told by an address that a disassembler can find. */
+	h.name = format("%s data", m->name);
+	h.where = format("%s+0x%" PRIx64, m->name, from - m->start);
+	return holder_for(n, m->start, KEY_ADDRESS, h);
+}
+
+/* The thread variable at this address: every module with a static TLS block is asked. */
+static uint32_t name_tls_word(struct namer *n, const struct runtime_extent *e, uint64_t from)
+{
+	uint64_t tp = e->thread >= 0 ? n->p->threads.at[e->thread].tp : 0;
+	struct holder h = { .rank = RANK_TLS, .kind = HOLDER_TLS, .address = from };
+	for (size_t i = 0; tp && i < modules_count(n->priv->ms); i++) {
+		struct module *m = modules_get(n->priv->ms, i);
+		uint64_t offset;
+		struct symbol s;
+		if (!m->tls_bytes)
+			continue;
+		if (m->role == MODULE_PROGRAM && image_arch(n->priv->img)->tls_below_tp)
+			offset = -align_up(m->tls_bytes, m->tls_align ? m->tls_align : 1);
+		else if (!modules_tls_offset(n->priv->ms, m, &offset))
+			continue;
+		uint64_t in = from - (tp + offset);
+		if (in >= m->tls_bytes)
+			continue;
+		if (belongs_to_libc(m)) {
+			h.rank = RANK_LIBC;
+			h.kind = HOLDER_LIBC;
+		}
+		if (modules_tls_symbol_at(n->priv->ms, m, in, &s)) {
+			h.name = modules_demangle(s.name);
+			h.where = format("thread variable, %s", m->name);
+			return holder_for(n, (uint64_t)i << 32 | s.address, KEY_TLS, h);
+		}
+		h.name = format("%s thread data", m->name);
+		return holder_for(n, (uint64_t)i << 32 | UINT32_MAX, KEY_TLS, h);
+	}
+	/* The thread's descriptor belongs to libc. */
+	h.rank = RANK_LIBC;
+	h.kind = HOLDER_LIBC;
+	h.name = format("thread descriptors");
+	return holder_for(n, UINT32_MAX, KEY_TLS, h);
+}
+
+static uint32_t name_mapping_word(struct namer *n, uint64_t from)
+{
+	const struct mapping *m = picture_mapping(n->p, from);
+	struct holder h = { .rank = RANK_MAPPING, .kind = HOLDER_MAPPING, .address = m ? m->start : from };
+	if (m) {
+		n->cached_start = m->start;
+		n->cached_end = m->end;
+	}
+	h.name = m && m->path[0] ? format("%s", m->path) : format("anonymous mapping");
+	h.where = format("0x%" PRIx64, h.address);
+	return holder_for(n, h.address, KEY_ADDRESS, h);
+}
+
+static uint32_t name_memory_word(struct namer *n, uint64_t from)
+{
+	if (from >= n->cached_start && from < n->cached_end)
+		return n->cached_holder;
+	struct module *m = modules_at(n->priv->ms, from);
+	const struct runtime_extent *e = runtime_extent_at(n->priv->rt, from);
+	uint32_t holder;
+	n->cached_end = n->cached_start = 0;
+	if (e && e->kind == EXTENT_TLS)
+		return name_tls_word(n, e, from);
+	holder = m ? name_module_word(n, m, from) : name_mapping_word(n, from);
+	n->cached_holder = holder;
+	/* A mapping may hold pieces that are named otherwise. */
+	if (!m && n->priv->rt->extents.n)
+		n->cached_end = n->cached_start;
+	return holder;
+}
+
+static const struct frame *frame_of(struct namer *n, uint32_t thread, uint64_t from, size_t *ret_index)
+{
+	struct stack_frames *f = &n->frames[thread];
+	if (!f->done) {
+		f->n = modules_unwind(n->priv->ms, &n->p->threads.at[thread], &f->at);
+		f->done = true;
+	}
+	for (size_t i = 0; i < f->n; i++)
+		if (f->at[i].cfa && from < f->at[i].cfa) {
+			*ret_index = i;
+			return &f->at[i];
+		}
+	return NULL;
+}
+
+static char *thread_name(struct namer *n, uint32_t thread)
+{
+	const struct thread *t = &n->p->threads.at[thread];
+	return t->comm[0] ? format("thread %d \"%.*s\"", (int)t->tid, (int)sizeof t->comm, t->comm) : format("thread %d", (int)t->tid);
+}
+
+static uint32_t name_stack_word(struct namer *n, const struct root_word *w)
+{
+	struct holder h = { .rank = RANK_FRAME, .kind = HOLDER_FRAME, .address = w->from, .name = thread_name(n, w->thread) };
+	size_t index = LIMIT_FRAMES;
+	const struct frame *f = frame_of(n, w->thread, w->from, &index);
+	h.where = f && f->function ? format("stack, %s()", f->function) : format("stack");
+	return holder_for(n, (uint64_t)w->thread << 16 | index, KEY_FRAME, h);
+}
+
+static uint32_t name_word(struct namer *n, const struct root_word *w)
+{
+	struct holder h = { 0 };
+	switch (w->kind) {
+	case ROOT_MEMORY:
+		return name_memory_word(n, w->from);
+	case ROOT_STACK:
+		return name_stack_word(n, w);
+	case ROOT_REGISTER:
+		h = (struct holder){ .rank = RANK_REGISTER, .kind = HOLDER_REGISTER, .name = thread_name(n, w->thread), .where = strdup("registers") };
+		return holder_for(n, w->thread, KEY_REGISTERS, h);
+	case ROOT_KERNEL:
+		break;
+	}
+	const struct kernel_word *k = &n->p->kernel_words.at[w->thread];
+	h = (struct holder){ .rank = RANK_MAPPING, .kind = HOLDER_KERNEL };
+	h.name = k->kind == KERNEL_EPOLL ? format("epoll descriptor %d", k->fd) : format("POSIX timer");
+	return holder_for(n, (uint64_t)k->kind << 32 | (uint32_t)(k->kind == KERNEL_EPOLL ? k->fd : 0), KEY_KERNEL, h);
+}
+
+struct err *graph_name_words(struct graph *g, struct named_word *named)
+{
+	struct namer n = { .g = g, .priv = g->priv };
+	n.p = image_picture(n.priv->img);
+	n.frames = calloc(n.p->threads.n + 1, sizeof *n.frames);
+	n.nomem = !n.frames;
+	for (size_t i = 0; i < n.priv->words.n && !n.nomem && !interrupted; i++) {
+		uint32_t holder = name_word(&n, &n.priv->words.at[i]);
+		if (n.nomem)
+			break;
+		named[i] = (struct named_word){ holder, g->holders.at[holder].rank, i };
+	}
+	for (size_t i = 0; n.frames && i < n.p->threads.n; i++)
+		free(n.frames[i].at);
+	free(n.frames);
+	map64_free(&n.by_key);
+	return n.nomem ? err_nomem() : NULL;
+}

@@ -1,0 +1,83 @@
+/* Blocks that libc, ld.so and libstdc++ own, as far as their structures tell: stdio buffers by _IO_list_all, link maps by
+ * _r_debug, libstdc++'s emergency pool. All are reachable anyway; this names them. */
+#include "runtime.h"
+
+enum { MOST = 65536 };
+
+static uint64_t word_at(const struct finder *f, uint64_t address)
+{
+	uint64_t v = 0;
+	image_word(f->img, address, &v);
+	return v;
+}
+
+static bool own(struct finder *f, uint64_t address, const char *label)
+{
+	if (!address)
+		return true;
+	struct runtime_block *b = vec_push(&f->r->blocks);
+	if (b)
+		*b = (struct runtime_block){ address, label };
+	return b;
+}
+
+/* struct _IO_FILE (libio/bits/types/struct_FILE.h): an int, then words: _IO_buf_base is the 7th pointer, _chain the 12th. */
+static bool stdio(struct finder *f)
+{
+	struct module *libc = modules_by_role(f->ms, MODULE_LIBC);
+	struct symbol s;
+	unsigned w = f->arch->word;
+	if (!libc || !modules_symbol(f->ms, libc, "_IO_list_all", &s))
+		return true;
+	uint64_t file = word_at(f, s.address);
+	for (int n = 0; file && n < MOST; n++) {
+		if (!own(f, word_at(f, file + 7 * w), "stdio buffer"))
+			return false;
+		uint64_t next = word_at(f, file + 13 * w);
+		if (next == file)
+			break;
+		file = next;
+	}
+	return true;
+}
+
+/* struct r_debug { int version; struct link_map *map; } (elf/link.h); link_map: l_addr, l_name, l_ld, l_next, l_prev. The
+ * first map is the program's, and ld.so's own is static: those that lie in the heap were made by dlopen. */
+static bool link_maps(struct finder *f)
+{
+	struct module *ldso = modules_by_role(f->ms, MODULE_LDSO);
+	struct symbol s;
+	unsigned w = f->arch->word;
+	if (!ldso || !modules_symbol(f->ms, ldso, "_r_debug", &s))
+		return true;
+	uint64_t map = word_at(f, s.address + w);
+	for (int n = 0; map && n < MOST; n++) {
+		if (!own(f, map, "link map") || !own(f, word_at(f, map + w), "link map name"))
+			return false;
+		map = word_at(f, map + 3 * w);
+	}
+	return true;
+}
+
+bool runtime_libc_blocks(struct finder *f)
+{
+	return stdio(f) && link_maps(f);
+}
+
+const char *runtime_language(struct finder *f)
+{
+	static const struct {
+		const char *symbol, *name;
+	} known[] = {
+		{ "Py_GetVersion", "CPython" }, { "JNI_CreateJavaVM", "JVM" }, { "runtime.mheap_", "Go" },
+		{ "_ZN2v87Isolate3NewERKNS0_12CreateParamsE", "V8" }, { "ruby_init", "Ruby" },
+	};
+	for (size_t i = 0; i < modules_count(f->ms); i++) {
+		struct module *m = modules_get(f->ms, i);
+		struct symbol s;
+		for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
+			if (modules_symbol(f->ms, m, known[k].symbol, &s) && s.address)
+				return known[k].name;
+	}
+	return NULL;
+}

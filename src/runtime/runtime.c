@@ -1,0 +1,312 @@
+/* Threads: where each one's stack, TLS block and descriptor lie, which stacks are dead, and which blocks libc owns.
+ *
+ * glibc puts static TLS and struct pthread at the top of a thread's stack mapping (nptl/allocatestack.c); the main thread's
+ * come from ld.so's own memory. A finished thread's stack stays cached with its stale content: it is no root. */
+#include "runtime.h"
+
+static uint64_t word_at(const struct finder *f, uint64_t address)
+{
+	uint64_t v = 0;
+	image_word(f->img, address, &v);
+	return v;
+}
+
+static bool add_extent(struct finder *f, struct runtime_extent e)
+{
+	if (e.start >= e.end)
+		return true;
+	struct runtime_extent *slot = vec_push(&f->r->extents);
+	if (slot)
+		*slot = e;
+	return slot;
+}
+
+/* Bytes of static TLS in front of a thread pointer (x86), from the modules' own offsets; at least the program's. */
+static uint64_t static_tls_below(struct finder *f)
+{
+	uint64_t most = 0;
+	for (size_t i = 0; i < modules_count(f->ms); i++) {
+		struct module *m = modules_get(f->ms, i);
+		uint64_t offset;
+		if (!m->tls_bytes)
+			continue;
+		if (modules_tls_offset(f->ms, m, &offset) && (int64_t)offset < 0 && -offset > most && -offset < 1 << 20)
+			most = -offset;
+		uint64_t own = align_up(m->tls_bytes, m->tls_align ? m->tls_align : 1);
+		if (m->role == MODULE_PROGRAM && own > most)
+			most = own;
+	}
+	return align_up(most, 64);
+}
+
+/* struct pthread's size is not known from outside; its mapping's end is what limits it. */
+enum { DESCRIPTOR_AT_LEAST = 0x700 };
+
+static bool is_main_stack(const struct mapping *m)
+{
+	return !strcmp(m->path, "[stack]");
+}
+
+/* Stack pointer below the red zone: from here on a stack is live. */
+static uint64_t live_from(const struct finder *f, const struct thread *t)
+{
+	uint64_t sp = arch_reg(f->arch, t->gregs, f->arch->reg_sp);
+	return sp > f->arch->red_zone ? sp - f->arch->red_zone : 0;
+}
+
+/* The end of what lies above a stack in the same mapping: another thread's descriptor may follow directly. */
+static bool add_stack(struct finder *f, uint64_t start, uint64_t end, uint64_t live, uint64_t tp, int thread)
+{
+	uint64_t tls = tp > start && tp < end && f->arch->tls_below_tp ? tp - f->tls_below : end;
+	if (tp > start && tp < end && !f->arch->tls_below_tp)
+		tls = tp;
+	if (tls < live)
+		tls = end;
+	return add_extent(f, (struct runtime_extent){ start, tls, live, EXTENT_STACK, thread }) &&
+	       add_extent(f, (struct runtime_extent){ tls, end, 0, EXTENT_TLS, thread });
+}
+
+/* Where in a mapping the stack that holds sp begins: behind the nearest descriptor of another thread below it. */
+static uint64_t stack_start(const struct finder *f, const struct mapping *m, uint64_t sp)
+{
+	uint64_t start = m->start;
+	for (size_t i = 0; i < f->p->threads.n; i++) {
+		uint64_t tp = f->p->threads.at[i].tp;
+		if (tp >= m->start && tp < sp) {
+			uint64_t end = align_up(tp + DESCRIPTOR_AT_LEAST, f->p->page);
+			if (end > start && end <= sp)
+				start = end;
+		}
+	}
+	return start;
+}
+
+static uint64_t stack_end(const struct finder *f, const struct mapping *m, uint64_t tp)
+{
+	if (tp < m->start || tp >= m->end)
+		return m->end;
+	uint64_t end = align_up(tp + DESCRIPTOR_AT_LEAST, f->p->page);
+	return end < m->end ? end : m->end;
+}
+
+/* The thread's own stack, and whether SP is on it. */
+static bool thread_extents(struct finder *f, size_t i)
+{
+	const struct thread *t = &f->p->threads.at[i];
+	struct runtime_thread *rt = &f->r->threads.at[i];
+	rt->tp = t->tp;
+	if (t->tp)
+		rt->dtv = word_at(f, t->tp + f->arch->dtv_slot);
+	if (!t->gregs.n)
+		return true; /* not stopped: all of its stack counts as live */
+	uint64_t sp = arch_reg(f->arch, t->gregs, f->arch->reg_sp);
+	const struct mapping *m = picture_mapping(f->p, sp), *own = t->tp ? picture_mapping(f->p, t->tp) : NULL;
+	if (!m)
+		return true;
+	rt->live_from = live_from(f, t);
+	if (is_main_stack(m)) {
+		rt->stack_start = m->start;
+		rt->stack_end = m->end;
+		return add_extent(f, (struct runtime_extent){ m->start, m->end, rt->live_from, EXTENT_STACK, (int)i });
+	}
+	if (own == m && t->tp > sp) {
+		rt->stack_start = stack_start(f, m, sp);
+		rt->stack_end = stack_end(f, m, t->tp);
+		return add_stack(f, rt->stack_start, rt->stack_end, rt->live_from, t->tp, (int)i);
+	}
+	/* A coroutine, a signal stack: what holds SP is a stack from SP on; the thread's own stack counts whole. The heap
+	 * cuts it short where SP lies in a block (the graph knows blocks, see graph/roots.c). */
+	rt->sp_elsewhere = true;
+	return true;
+}
+
+/* struct pthread keeps its own address twice (sysdeps/x86_64/nptl/tls.h: tcb and self), and the thread's id, which the
+ * kernel clears when the thread ends (set_tid_address). The id's offset is learned from a live thread. */
+static uint64_t tid_offset(const struct finder *f)
+{
+	for (size_t i = 0; i < f->p->threads.n; i++) {
+		const struct thread *t = &f->p->threads.at[i];
+		uint32_t v;
+		for (uint64_t off = 0x40; t->tp && off < DESCRIPTOR_AT_LEAST; off += 4)
+			if (image_u32(f->img, t->tp + off, &v) && v == (uint32_t)t->tid && off >= 0x60)
+				return off;
+	}
+	return 0;
+}
+
+static bool known_descriptor(const struct finder *f, uint64_t tp)
+{
+	for (size_t i = 0; i < f->p->threads.n; i++)
+		if (f->p->threads.at[i].tp == tp)
+			return true;
+	return false;
+}
+
+struct dead_scan { struct finder *f; uint64_t tid_at; const struct mapping *m; uint64_t from; bool failed; };
+
+static bool is_dead_descriptor(const struct dead_scan *d, uint64_t at)
+{
+	const struct finder *f = d->f;
+	uint32_t tid = 1;
+	unsigned w = f->arch->word;
+	if (word_at(f, at) != at || word_at(f, at + 2 * w) != at || known_descriptor(f, at))
+		return false;
+	uint64_t dtv = word_at(f, at + f->arch->dtv_slot);
+	return image_u32(f->img, at + d->tid_at, &tid) && !tid && dtv && dtv % w == 0;
+}
+
+static bool add_dead(struct dead_scan *d, uint64_t tp)
+{
+	struct finder *f = d->f;
+	uint64_t tls = tp - f->tls_below, start = d->m->start;
+	/* Live stacks in the same mapping keep theirs. */
+	for (size_t i = 0; i < f->r->extents.n; i++) {
+		const struct runtime_extent *e = &f->r->extents.at[i];
+		if (e->end <= tls && e->end > start && e->start >= d->m->start && e->kind != EXTENT_ALLOCATOR)
+			start = e->end;
+	}
+	struct runtime_block *b = vec_push(&f->r->blocks);
+	if (!b)
+		return false;
+	*b = (struct runtime_block){ word_at(f, tp + f->arch->dtv_slot), "dtv" };
+	return add_extent(f, (struct runtime_extent){ start, tp, 0, EXTENT_STACK_DEAD, -1 });
+}
+
+static bool scan_for_dead(void *ctx, uint64_t address, const uint8_t *data, size_t n)
+{
+	struct dead_scan *d = ctx;
+	unsigned w = d->f->arch->word;
+	/* Descriptors are aligned to 64 bytes (TCB_ALIGNMENT). */
+	for (uint64_t at = align_up(address, 64); at + 3 * w <= address + n; at += 64) {
+		uint64_t self;
+		if (!span_word((struct span){ data, n }, at - address, w, d->f->arch->big, &self) || self != at)
+			continue;
+		if (is_dead_descriptor(d, at) && !add_dead(d, at))
+			return !(d->failed = true);
+	}
+	return true;
+}
+
+static bool dead_stacks(struct finder *f)
+{
+	struct dead_scan d = { .f = f, .tid_at = tid_offset(f) };
+	if (!d.tid_at || !f->arch->tls_below_tp)
+		return true;
+	for (size_t i = 0; i < f->p->maps.n && !d.failed; i++) {
+		const struct mapping *m = &f->p->maps.at[i];
+		if (m->shared || m->inode || !(m->prot & PROT_W) || m->path[0] == '[' || m->device)
+			continue;
+		/* A thread's stack follows its guard: mappings that hold none are not searched. */
+		d.m = m;
+		image_each_window(f->img, m->start, m->end, scan_for_dead, &d);
+	}
+	return !d.failed;
+}
+
+static bool live_dtvs(struct finder *f)
+{
+	for (size_t i = 0; i < f->r->threads.n; i++) {
+		uint64_t dtv = f->r->threads.at[i].dtv;
+		if (!dtv || dtv % f->arch->word)
+			continue;
+		/* The slot points at element 1's pair: the block starts two words before (elf/dl-tls.c: dtv[-1] is its length). */
+		struct runtime_block *b = vec_push(&f->r->blocks);
+		if (!b)
+			return false;
+		*b = (struct runtime_block){ dtv - 2 * f->arch->word, "dtv" };
+	}
+	return true;
+}
+
+static int compare_extents(const void *a, const void *b)
+{
+	const struct runtime_extent *x = a, *y = b;
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+/* Extents must not overlap: the first to claim an address keeps it. */
+static void sort_extents(struct runtime *r)
+{
+	size_t keep = 0;
+	if (r->extents.n)
+		qsort(r->extents.at, r->extents.n, sizeof *r->extents.at, compare_extents);
+	for (size_t i = 0; i < r->extents.n; i++) {
+		struct runtime_extent e = r->extents.at[i];
+		if (keep && e.start < r->extents.at[keep - 1].end)
+			e.start = r->extents.at[keep - 1].end;
+		if (e.start < e.end)
+			r->extents.at[keep++] = e;
+	}
+	r->extents.n = keep;
+}
+
+static void find_guard(struct finder *f)
+{
+	for (size_t i = 0; i < f->p->threads.n && f->arch->guard_slot >= 0; i++) {
+		uint64_t tp = f->p->threads.at[i].tp;
+		if (tp && image_word(f->img, tp + (uint64_t)f->arch->guard_slot, &f->r->guard))
+			f->r->have_guard = true;
+	}
+	struct symbol s;
+	struct module *ldso = modules_by_role(f->ms, MODULE_LDSO);
+	if (f->arch->guard_slot < 0 && ldso && modules_symbol(f->ms, ldso, "__pointer_chk_guard", &s))
+		f->r->have_guard = image_word(f->img, s.address, &f->r->guard);
+}
+
+struct err *runtime_find(struct image *img, struct modules *ms, struct runtime **ret)
+{
+	struct runtime *r = calloc(1, sizeof *r);
+	if (!r)
+		return err_nomem();
+	struct finder f = { .r = r, .img = img, .ms = ms, .p = image_picture(img), .arch = image_arch(img) };
+	bool ok = vec_reserve(&r->threads, f.p->threads.n + 1);
+	f.tls_below = f.arch->tls_below_tp ? static_tls_below(&f) : 0;
+	for (size_t i = 0; i < f.p->threads.n && ok; i++) {
+		ok = vec_push(&r->threads);
+		ok = ok && thread_extents(&f, i);
+	}
+	ok = ok && live_dtvs(&f) && dead_stacks(&f) && runtime_libc_blocks(&f);
+	if (!ok) {
+		runtime_free(r);
+		return err_nomem();
+	}
+	sort_extents(r);
+	find_guard(&f);
+	r->language = runtime_language(&f);
+	*ret = r;
+	return NULL;
+}
+
+void runtime_free(struct runtime *r)
+{
+	if (!r)
+		return;
+	vec_free(&r->extents);
+	vec_free(&r->threads);
+	vec_free(&r->blocks);
+	free(r);
+}
+
+const struct runtime_extent *runtime_extent_at(const struct runtime *r, uint64_t address)
+{
+	size_t lo = 0, hi = r->extents.n;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		if (r->extents.at[mid].end <= address)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < r->extents.n && r->extents.at[lo].start <= address ? &r->extents.at[lo] : NULL;
+}
+
+uint64_t runtime_demangle(const struct runtime *r, const struct arch *a, uint64_t word)
+{
+	if (a->guard_rotate) {
+		unsigned bits = a->word * 8u, k = a->guard_rotate;
+		word = word >> k | word << (bits - k);
+		if (bits == 32)
+			word &= 0xffffffff;
+	}
+	return word ^ r->guard;
+}

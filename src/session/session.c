@@ -1,0 +1,150 @@
+/* The pipeline over one target. Files and arenas are found before the stop, so that the stop itself only copies; what
+ * stands behind the look is built when first asked for. */
+#include "flotsam/session.h"
+
+#include <unistd.h>
+
+static void say(struct session *s, const char *text)
+{
+	if (s->options.progress)
+		s->options.progress(s->options.progress_ctx, text);
+}
+
+/* /proc/PID/status, cgroup and start time: beside the picture, for people. Missing files leave zeroes. */
+static void read_kernel_account(struct session *s)
+{
+	size_t n;
+	AUTO_FD int status = target_open_proc(s->target, "status");
+	AUTO_FREE char *text = status >= 0 ? system_read_fd(status, &n) : NULL;
+	if (text)
+		err_free(system_status(text, n, &s->status));
+	AUTO_FD int cgroup = target_open_proc(s->target, "cgroup");
+	AUTO_FREE char *groups = cgroup >= 0 ? system_read_fd(cgroup, &n) : NULL;
+	if (groups)
+		system_cgroup("", groups, &s->cgroup);
+	AUTO_FD int stat = target_open_proc(s->target, "stat");
+	AUTO_FREE char *line = stat >= 0 ? system_read_fd(stat, &n) : NULL;
+	char state;
+	uint64_t ticks;
+	s->uptime = -1;
+	if (line && system_stat(line, n, &state, &ticks))
+		s->uptime = system_uptime("") - (double)ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+/* Before the stop: modules and the places of malloc's mutexes. Whatever fails here only costs the quiet-heap check. */
+static struct err *prepare(struct session *s, struct quiet_plan *quiet)
+{
+	TRY(target_survey(s->target));
+	TRY(modules_open(s->target, NULL, &s->options.modules, &s->modules));
+	return alloc_locate(s->target, s->modules, quiet);
+}
+
+static struct err *look(struct session *s)
+{
+	struct quiet_plan quiet = { 0 };
+	struct err *e = NULL;
+	double start = monotonic_seconds();
+	if (s->target->live) {
+		say(s, "finding libc and its arenas");
+		e = prepare(s, &quiet);
+	}
+	if (!e)
+		e = target_take(s->target, &quiet);
+	vec_free(&quiet.mutexes);
+	vec_free(&quiet.code);
+	if (e)
+		return e;
+	read_kernel_account(s);
+	s->image = image_create(&s->target->picture);
+	if (!s->image)
+		return err_nomem();
+	if (s->modules)
+		TRY(modules_refresh(s->modules, s->image));
+	else
+		TRY(modules_open(s->target, s->image, &s->options.modules, &s->modules));
+	TRY(runtime_find(s->image, s->modules, &s->runtime));
+	TRY(alloc_open(s->image, s->modules, s->runtime, &s->alloc));
+	snprintf(s->version, sizeof s->version, "%s", s->alloc->facts.version);
+	s->timings.read = monotonic_seconds() - start;
+	return NULL;
+}
+
+struct err *session_open(const char *kind, const char *what, const struct session_options *o, struct session **ret)
+{
+	struct session *s = calloc(1, sizeof *s);
+	if (!s)
+		return err_nomem();
+	s->options = *o;
+	s->uptime = -1;
+	struct err *e = target_open(kind, what, &o->target, &s->target);
+	if (!e)
+		e = look(s);
+	if (e) {
+		session_close(s);
+		return e;
+	}
+	*ret = s;
+	return NULL;
+}
+
+struct err *session_walk(struct session *s)
+{
+	if (s->blocks || !s->alloc->facts.walked)
+		return NULL;
+	say(s, "walking the heap");
+	double start = monotonic_seconds();
+	TRY(blocks_build(s->alloc, s->image, &s->blocks));
+	s->timings.walk = monotonic_seconds() - start;
+	return NULL;
+}
+
+struct err *session_graph(struct session *s)
+{
+	TRY(session_walk(s));
+	if (s->graph || !s->blocks)
+		return NULL;
+	say(s, "marking");
+	double start = monotonic_seconds();
+	TRY(graph_build(s->blocks, s->image, s->modules, s->runtime, &s->options.graph, &s->graph));
+	s->timings.mark = monotonic_seconds() - start;
+	return NULL;
+}
+
+struct err *session_holders(struct session *s)
+{
+	TRY(session_graph(s));
+	if (s->holders_done || !s->graph)
+		return NULL;
+	say(s, "finding holders");
+	double start = monotonic_seconds();
+	TRY(graph_holders(s->graph));
+	s->timings.holders = monotonic_seconds() - start;
+	s->holders_done = true;
+	return NULL;
+}
+
+struct err *session_types(struct session *s)
+{
+	TRY(session_walk(s));
+	if (s->types || !s->blocks)
+		return NULL;
+	double start = monotonic_seconds();
+	TRY(types_open(s->blocks, s->image, s->modules, s->runtime, &s->types));
+	s->timings.types = monotonic_seconds() - start;
+	return NULL;
+}
+
+void session_close(struct session *s)
+{
+	if (!s)
+		return;
+	types_free(s->types);
+	graph_free(s->graph);
+	blocks_free(s->blocks);
+	alloc_close(s->alloc);
+	runtime_free(s->runtime);
+	modules_close(s->modules);
+	image_destroy(s->image);
+	target_close(s->target);
+	free(s);
+}

@@ -1,0 +1,170 @@
+/* What a block is, as far as is cheap and certain: owned by the runtime, a C++ object by its vtable, text, else its size.
+ * Only what the block itself shows counts; nothing is guessed. A label never holds the target's text. */
+#include "flotsam/types.h"
+
+#include <stdio.h>
+
+struct types_priv {
+	struct blocks *b;
+	struct image *img;
+	struct modules *ms;
+	struct map64 runtime;	/* block id -> label index */
+	struct map64 by_vtable;	/* first word -> label index + 1, 0: no vtable */
+	struct map64 by_size;	/* (usable, kind) -> label index */
+	size_t cap;
+};
+
+static const char *const by_names[] = { "size", "vtable", "text", "runtime" };
+
+const char *identified_by_name(enum identified_by by)
+{
+	return by_names[by];
+}
+
+static uint32_t intern(struct types *t, char *name, enum identified_by by)
+{
+	for (size_t i = 0; name && by != BY_SIZE && by != BY_TEXT && i < t->n; i++)
+		if (t->labels[i].by == by && !strcmp(t->labels[i].name, name)) {
+			free(name);
+			return (uint32_t)i;
+		}
+	if (!name || !vec_grow_((void **)&t->labels, &t->priv->cap, t->n + 1, sizeof *t->labels)) {
+		free(name);
+		return 0;
+	}
+	t->labels[t->n] = (struct label){ name, by };
+	return (uint32_t)t->n++;
+}
+
+static bool add_runtime(struct types *t, uint64_t address, const char *label)
+{
+	block_id id = blocks_at(t->priv->b, address);
+	uint64_t old;
+	if (id == BLOCK_NONE || map64_find(&t->priv->runtime, id, &old))
+		return true;
+	return map64_put(&t->priv->runtime, id, intern(t, strdup(label), BY_RUNTIME));
+}
+
+struct err *types_open(struct blocks *b, struct image *img, struct modules *ms, struct runtime *rt, struct types **ret)
+{
+	struct types *t = calloc(1, sizeof *t);
+	struct types_priv *priv = calloc(1, sizeof *priv);
+	if (!t || !priv) {
+		free(t);
+		free(priv);
+		return err_nomem();
+	}
+	t->priv = priv;
+	*priv = (struct types_priv){ .b = b, .img = img, .ms = ms };
+	intern(t, strdup("unknown"), BY_SIZE); /* index 0: what an allocation failure leaves */
+	bool ok = true;
+	for (size_t i = 0; i < b->alloc->tcaches.n && ok; i++)
+		ok = add_runtime(t, b->alloc->tcaches.at[i], "tcache");
+	for (size_t i = 0; i < rt->blocks.n && ok; i++)
+		ok = add_runtime(t, rt->blocks.at[i].address, rt->blocks.at[i].label);
+	if (!ok) {
+		types_free(t);
+		return err_nomem();
+	}
+	*ret = t;
+	return NULL;
+}
+
+static uint32_t vtable_label(struct types *t, uint64_t first)
+{
+	struct types_priv *priv = t->priv;
+	uint64_t index = 0;
+	if (!first || first % image_arch(priv->img)->word)
+		return 0;
+	if (map64_find(&priv->by_vtable, first, &index))
+		return (uint32_t)index;
+	/* Few distinct words are addresses of modules at all; those are asked once. */
+	if (!modules_at(priv->ms, first))
+		return 0;
+	const char *class = modules_vtable_class(priv->ms, first);
+	if (class)
+		index = intern(t, strdup(class), BY_VTABLE);
+	map64_put(&priv->by_vtable, first, index);
+	return (uint32_t)index;
+}
+
+enum { TEXT_LEAST = 4, TEXT_LOOK = 64 };
+
+static bool printable(uint8_t c)
+{
+	return (c >= 0x20 && c < 0x7f) || c == '\t' || c == '\n' || c == '\r' || c >= 0xc2;
+}
+
+/* Length of the text at the block's start: at least four printable characters up to a NUL or for a whole look. */
+static size_t text_length(const struct types_priv *priv, uint64_t payload, uint64_t usable, uint8_t *to)
+{
+	const uint8_t *p;
+	size_t n = image_window_dumped(priv->img, payload, &p), k = 0;
+	if (n > usable)
+		n = usable;
+	if (n > TEXT_LOOK)
+		n = TEXT_LOOK;
+	while (k < n && printable(p[k]))
+		k++;
+	if (k < TEXT_LEAST || (k < n && p[k]))
+		return 0;
+	/* Addresses are often six printable bytes and two zeros: a short word that is one is no text. */
+	if (k <= 6 && usable > 24)
+		return 0;
+	memcpy(to, p, k);
+	return k;
+}
+
+static uint32_t sized_label(struct types *t, uint64_t usable, bool text)
+{
+	uint64_t index, key = usable << 1 | text;
+	if (map64_find(&t->priv->by_size, key, &index))
+		return (uint32_t)index;
+	char *name = NULL;
+	if (asprintf(&name, text ? "char[] %llu B" : "%llu B", (unsigned long long)usable) < 0)
+		return 0;
+	index = intern(t, name, text ? BY_TEXT : BY_SIZE);
+	map64_put(&t->priv->by_size, key, index);
+	return (uint32_t)index;
+}
+
+uint32_t types_label(struct types *t, block_id id)
+{
+	struct types_priv *priv = t->priv;
+	uint64_t index, first = 0, payload = blocks_payload(priv->b, id), usable = blocks_usable(priv->b, id);
+	uint8_t text[TEXT_LOOK];
+	if (map64_find(&priv->runtime, id, &index))
+		return (uint32_t)index;
+	if (image_word(priv->img, payload, &first) && (index = vtable_label(t, first)))
+		return (uint32_t)index;
+	return sized_label(t, usable, text_length(priv, payload, usable, text));
+}
+
+bool types_preview(struct types *t, block_id id, char *to, size_t max)
+{
+	uint8_t text[TEXT_LOOK];
+	size_t n = text_length(t->priv, blocks_payload(t->priv->b, id), blocks_usable(t->priv->b, id), text);
+	if (!n || !max)
+		return false;
+	struct strbuf s = { 0 };
+	strbuf_add_escaped(&s, (const char *)text, n);
+	bool ok = s.text && !s.failed;
+	if (ok)
+		snprintf(to, max, "%s", s.text);
+	strbuf_free(&s);
+	return ok;
+}
+
+void types_free(struct types *t)
+{
+	if (!t)
+		return;
+	for (size_t i = 0; i < t->n; i++)
+		free(t->labels[i].name);
+	free(t->labels);
+	map64_free(&t->priv->runtime);
+	map64_free(&t->priv->by_vtable);
+	map64_free(&t->priv->by_size);
+	free(t->priv);
+	free(t);
+}
