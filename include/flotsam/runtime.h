@@ -43,6 +43,12 @@ struct err *runtime_find(struct image *img, struct modules *ms, struct runtime *
 void runtime_free(struct runtime *r);
 const struct runtime_extent *runtime_extent_at(const struct runtime *r, uint64_t address);
 /* PTR_DEMANGLE of glibc for this architecture (sysdeps/unix/sysv/linux/ARCH/pointer_guard.h). */
-uint64_t runtime_demangle(const struct runtime *r, const struct arch *a, uint64_t word);
+static inline uint64_t runtime_demangle(const struct runtime *r, const struct arch *a, uint64_t word)
+{
+	unsigned bits = a->word * 8u, k = a->guard_rotate;
+	if (k)
+		word = word >> k | word << (bits - k);
+	return (bits == 32 ? word & 0xffffffff : word) ^ r->guard;
+}
 
 #endif

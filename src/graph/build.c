@@ -131,6 +131,10 @@ static struct err *mark_strong(struct graph *g)
 		}
 		g->class_of[id] = CLASS_RUNTIME;
 	}
+	for (size_t i = 0; i < priv->stack_ids.n && !(priv->o.rules_off >> RULE_STACK_BLOCK & 1); i++) {
+		seed(g, &s, priv->stack_ids.at[i], false);
+		g->rule_counts[RULE_STACK_BLOCK]++;
+	}
 	struct err *e = graph_run_marks(g, MARK_STRONG, priv->words.at, priv->n_memory, s.at.at, s.at.n);
 	vec_free(&s.at);
 	if (e)
@@ -268,6 +272,7 @@ void graph_free(struct graph *g)
 		vec_free(&priv->words);
 		vec_free(&priv->learned);
 		vec_free(&priv->runtime_ids);
+		vec_free(&priv->stack_ids);
 		vec_free(&priv->unreached);
 		free(priv->weak);
 	}

@@ -34,6 +34,7 @@ struct graph_priv {
 	size_t n_memory;
 	VEC(struct learned) learned;
 	VEC(block_id) runtime_ids; /* sorted */
+	VEC(block_id) stack_ids;   /* blocks that a thread's stack lies in */
 	uint64_t *weak; /* by id: reached by a weak pointer */
 	VEC(block_id) unreached; /* sorted */
 };

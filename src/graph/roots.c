@@ -103,6 +103,26 @@ static bool add_mapping(struct gather *ga, const struct mapping *m, size_t *hole
 	return true;
 }
 
+/* A stack that lies in a block (coroutines, pthread_attr_setstack): live from SP on; the block is held by the register. */
+static bool add_stack_blocks(struct gather *ga)
+{
+	const struct runtime *rt = ga->priv->rt;
+	const struct blocks *b = ga->g->blocks;
+	for (size_t i = 0; i < rt->threads.n; i++) {
+		const struct runtime_thread *t = &rt->threads.at[i];
+		block_id id = t->sp_elsewhere && t->live_from ? blocks_at(b, t->live_from) : BLOCK_NONE;
+		if (id == BLOCK_NONE || !block_state_is_used(blocks_state(b, id)))
+			continue;
+		block_id *slot = vec_push(&ga->priv->stack_ids);
+		if (!slot)
+			return false;
+		*slot = id;
+		if (!add_region(ga, t->live_from, blocks_payload(b, id) + blocks_usable(b, id), ROOT_STACK, (int)i))
+			return false;
+	}
+	return true;
+}
+
 static bool add_inside_heap(struct gather *ga)
 {
 	struct block_cursor c;
@@ -180,7 +200,7 @@ struct err *graph_gather_roots(struct graph *g)
 	for (size_t i = 0; i < p->maps.n && ok; i++)
 		if (is_root(&ga, &p->maps.at[i]))
 			ok = add_mapping(&ga, &p->maps.at[i], &hole);
-	ok = ok && add_inside_heap(&ga);
+	ok = ok && add_inside_heap(&ga) && add_stack_blocks(&ga);
 	if (ok) {
 		scan_regions(&ga, ROOT_MEMORY);
 		scan_kernel_words(&ga);

@@ -12,24 +12,31 @@ struct rescue {
 	bool failed;
 };
 
-static void try_mangled(struct rescue *rs, const uint8_t *data, size_t n)
+static void try_mangled(struct rescue *rs, uint64_t p)
+{
+	struct target_block t;
+	if (graph_resolve(rs->g->blocks, p, &t) != HIT_START || !graph_mark(&t))
+		return;
+	uint64_t *slot = vec_push(&rs->seeds);
+	if (!slot) {
+		rs->failed = true;
+		return;
+	}
+	*slot = p;
+	rs->g->rule_counts[RULE_MANGLED]++;
+}
+
+static void try_words(struct rescue *rs, const uint8_t *data, size_t n)
 {
 	const struct graph_priv *priv = rs->g->priv;
 	const struct arch *a = image_arch(priv->img);
-	struct span s = { data, n };
-	uint64_t raw;
-	for (size_t off = 0; span_word(s, off, a->word, a->big, &raw); off += a->word) {
-		struct target_block t;
+	const struct window *w = rs->g->blocks->windows;
+	for (size_t off = 0; off + a->word <= n && !rs->failed; off += a->word) {
+		uint64_t raw = 0;
+		memcpy(&raw, data + off, a->word);
 		uint64_t p = runtime_demangle(priv->rt, a, raw);
-		if (graph_resolve(rs->g->blocks, p, &t) != HIT_START || !graph_mark(&t))
-			continue;
-		uint64_t *slot = vec_push(&rs->seeds);
-		if (!slot) {
-			rs->failed = true;
-			return;
-		}
-		*slot = p;
-		rs->g->rule_counts[RULE_MANGLED]++;
+		if (p - w[0].low < w[0].bytes || p - w[1].low < w[1].bytes)
+			try_mangled(rs, p);
 	}
 }
 
@@ -38,7 +45,7 @@ static bool on_window(void *ctx, uint64_t address, const uint8_t *data, size_t n
 	struct rescue *rs = ctx;
 	size_t skip = (size_t)(align_up(address, ((struct graph_priv *)rs->g->priv)->word) - address);
 	if (skip < n)
-		try_mangled(rs, data + skip, n - skip);
+		try_words(rs, data + skip, n - skip);
 	return !rs->failed && !interrupted;
 }
 

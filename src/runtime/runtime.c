@@ -152,7 +152,8 @@ static bool is_dead_descriptor(const struct dead_scan *d, uint64_t at)
 	if (word_at(f, at) != at || word_at(f, at + 2 * w) != at || known_descriptor(f, at))
 		return false;
 	uint64_t dtv = word_at(f, at + f->arch->dtv_slot);
-	return image_u32(f->img, at + d->tid_at, &tid) && !tid && dtv && dtv % w == 0;
+	/* Joined threads have -1 there (nptl/pthread_join_common.c). */
+	return image_u32(f->img, at + d->tid_at, &tid) && (int32_t)tid <= 0 && dtv && dtv % w == 0;
 }
 
 static bool add_dead(struct dead_scan *d, uint64_t tp)
@@ -298,15 +299,4 @@ const struct runtime_extent *runtime_extent_at(const struct runtime *r, uint64_t
 			hi = mid;
 	}
 	return lo < r->extents.n && r->extents.at[lo].start <= address ? &r->extents.at[lo] : NULL;
-}
-
-uint64_t runtime_demangle(const struct runtime *r, const struct arch *a, uint64_t word)
-{
-	if (a->guard_rotate) {
-		unsigned bits = a->word * 8u, k = a->guard_rotate;
-		word = word >> k | word << (bits - k);
-		if (bits == 32)
-			word &= 0xffffffff;
-	}
-	return word ^ r->guard;
 }

@@ -87,38 +87,57 @@ static uint64_t reveal(const struct glibc *g, uint64_t position, uint64_t value)
 	return g->l->safe_linking ? value ^ position >> 12 : value;
 }
 
-static void fastbin(struct glibc *g, const struct chunk_sink *sink, uint64_t chunk, uint64_t want)
+struct fastbin_walk {
+	uint64_t at, want;
+};
+
+static bool fastbin_step(struct glibc *g, const struct chunk_sink *sink, struct fastbin_walk *f)
 {
-	while (chunk) {
-		uint64_t size, next;
-		enum block_state state;
-		if (chunk % g->granule != (g->granule - g->header) % g->granule || !sink->get(sink->ctx, chunk, &size, &state)) {
-			bad_list(g, "bad-fastbin", chunk, "a fastbin holds what is no chunk");
-			return;
-		}
-		if (state != BLOCK_USED || size != want) {
-			bad_list(g, "bad-fastbin", chunk + g->header,
-				 state != BLOCK_USED ? "a chunk in a fastbin is also on another list" : "a chunk in a fastbin has another bin's size");
-			if (state != BLOCK_USED)
-				return;
-		}
-		if (!sink->listed(sink->ctx, chunk, size, BLOCK_FASTBIN) || !image_word(g->img, chunk + g->header, &next))
-			return;
-		chunk = reveal(g, chunk + g->header, next);
+	uint64_t size, next, chunk = f->at;
+	enum block_state state;
+	if (!chunk)
+		return false;
+	if ((chunk + g->header) % g->granule || !sink->get(sink->ctx, chunk, &size, &state)) {
+		bad_list(g, "bad-fastbin", chunk, "a fastbin holds what is no chunk");
+		return false;
 	}
+	if (state != BLOCK_USED) {
+		bad_list(g, "bad-fastbin", chunk + g->header, "a chunk in a fastbin is also on another list");
+		return false;
+	}
+	if (size != f->want)
+		bad_list(g, "bad-fastbin", chunk + g->header, "a chunk in a fastbin has another bin's size");
+	if (!sink->listed(sink->ctx, chunk, size, BLOCK_FASTBIN) || !image_word(g->img, chunk + g->header, &next))
+		return false;
+	f->at = reveal(g, chunk + g->header, next);
+	if (f->at)
+		sink->prefetch(sink->ctx, f->at);
+	return true;
 }
 
 void glibc_walk_fastbins(struct glibc *g, const struct chunk_sink *sink)
 {
+	VEC(struct fastbin_walk) open = { 0 };
 	for (size_t i = 0; i < g->alloc->arenas.n; i++) {
 		const struct arena *a = &g->alloc->arenas.at[i];
 		for (unsigned k = 0; a->top && k < g->l->arena.n_fastbins; k++) {
 			uint64_t chunk;
+			if (!image_word(g->img, a->address + g->l->arena.fastbins + k * g->w, &chunk) || !chunk)
+				continue;
+			struct fastbin_walk *f = vec_push(&open);
+			if (!f)
+				break;
 			/* fastbin_index: (size >> (SIZE_SZ == 8 ? 4 : 3)) - 2 */
-			if (image_word(g->img, a->address + g->l->arena.fastbins + k * g->w, &chunk))
-				fastbin(g, sink, chunk, (uint64_t)(k + 2) * 2 * g->w);
+			*f = (struct fastbin_walk){ chunk, (uint64_t)(k + 2) * 2 * g->w };
 		}
 	}
+	while (open.n && !interrupted)
+		for (size_t i = 0; i < open.n;)
+			if (fastbin_step(g, sink, &open.at[i]))
+				i++;
+			else
+				open.at[i] = open.at[--open.n];
+	vec_free(&open);
 }
 
 /* tcache_perthread_struct: counters, then list heads. */

@@ -28,11 +28,11 @@ static bool load(struct walk *w, uint64_t address, uint64_t *ret)
 	return span_word((struct span){ w->window, w->window_n }, off, w->g->w, w->g->arch->big, ret);
 }
 
-static bool flags_fit(const struct walk *w, uint64_t chunk, uint64_t field)
+/* Free chunks of thread arenas have no NON_MAIN_ARENA bit (malloc/malloc.c, _int_free: set_head (p, size | PREV_INUSE)):
+ * only its presence in the main arena says something. */
+static bool flags_fit(const struct walk *w, uint64_t field)
 {
-	if (field & IS_MMAPPED)
-		return false;
-	return w->a->main ? !(field & NON_MAIN) : field & NON_MAIN || chunk == w->a->top;
+	return !(field & IS_MMAPPED) && !(w->a->main && field & NON_MAIN);
 }
 
 static bool size_fits(const struct walk *w, uint64_t chunk, uint64_t size)
@@ -75,7 +75,7 @@ static bool chain_holds(struct walk *w, uint64_t chunk)
 		if (n && fence_bytes(w, chunk, field))
 			return true;
 		uint64_t size = chunk_size(field);
-		if (!size_fits(w, chunk, size) || !flags_fit(w, chunk, field))
+		if (!size_fits(w, chunk, size) || !flags_fit(w, field))
 			return false;
 		/* A free chunk's size stands again behind it. */
 		if (chunk + size < w->s->end && load(w, chunk + size + w->g->w, &next) && !(next & PREV_INUSE)) {
@@ -150,7 +150,7 @@ static bool walk_segment(struct walk *w)
 				return false;
 			continue;
 		}
-		if (!size_fits(w, chunk, size) || !flags_fit(w, chunk, field)) {
+		if (!size_fits(w, chunk, size) || !flags_fit(w, field)) {
 			if (!lost(w, &chunk, field))
 				return false;
 			continue;
