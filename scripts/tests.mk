@@ -110,11 +110,9 @@ fuzz: need-clang $(FUZZ_NAMES:%=build/fuzz/%)
 			build/fuzz/corpus/$$n fixtures/corpus/$$n 2>build/fuzz/$$n.log || { tail -n 40 build/fuzz/$$n.log; exit 1; }; \
 		tail -n 1 build/fuzz/$$n.log; done
 
-.PHONY: demo demo-built bench
+.PHONY: demo demo-built
 demo:
 	$(Q)scripts/deps.sh $(PKGS) c++
 	$(Q)$(MAKE) --no-print-directory $(JOBS) demo-built
 demo-built: $(BIN) $(FIXTURES)
 	$(Q)FLOTSAM=$(BIN) FIXTURES=$(B)/fixtures scripts/demo.sh
-bench: $(BIN) $(FIXTURES)
-	$(Q)FLOTSAM=$(BIN) FIXTURES=$(B)/fixtures scripts/bench.sh

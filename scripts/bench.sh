@@ -1,0 +1,155 @@
+#!/bin/bash
+# Measures flotsam on heaps of known make (fixtures/bench/heap.c). Environment: FLOTSAM, BENCH (where heap and yard are),
+# BENCH_BLOCKS='1M 10M', BENCH_RUNS=7, BENCH_GCORE=1 (runs of gcore, 0 for none).
+# Each figure is a median with its spread. The plain copy and flotsam take turns in the same run, so only ratios carry over to
+# another machine. What a goal of the project was not reached by is said at the end of its line; the status is 0 all the same.
+set -u
+flotsam=${FLOTSAM:-build/release/flotsam} bench=${BENCH:-build/release/bench}
+runs=${BENCH_RUNS:-7} gcore_runs=${BENCH_GCORE:-1}
+cores=$(nproc)
+export LC_ALL=C
+
+tmp=$(mktemp -d) || exit
+heap=
+finish() {
+	[ -n "$heap" ] && kill "$heap" 2>/dev/null && wait "$heap" 2>/dev/null
+	rm -rf "$tmp"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+# FILE OBJECT [CLASS] KEY: a number of one report, empty when it is not there.
+number() {
+	perl -0777 -ne 'BEGIN { ($object, @keys) = splice @ARGV, 1 }
+		my $in = $object eq "" ? $_ : /"$object"\s*:\s*(\{(?:[^{}]|(?1))*\})/ ? $1 : "";
+		$in = $in =~ /"$keys[0]"\s*:\s*(\{[^{}]*\})/ ? $1 : "" if @keys > 1;
+		print "$1\n" if $in =~ /"$keys[-1]"\s*:\s*([-0-9.e+]+)/' "$@"
+}
+
+# FILE: a number a line -> "median min max"
+spread() {
+	sort -g "$1" 2>/dev/null | awk 'NF { v[++n] = $1 } END { if (n) print v[int((n + 1) / 2)], v[1], v[n] }'
+}
+median() {
+	spread "$1" | cut -d' ' -f1
+}
+
+# NAME FILE [GOAL-IN-SECONDS | xRATIO-TO-COPY]
+row() {
+	local name=$1 goal=${3-} m lo hi
+	read -r m lo hi < <(spread "$tmp/$2") || { printf '  %-34s not reported\n' "$name"; return; }
+	awk -v name="$name" -v m="$m" -v lo="$lo" -v hi="$hi" -v copy="$(median "$tmp/copy")" -v gcore="$(median "$tmp/gcore")" -v goal="$goal" '
+	BEGIN {
+		printf "  %-34s %9.4f s  (%.4f to %.4f)  %7.2f", name, m, lo, hi, m / copy
+		if (gcore) printf "  %8.4f", m / gcore; else printf "  %8s", "-"
+		if (goal ~ /^x/) { goal = substr(goal, 2) * copy; }
+		if (goal != "") printf "  %s", m <= goal ? "goal reached" : "GOAL NOT REACHED: " sprintf("%.4f s", goal)
+		print ""
+	}'
+}
+value() { # NAME VALUE UNIT [GOAL at-most|at-least]
+	awk -v name="$1" -v v="$2" -v unit="$3" -v goal="${4-}" -v way="${5-}" 'BEGIN {
+		if (v == "") { printf "  %-34s not reported\n", name; exit }
+		printf "  %-34s %9.2f %s", name, v, unit
+		if (goal != "") printf "  %s", ((way == "at-most" ? v <= goal : v >= goal) ? "goal reached" : "GOAL NOT REACHED: " way " " goal)
+		print ""
+	}'
+}
+
+look() { # PREFIX-OF-COMMAND: one report, its figures added to the files
+	local seconds kib status report=$tmp/report
+	read -r seconds kib status < <("$bench/yard" run "$@" "$flotsam" report "$pid" --format json -o "$report" 2>"$tmp/err")
+	if [ "$status" != 0 ] && [ "$status" != 4 ]; then
+		echo "bench: flotsam ended with status $status: $(head -n 3 "$tmp/err")" >&2
+		exit 1
+	fi
+	last_seconds=$seconds last_kib=$kib
+}
+
+measure() { # BLOCKS
+	local run what
+	rm -f "$tmp"/*
+	mkfifo "$tmp/hold"
+	"$bench/heap" "$1" "$tmp/ticks" <"$tmp/hold" >"$tmp/truth" &
+	heap=$!
+	exec 7>"$tmp/hold"
+	while [ ! -s "$tmp/truth" ]; do
+		kill -0 $heap 2>/dev/null || { echo "bench: the heap was not built" >&2; exit 1; }
+		sleep 0.1
+	done
+	pid=$heap
+	echo
+	echo "$1 blocks: $(cat "$tmp/truth")"
+	for run in $(seq "$runs"); do
+		"$bench/yard" copy "$pid" "$((cores < 2 ? 1 : 2))" >"$tmp/one" || exit
+		awk '{ print $2 }' "$tmp/one" >>"$tmp/copy"
+		awk '{ print $1 }' "$tmp/one" >>"$tmp/copied"
+		"$bench/yard" gap "$tmp/ticks" >/dev/null
+		look
+		echo "$last_seconds" >>"$tmp/wall"
+		echo "$last_kib" >>"$tmp/peak"
+		"$bench/yard" gap "$tmp/ticks" >>"$tmp/gap"
+		for what in stopped copy read walk mark holders types total marked_blocks index_bytes; do
+			number "$tmp/report" timings $what >>"$tmp/t_$what"
+		done
+	done
+	cp "$tmp/report" "$tmp/last"
+	for run in $(seq 3); do
+		look taskset -c 0
+		number "$tmp/report" timings mark >>"$tmp/mark_one"
+	done
+	if command -v gcore >/dev/null; then
+		for run in $(seq "$gcore_runs"); do
+			"$bench/yard" gap "$tmp/ticks" >/dev/null
+			gcore -o "$tmp/core" "$pid" >/dev/null 2>&1 || break
+			rm -f "$tmp"/core.*
+			"$bench/yard" gap "$tmp/ticks" >>"$tmp/gcore"
+		done
+	fi
+	print_table
+	exec 7>&-
+	wait $heap
+	heap=
+}
+
+print_table() {
+	local copied read marked index peak
+	copied=$(median "$tmp/copied") read=$(number "$tmp/last" coverage read_bytes) peak=$(median "$tmp/peak")
+	marked=$(median "$tmp/t_marked_blocks") index=$(median "$tmp/t_index_bytes")
+	printf '  %-34s %11s  %-20s  %7s  %8s\n' '' 'median' "(spread of $runs)" '/copy' '/gcore'
+	row 'plain copy, 2 threads' copy
+	row 'gcore: stopped (as the program sees)' gcore
+	row 'flotsam: stopped' t_stopped x1.2
+	row 'flotsam: stopped (as program sees)' gap
+	row '  of it: copying' t_copy
+	row 'read (stop, and what leads to it)' t_read
+	row 'walk and index' t_walk
+	row 'mark and classes' t_mark
+	row 'holders' t_holders
+	row 'types' t_types
+	# The goal is one for 10 M blocks in 1 GB.
+	row 'total, read to report' t_total "$(awk -v b="$copied" 'BEGIN { if (b > 5e8) print 3 }')"
+	row 'wall clock of the command' wall
+	value 'plain copy, bytes' "$(awk -v b="$copied" 'BEGIN { print b / 1048576 }')" MiB
+	value 'flotsam read' "$(awk -v b="$read" 'BEGIN { if (b != "") print b / 1048576 }')" MiB
+	value 'peak memory (largest process)' "$(awk -v k="$peak" 'BEGIN { print k / 1024 }')" MiB
+	value '  beside what was read' "$(awk -v k="$peak" -v b="$read" 'BEGIN { if (b > 0) print 100 * (k * 1024 - b) / b }')" %
+	value '  beside it and 4 bytes a block' \
+		"$(awk -v k="$peak" -v b="$read" -v m="$marked" 'BEGIN { if (b > 0 && m != "") print 100 * (k * 1024 - b - 4 * m) / b }')" % 6 at-most
+	value 'index' "$(awk -v i="$index" -v b="$read" 'BEGIN { if (i != "" && b > 0) print 100 * i / b }')" '% of what was read'
+	value 'marking' "$(awk -v m="$marked" -v s="$(median "$tmp/t_mark")" 'BEGIN { if (m != "" && s > 0) print m / s / 1e6 }')" "M blocks/s on $cores cores"
+	value 'marking' "$(awk -v m="$marked" -v s="$(median "$tmp/mark_one")" 'BEGIN { if (m != "" && s > 0) print m / s / 1e6 }')" 'M blocks/s on one core' 8 at-least
+	value 'marking, one core to all' \
+		"$(awk -v a="$(median "$tmp/mark_one")" -v b="$(median "$tmp/t_mark")" 'BEGIN { if (a > 0 && b > 0) print a / b }')" times 1.6 at-least
+	echo "  lost blocks: $(number "$tmp/last" reachability definite blocks) definite, $(number "$tmp/last" reachability indirect blocks) indirect;" \
+		"in truth $(number "$tmp/truth" '' definite) definite of $(number "$tmp/truth" '' lost)"
+}
+
+echo "$(nproc) cores, kernel $(uname -r), load $(cut -d' ' -f1-3 /proc/loadavg)"
+read -r bytes seconds < <("$bench/yard" stream "$((cores < 2 ? 1 : 2))")
+awk -v b="$bytes" -v s="$seconds" 'BEGIN { printf "streaming memory by 2 threads: %.1f GB/s\n", b / s / 1e9 }'
+command -v gcore >/dev/null || echo "no gcore here (package gdb): no ratio to it"
+for blocks in ${BENCH_BLOCKS:-1M 10M}; do
+	blocks=${blocks/%M/000000}
+	measure "${blocks/%k/000}"
+done
