@@ -1,0 +1,211 @@
+/* DWARF: where things are declared, and how structs are laid out. Read when first asked. */
+#include "modules.h"
+
+#include <dwarf.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+enum { MAX_DIES = 20 << 20, MAX_DEPTH = 64 };
+
+Dwarf *modules_dwarf(struct modules *ms, struct module *m)
+{
+	struct priv *p = priv_of(m);
+	if (p->dwarf_tried)
+		return p->dwarf;
+	p->dwarf_tried = true;
+	modules_read_symbols(ms, m);
+	if (p->elf)
+		p->dwarf = dwarf_begin_elf(p->elf, DWARF_C_READ, NULL);
+	if (!p->dwarf) {
+		modules_open_debug(ms, m);
+		if (p->debug_elf)
+			p->dwarf = dwarf_begin_elf(p->debug_elf, DWARF_C_READ, NULL);
+	}
+	/* dwz keeps what several files share in a file of its own. */
+	const char *name;
+	const void *id;
+	if (p->dwarf && dwelf_dwarf_gnu_debugaltlink(p->dwarf, &name, &id) > 0) {
+		char path[LIMIT_PATH];
+		const char *base = strstr(name, ".dwz/");
+		if (name[0] == '/')
+			snprintf(path, sizeof path, "%s", name);
+		else
+			snprintf(path, sizeof path, "/usr/lib/debug/%s", base ? base : name);
+		p->alt_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		p->alt = p->alt_fd >= 0 ? dwarf_begin(p->alt_fd, DWARF_C_READ) : NULL;
+		if (p->alt)
+			dwarf_setalt(p->dwarf, p->alt);
+	}
+	m->have_dwarf = p->dwarf != NULL;
+	return p->dwarf;
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+	return slash ? slash + 1 : path;
+}
+
+static void add_variable(struct module *m, Dwarf_Die *die)
+{
+	Dwarf_Attribute attr;
+	Dwarf_Op *ops;
+	size_t n;
+	int line = 0;
+	/* Declared in a class or header: the location's entry refers to it by DW_AT_specification. */
+	if (!dwarf_attr(die, DW_AT_location, &attr) || dwarf_getlocation(&attr, &ops, &n) || n != 1 || ops[0].atom != DW_OP_addr)
+		return;
+	const char *file = NULL;
+	Dwarf_Attribute where;
+	Dwarf_Word number;
+	Dwarf_Files *files;
+	Dwarf_Die cu;
+	if (dwarf_decl_line(die, &line))
+		return;
+	file = dwarf_decl_file(die);
+	if (!file && dwarf_attr_integrate(die, DW_AT_decl_file, &where) && !dwarf_formudata(&where, &number) && dwarf_diecu(die, &cu, NULL, NULL) &&
+	    !dwarf_getsrcfiles(&cu, &files, NULL))
+		file = dwarf_filesrc(files, number, NULL, NULL);
+	struct data_line *slot = vec_push(&priv_of(m)->lines);
+	if (slot)
+		*slot = (struct data_line){ ops[0].number + m->bias, base_name(file), line };
+}
+
+/* Depth first through one unit, without recursion: namespaces, classes and functions hold variables too. */
+static void each_die(Dwarf_Die *unit, size_t *budget, void (*f)(void *ctx, Dwarf_Die *), void *ctx)
+{
+	Dwarf_Die stack[MAX_DEPTH];
+	int depth = 0;
+	if (dwarf_child(unit, &stack[0]))
+		return;
+	while (depth >= 0 && *budget) {
+		Dwarf_Die *die = &stack[depth], child;
+		--*budget;
+		f(ctx, die);
+		if (depth + 1 < MAX_DEPTH && !dwarf_child(die, &child)) {
+			stack[++depth] = child;
+			continue;
+		}
+		while (depth >= 0 && dwarf_siblingof(&stack[depth], &stack[depth]))
+			depth--;
+	}
+}
+
+static void on_variable(void *ctx, Dwarf_Die *die)
+{
+	if (dwarf_tag(die) == DW_TAG_variable)
+		add_variable(ctx, die);
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+	const struct data_line *x = a, *y = b;
+	return x->address < y->address ? -1 : x->address > y->address;
+}
+
+static void read_lines(struct modules *ms, struct module *m)
+{
+	struct priv *p = priv_of(m);
+	Dwarf *dw = modules_dwarf(ms, m);
+	Dwarf_CU *cu = NULL;
+	Dwarf_Die unit;
+	size_t budget = MAX_DIES;
+	p->lines_read = true;
+	while (dw && budget && !interrupted && !dwarf_get_units(dw, cu, &cu, NULL, NULL, &unit, NULL))
+		each_die(&unit, &budget, on_variable, m);
+	if (p->lines.n)
+		qsort(p->lines.at, p->lines.n, sizeof *p->lines.at, compare_lines);
+}
+
+bool modules_data_line(struct modules *ms, uint64_t address, struct source_line *ret)
+{
+	struct module *m = modules_at(ms, address);
+	if (!m)
+		return false;
+	struct priv *p = priv_of(m);
+	if (!p->lines_read)
+		read_lines(ms, m);
+	size_t lo = 0, hi = p->lines.n;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		if (p->lines.at[mid].address < address)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo == p->lines.n || p->lines.at[lo].address != address)
+		return false;
+	*ret = (struct source_line){ p->lines.at[lo].file, p->lines.at[lo].line };
+	return true;
+}
+
+bool modules_code_line(struct modules *ms, uint64_t pc, struct source_line *ret)
+{
+	struct module *m = modules_at(ms, pc);
+	Dwarf *dw = m ? modules_dwarf(ms, m) : NULL;
+	Dwarf_Die cu;
+	if (!dw || !dwarf_addrdie(dw, pc - m->bias, &cu))
+		return false;
+	Dwarf_Line *line = dwarf_getsrc_die(&cu, pc - m->bias);
+	int number;
+	if (!line || dwarf_lineno(line, &number))
+		return false;
+	*ret = (struct source_line){ base_name(dwarf_linesrc(line, NULL, NULL)), number };
+	return ret->file;
+}
+
+struct wanted { const char *name; Dwarf_Die die; bool found; };
+
+static void on_struct(void *ctx, Dwarf_Die *die)
+{
+	struct wanted *w = ctx;
+	int tag = dwarf_tag(die);
+	const char *name = tag == DW_TAG_structure_type || tag == DW_TAG_class_type ? dwarf_diename(die) : NULL;
+	Dwarf_Attribute attr;
+	if (w->found || !name || strcmp(name, w->name) || dwarf_attr(die, DW_AT_declaration, &attr))
+		return;
+	w->die = *die;
+	w->found = true;
+}
+
+static bool find_struct(struct modules *ms, struct module *m, const char *name, Dwarf_Die *ret)
+{
+	Dwarf *dw = modules_dwarf(ms, m);
+	struct wanted w = { .name = name };
+	Dwarf_CU *cu = NULL;
+	Dwarf_Die unit;
+	size_t budget = MAX_DIES;
+	while (dw && budget && !w.found && !dwarf_get_units(dw, cu, &cu, NULL, NULL, &unit, NULL))
+		each_die(&unit, &budget, on_struct, &w);
+	*ret = w.die;
+	return w.found;
+}
+
+bool modules_member(struct modules *ms, struct module *m, const char *struct_name, const char *member, uint64_t *ret_offset)
+{
+	Dwarf_Die type, child;
+	if (!find_struct(ms, m, struct_name, &type) || dwarf_child(&type, &child))
+		return false;
+	do {
+		const char *name = dwarf_tag(&child) == DW_TAG_member ? dwarf_diename(&child) : NULL;
+		Dwarf_Attribute attr;
+		Dwarf_Word v;
+		if (!name || strcmp(name, member))
+			continue;
+		if (!dwarf_attr(&child, DW_AT_data_member_location, &attr) || dwarf_formudata(&attr, &v))
+			return false;
+		*ret_offset = v;
+		return true;
+	} while (!dwarf_siblingof(&child, &child));
+	return false;
+}
+
+bool modules_sizeof(struct modules *ms, struct module *m, const char *struct_name, uint64_t *ret_bytes)
+{
+	Dwarf_Die type;
+	int n;
+	if (!find_struct(ms, m, struct_name, &type) || (n = dwarf_bytesize(&type)) < 0)
+		return false;
+	*ret_bytes = (uint64_t)n;
+	return true;
+}

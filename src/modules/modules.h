@@ -1,0 +1,60 @@
+/* What the files of modules share. libelf and libdw handles live here and nowhere else. */
+#ifndef MODULES_INTERNAL_H
+#define MODULES_INTERNAL_H
+
+#include "flotsam/modules.h"
+
+#include <elfutils/libdw.h>
+#include <elfutils/libdwelf.h>
+#include <elfutils/libdwfl.h>
+#include <gelf.h>
+
+struct raw_symbol { /* sorted by address */
+	uint64_t address, size; /* of the target; TLS: offset */
+	const char *name;
+	uint8_t type, bind;
+};
+
+struct data_line { uint64_t address; const char *file; int line; };
+
+struct priv { /* of one module */
+	int fd, debug_fd;	/* -1: none */
+	Elf *elf, *debug_elf;
+	Dwarf *dwarf, *alt;
+	int alt_fd;
+	bool symbols_read, lines_read, dwarf_tried;
+	VEC(struct raw_symbol) symbols, tls;
+	uint32_t *by_name;	/* hash table over symbols, then tls: index + 1 */
+	size_t by_name_size;
+	VEC(struct data_line) lines;
+	bool tls_offset_known, tls_offset_tried;
+	uint64_t tls_offset;
+};
+
+struct modules {
+	struct target *target;
+	struct image *img;	/* NULL before the look */
+	struct modules_options o;
+	VEC(struct module *) list; /* sorted by start */
+	struct map64 vtables;	/* address -> pointer to the class name, 0: none */
+	struct map64 looks;	/* address -> does it look like a vtable */
+	VEC(char *) names;	/* strings that live as long as this */
+};
+
+static inline struct priv *priv_of(const struct module *m)
+{
+	return m->priv;
+}
+
+/* Bytes of the target: the image where there is one, else a peek. */
+bool modules_read(struct modules *ms, uint64_t address, void *to, size_t n);
+bool modules_word(struct modules *ms, uint64_t address, uint64_t *ret);
+const struct arch *modules_arch(const struct modules *ms);
+/* Keeps a string until modules_close(); takes it over. */
+const char *modules_keep(struct modules *ms, char *text);
+/* Opens the separate debug file, once. */
+void modules_open_debug(struct modules *ms, struct module *m);
+Dwarf *modules_dwarf(struct modules *ms, struct module *m);
+void modules_read_symbols(struct modules *ms, struct module *m);
+
+#endif

@@ -1,0 +1,311 @@
+/* Names of addresses, from .symtab (the file's own or a separate debug file's) and .dynsym. */
+#include "modules.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Symbol tables of a hostile file may claim any size; libelf checks that the data is there. */
+enum { MAX_SYMBOLS = 16 << 20 };
+
+static bool same_build_id(Elf *elf, const struct module *m)
+{
+	const void *id;
+	ssize_t n = dwelf_elf_gnu_build_id(elf, &id);
+	return n > 0 && m->build_id_n == n && !memcmp(id, m->build_id, (size_t)n);
+}
+
+static int open_debug_path(struct modules *ms, const char *path)
+{
+	int fd = target_open_path(ms->target, path);
+	struct stat st;
+	if (fd < 0) /* the target's root may have none where the host has */
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd >= 0 && (fstat(fd, &st) || !S_ISREG(st.st_mode))) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static bool try_debug(struct modules *ms, struct module *m, const char *path)
+{
+	struct priv *p = priv_of(m);
+	int fd = open_debug_path(ms, path);
+	if (fd < 0)
+		return false;
+	Elf *elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
+	if (elf && elf_kind(elf) == ELF_K_ELF && same_build_id(elf, m)) {
+		p->debug_fd = fd;
+		p->debug_elf = elf;
+		return true;
+	}
+	elf_end(elf);
+	close(fd);
+	return false;
+}
+
+static const char *const debug_roots[] = { NULL, "/usr/lib/debug" };
+
+void modules_open_debug(struct modules *ms, struct module *m)
+{
+	struct priv *p = priv_of(m);
+	char id[2 * sizeof m->build_id + 1], path[LIMIT_PATH];
+	if (p->debug_elf || m->build_id_n < 2)
+		return;
+	for (unsigned i = 0; i < m->build_id_n; i++)
+		snprintf(id + 2 * i, 3, "%02x", m->build_id[i]);
+	for (size_t i = 0; i < sizeof debug_roots / sizeof debug_roots[0]; i++) {
+		const char *root = debug_roots[i] ? debug_roots[i] : ms->o.debug_dir;
+		if (!root)
+			continue;
+		snprintf(path, sizeof path, "%s/.build-id/%.2s/%s.debug", root, id, id + 2);
+		if (try_debug(ms, m, path))
+			return;
+	}
+	/* .gnu_debuglink: beside the file, in .debug, and below the debug root. */
+	GElf_Word crc;
+	const char *link = p->elf ? dwelf_elf_gnu_debuglink(p->elf, &crc) : NULL;
+	if (!link || strchr(link, '/'))
+		return;
+	int dir = (int)(m->name - m->path);
+	snprintf(path, sizeof path, "%.*s.debug/%s", dir, m->path, link);
+	if (try_debug(ms, m, path))
+		return;
+	snprintf(path, sizeof path, "/usr/lib/debug%.*s%s", dir, m->path, link);
+	try_debug(ms, m, path);
+}
+
+static void add_symbol(struct module *m, const GElf_Sym *sym, const char *name)
+{
+	struct priv *p = priv_of(m);
+	uint8_t type = GELF_ST_TYPE(sym->st_info);
+	if (!name || !*name || sym->st_shndx == SHN_UNDEF || name[0] == '$')
+		return;
+	if (type != STT_OBJECT && type != STT_FUNC && type != STT_TLS && type != STT_GNU_IFUNC && type != STT_NOTYPE)
+		return;
+	struct raw_symbol s = { .address = sym->st_value, .size = sym->st_size, .name = name, .type = type, .bind = GELF_ST_BIND(sym->st_info) };
+	if (type != STT_TLS)
+		s.address += m->bias;
+	struct raw_symbol *slot = type == STT_TLS ? vec_push(&p->tls) : vec_push(&p->symbols);
+	if (slot)
+		*slot = s;
+}
+
+static bool read_table(struct module *m, Elf *elf, GElf_Word want)
+{
+	Elf_Scn *scn = NULL;
+	bool any = false;
+	while (elf && (scn = elf_nextscn(elf, scn))) {
+		GElf_Shdr sh;
+		Elf_Data *data;
+		if (!gelf_getshdr(scn, &sh) || sh.sh_type != want || !sh.sh_entsize || !(data = elf_getdata(scn, NULL)))
+			continue;
+		size_t n = data->d_size / sh.sh_entsize;
+		for (size_t i = 1; i < n && i < MAX_SYMBOLS; i++) {
+			GElf_Sym sym;
+			if (gelf_getsym(data, (int)i, &sym))
+				add_symbol(m, &sym, elf_strptr(elf, sh.sh_link, sym.st_name));
+		}
+		any = true;
+	}
+	return any;
+}
+
+/* By address; of several at one, objects and functions with a size before labels, globals before locals. */
+static int compare_symbols(const void *a, const void *b)
+{
+	const struct raw_symbol *x = a, *y = b;
+	if (x->address != y->address)
+		return x->address < y->address ? -1 : 1;
+	if (!x->size != !y->size)
+		return x->size ? -1 : 1;
+	if ((x->bind == STB_GLOBAL) != (y->bind == STB_GLOBAL))
+		return x->bind == STB_GLOBAL ? -1 : 1;
+	return strcmp(x->name, y->name);
+}
+
+static uint32_t hash_name(const char *name)
+{
+	uint32_t h = 2166136261u;
+	for (; *name; name++)
+		h = (h ^ (uint8_t)*name) * 16777619u;
+	return h;
+}
+
+static const struct raw_symbol *symbol_number(const struct priv *p, uint32_t i)
+{
+	return i < p->symbols.n ? &p->symbols.at[i] : &p->tls.at[i - p->symbols.n];
+}
+
+static void index_names(struct priv *p)
+{
+	size_t n = p->symbols.n + p->tls.n;
+	for (p->by_name_size = 16; p->by_name_size < 2 * n; p->by_name_size *= 2)
+		;
+	p->by_name = calloc(p->by_name_size, sizeof *p->by_name);
+	for (uint32_t i = 0; p->by_name && i < n; i++) {
+		size_t at = hash_name(symbol_number(p, i)->name) & (p->by_name_size - 1);
+		while (p->by_name[at])
+			at = (at + 1) & (p->by_name_size - 1);
+		p->by_name[at] = i + 1;
+	}
+}
+
+void modules_read_symbols(struct modules *ms, struct module *m)
+{
+	struct priv *p = priv_of(m);
+	if (p->symbols_read)
+		return;
+	p->symbols_read = true;
+	if (m->have_file)
+		p->elf = elf_begin(p->fd, ELF_C_READ_MMAP, NULL);
+	if (p->elf && elf_kind(p->elf) != ELF_K_ELF) {
+		elf_end(p->elf);
+		p->elf = NULL;
+	}
+	m->have_symtab = read_table(m, p->elf, SHT_SYMTAB);
+	if (!m->have_symtab) {
+		modules_open_debug(ms, m);
+		m->have_symtab = read_table(m, p->debug_elf, SHT_SYMTAB);
+	}
+	if (!m->have_symtab)
+		read_table(m, p->elf, SHT_DYNSYM);
+	if (p->symbols.n)
+		qsort(p->symbols.at, p->symbols.n, sizeof *p->symbols.at, compare_symbols);
+	if (p->tls.n)
+		qsort(p->tls.at, p->tls.n, sizeof *p->tls.at, compare_symbols);
+	index_names(p);
+}
+
+static struct symbol public_symbol(struct module *m, const struct raw_symbol *s)
+{
+	return (struct symbol){ .name = s->name, .address = s->address, .size = s->size,
+				.is_function = s->type == STT_FUNC || s->type == STT_GNU_IFUNC, .is_object = s->type == STT_OBJECT,
+				.is_tls = s->type == STT_TLS, .is_global = s->bind != STB_LOCAL, .module = m };
+}
+
+bool modules_symbol(struct modules *ms, struct module *m, const char *name, struct symbol *ret)
+{
+	struct priv *p = priv_of(m);
+	modules_read_symbols(ms, m);
+	if (!p->by_name)
+		return false;
+	const struct raw_symbol *best = NULL;
+	for (size_t at = hash_name(name) & (p->by_name_size - 1); p->by_name[at]; at = (at + 1) & (p->by_name_size - 1)) {
+		const struct raw_symbol *s = symbol_number(p, p->by_name[at] - 1);
+		/* The table is filled in the order of addresses; a sized global beats all else. */
+		if (!strcmp(s->name, name) && (!best || (!best->size && s->size) || (best->bind == STB_LOCAL && s->bind != STB_LOCAL)))
+			best = s;
+	}
+	if (!best) {
+		/* glibc's versions: the default one is "name@@VERSION" in .symtab. */
+		size_t n = strlen(name);
+		for (size_t i = 0; i < p->symbols.n && m->have_symtab; i++)
+			if (!strncmp(p->symbols.at[i].name, name, n) && p->symbols.at[i].name[n] == '@') {
+				best = &p->symbols.at[i];
+				break;
+			}
+	}
+	if (best)
+		*ret = public_symbol(m, best);
+	return best;
+}
+
+/* The last symbol at or below `address` that covers it. Sizes nest rarely: a few steps back are enough. */
+static const struct raw_symbol *covering(const struct raw_symbol *at, size_t n, uint64_t address)
+{
+	size_t lo = 0, hi = n;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		if (at[mid].address <= address)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	const struct raw_symbol *best = NULL;
+	for (size_t k = 0; lo && k < 32; k++, lo--) {
+		const struct raw_symbol *s = &at[lo - 1];
+		if (best && s->address != best->address)
+			break;
+		if (address - s->address < s->size && (s->type != STT_NOTYPE || !best))
+			best = s;
+	}
+	return best;
+}
+
+bool modules_symbol_at(struct modules *ms, uint64_t address, struct symbol *ret)
+{
+	struct module *m = modules_at(ms, address);
+	if (!m)
+		return false;
+	modules_read_symbols(ms, m);
+	const struct raw_symbol *s = covering(priv_of(m)->symbols.at, priv_of(m)->symbols.n, address);
+	if (s)
+		*ret = public_symbol(m, s);
+	return s;
+}
+
+bool modules_tls_symbol_at(struct modules *ms, struct module *m, uint64_t offset, struct symbol *ret)
+{
+	modules_read_symbols(ms, m);
+	const struct raw_symbol *s = covering(priv_of(m)->tls.at, priv_of(m)->tls.n, offset);
+	if (s)
+		*ret = public_symbol(m, s);
+	return s;
+}
+
+/* GOT slots with R_*_TPOFF against no symbol, in the file's relocations (SHT_RELA, SHT_REL). */
+bool modules_tls_offset(struct modules *ms, struct module *m, uint64_t *ret)
+{
+	struct priv *p = priv_of(m);
+	const struct arch *a = modules_arch(ms);
+	modules_read_symbols(ms, m);
+	Elf_Scn *scn = NULL;
+	while (p->elf && !p->tls_offset_tried && (scn = elf_nextscn(p->elf, scn))) {
+		GElf_Shdr sh;
+		Elf_Data *data;
+		if (!gelf_getshdr(scn, &sh) || (sh.sh_type != SHT_RELA && sh.sh_type != SHT_REL) || !sh.sh_entsize ||
+		    !(data = elf_getdata(scn, NULL)))
+			continue;
+		for (size_t i = 0; i < data->d_size / sh.sh_entsize; i++) {
+			GElf_Rela r = { 0 };
+			GElf_Rel rel;
+			uint64_t value, file = 0;
+			if (sh.sh_type == SHT_RELA ? !gelf_getrela(data, (int)i, &r) : !gelf_getrel(data, (int)i, &rel))
+				break;
+			if (sh.sh_type == SHT_REL) {
+				r.r_offset = rel.r_offset;
+				r.r_info = rel.r_info;
+			}
+			if (GELF_R_TYPE(r.r_info) != a->tpoff_reloc || GELF_R_SYM(r.r_info) || !modules_word(ms, r.r_offset + m->bias, &value))
+				continue;
+			/* REL: the addend stands in the file's slot. */
+			for (size_t s = 0; sh.sh_type == SHT_REL && s < m->n_segments; s++)
+				if (r.r_offset + m->bias >= m->segments[s].start && r.r_offset + m->bias < m->segments[s].file_end)
+					span_word(m->file, m->segments[s].file_offset + r.r_offset + m->bias - m->segments[s].start, a->word, a->big, &file);
+			p->tls_offset = value - (sh.sh_type == SHT_RELA ? (uint64_t)r.r_addend : file);
+			if (a->word == 4)
+				p->tls_offset = (uint64_t)(int64_t)(int32_t)p->tls_offset;
+			p->tls_offset_known = p->tls_offset_tried = true;
+			break;
+		}
+	}
+	/* Before the look the slots may not be readable: ask again then. */
+	p->tls_offset_tried |= ms->img != NULL;
+	*ret = p->tls_offset;
+	return p->tls_offset_known;
+}
+
+char *__cxa_demangle(const char *name, char *buffer, size_t *length, int *status);
+
+char *modules_demangle(const char *name)
+{
+	if (name[0] == '_' && (name[1] == 'Z' || name[1] == 'R')) {
+		int status;
+		char *text = __cxa_demangle(name, NULL, NULL, &status);
+		if (text)
+			return text;
+	}
+	return strdup(name);
+}

@@ -1,0 +1,143 @@
+/* Stacks by call frame information, through libdwfl with our own files and memory: its finders would open paths as the host
+ * sees them. */
+#include "modules.h"
+
+#include <unistd.h>
+
+struct walk {
+	struct modules *ms;
+	const struct thread *t;
+	VEC(struct frame) frames;
+	bool given;
+};
+
+static int no_elf(Dwfl_Module *mod, void **user, const char *name, Dwarf_Addr base, char **file, Elf **elf)
+{
+	(void)mod, (void)user, (void)name, (void)base, (void)file, (void)elf;
+	return -1;
+}
+
+static int own_debug(Dwfl_Module *mod, void **user, const char *name, Dwarf_Addr base, const char *file, const char *link, GElf_Word crc, char **found)
+{
+	(void)mod, (void)name, (void)base, (void)file, (void)link, (void)crc, (void)found;
+	struct module *m = *user;
+	return m && priv_of(m)->debug_fd >= 0 ? dup(priv_of(m)->debug_fd) : -1;
+}
+
+static const Dwfl_Callbacks callbacks = { .find_elf = no_elf, .find_debuginfo = own_debug, .section_address = dwfl_offline_section_address };
+
+static pid_t next_thread(Dwfl *dwfl, void *arg, void **thread_arg)
+{
+	(void)dwfl;
+	struct walk *w = arg;
+	if (w->given)
+		return 0;
+	w->given = true;
+	*thread_arg = w;
+	return w->t->tid;
+}
+
+static bool memory_read(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *ret, void *arg)
+{
+	(void)dwfl;
+	struct walk *w = arg;
+	uint64_t v;
+	if (!image_word(w->ms->img, address, &v))
+		return false;
+	*ret = v;
+	return true;
+}
+
+static bool set_registers(Dwfl_Thread *thread, void *arg)
+{
+	struct walk *w = arg;
+	const struct arch *a = modules_arch(w->ms);
+	Dwarf_Word regs[64];
+	unsigned n = a->n_dwarf < 64 ? a->n_dwarf : 64;
+	for (unsigned i = 0; i < n; i++)
+		regs[i] = arch_reg(a, w->t->gregs, a->dwarf_to_greg[i]);
+	dwfl_thread_state_register_pc(thread, arch_reg(a, w->t->gregs, a->reg_pc));
+	return dwfl_thread_state_registers(thread, 0, n, regs);
+}
+
+static const Dwfl_Thread_Callbacks thread_callbacks = { .next_thread = next_thread, .memory_read = memory_read, .set_initial_registers = set_registers };
+
+static int on_frame(Dwfl_Frame *state, void *arg)
+{
+	struct walk *w = arg;
+	const struct arch *a = modules_arch(w->ms);
+	Dwarf_Addr pc;
+	bool activation;
+	if (w->frames.n >= LIMIT_FRAMES || !dwfl_frame_pc(state, &pc, &activation))
+		return DWARF_CB_ABORT;
+	struct frame *f = vec_push(&w->frames);
+	if (!f)
+		return DWARF_CB_ABORT;
+	Dwarf_Word sp = 0;
+	for (int i = 0; i < a->n_dwarf; i++)
+		if (a->dwarf_to_greg[i] == a->reg_sp && !dwfl_frame_reg(state, (unsigned)i, &sp))
+			f->sp = sp;
+	f->pc = pc;
+	/* A return address may be the first byte behind its function. */
+	uint64_t look = pc - !activation;
+	struct symbol s;
+	f->module = modules_at(w->ms, look);
+	if (modules_symbol_at(w->ms, look, &s))
+		f->function = modules_keep(w->ms, modules_demangle(s.name));
+	if (w->frames.n > 1) {
+		struct frame *inner = f - 1;
+		/* The caller's SP is the callee's CFA; a stack that does not grow ends the walk. */
+		if (f->sp <= inner->sp) {
+			w->frames.n--;
+			return DWARF_CB_ABORT;
+		}
+		inner->cfa = f->sp;
+	}
+	return DWARF_CB_OK;
+}
+
+static Dwfl *report_modules(struct modules *ms)
+{
+	Dwfl *dwfl = dwfl_begin(&callbacks);
+	if (!dwfl)
+		return NULL;
+	dwfl_report_begin(dwfl);
+	for (size_t i = 0; i < ms->list.n; i++) {
+		struct module *m = ms->list.at[i];
+		int fd = m->have_file ? dup(priv_of(m)->fd) : -1;
+		if (fd < 0)
+			continue;
+		/* dwfl_report_elf takes the bias for shared objects. */
+		Dwfl_Module *mod = dwfl_report_elf(dwfl, m->path, m->path, fd, m->bias, false);
+		void **user;
+		if (!mod) {
+			close(fd);
+			continue;
+		}
+		if (dwfl_module_info(mod, &user, NULL, NULL, NULL, NULL, NULL, NULL))
+			*user = m;
+	}
+	dwfl_report_end(dwfl, NULL, NULL);
+	return dwfl;
+}
+
+size_t modules_unwind(struct modules *ms, const struct thread *t, struct frame **ret)
+{
+	struct walk w = { .ms = ms, .t = t };
+	*ret = NULL;
+	if (!t->gregs.n || !ms->img)
+		return 0;
+	/* A Dwfl takes its process once: the modules are reported again for each thread that is asked for. */
+	Dwfl *dwfl = report_modules(ms);
+	Elf *machine = NULL;
+	for (size_t i = 0; i < ms->list.n && !machine; i++) {
+		modules_read_symbols(ms, ms->list.at[i]);
+		machine = priv_of(ms->list.at[i])->elf;
+	}
+	if (dwfl && machine && dwfl_attach_state(dwfl, machine, t->tid, &thread_callbacks, &w))
+		dwfl_getthread_frames(dwfl, t->tid, on_frame, &w);
+	if (dwfl)
+		dwfl_end(dwfl);
+	*ret = w.frames.at;
+	return w.frames.n;
+}

@@ -1,0 +1,30 @@
+/* Which pages a look takes: mappings and residency, read again in the stop into room made before. */
+#ifndef TARGET_PAGES_H
+#define TARGET_PAGES_H
+
+#include "holder.h"
+
+struct pages {
+	const struct holder_plan *plan;
+	int maps_fd, pagemap_fd, mem_fd;
+	uint64_t page;
+	char *maps;
+	size_t maps_n, maps_cap;
+	struct table_run *runs;
+	size_t runs_n, runs_cap;
+	struct table_extent *extents;
+	size_t extents_n, extents_cap;
+	uint64_t *buffer; /* raw pagemap entries, where the kernel has no PAGEMAP_SCAN */
+	uint64_t data_bytes, swapped_bytes, shared_file_bytes, device_bytes;
+	bool no_scan, too_small;
+};
+
+/* Opens what is read in the stop, by a living thread. errno or 0; a closed pagemap is no error: pagemap_fd is -1. */
+int pages_open(struct pages *p, pid_t pid, pid_t tid, const struct holder_plan *plan);
+/* Reads maps and residency into maps, runs and extents (offsets are those of the data file). Allocates nothing;
+ * too_small when the room did not suffice. */
+void pages_scan(struct pages *p);
+bool pages_make_room(struct pages *p, size_t maps_cap, size_t runs_cap, size_t extents_cap);
+void pages_close(struct pages *p);
+
+#endif

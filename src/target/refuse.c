@@ -1,0 +1,146 @@
+/* Refusals. Each gate of ptrace (kernel/ptrace.c, __ptrace_may_access; security/yama; security/commoncap.c) is told apart by
+ * what /proc says, so that the message can name the one thing that opens it. */
+#include "refuse.h"
+#include "flotsam/system.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { CAP_SYS_PTRACE_BIT = 19 };
+
+static char *read_proc(pid_t pid, const char *name, size_t *ret_n)
+{
+	char path[64];
+	snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+	return system_read("", path, ret_n);
+}
+
+static bool is_ancestor(pid_t pid)
+{
+	pid_t at = getpid();
+	for (int depth = 0; at > 1 && depth < 256; depth++) {
+		if (at == pid)
+			return true;
+		size_t n;
+		struct process_status s;
+		AUTO_FREE char *text = read_proc(at, "status", &n);
+		struct err *e = text ? system_status(text, n, &s) : err_nomem();
+		if (e) {
+			err_free(e);
+			return false;
+		}
+		at = s.ppid;
+	}
+	return false;
+}
+
+/* Does the process hold the other end of one of our standard pipes? It would wait for us while we hold it. */
+static bool shares_pipe(pid_t pid)
+{
+	char path[64];
+	snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+	DIR *d = opendir(path);
+	bool found = false;
+	struct dirent *e;
+	while (d && !found && (e = readdir(d))) {
+		struct stat theirs, ours;
+		if (fstatat(dirfd(d), e->d_name, &theirs, 0) || !S_ISFIFO(theirs.st_mode))
+			continue;
+		for (int fd = 0; fd <= 2; fd++)
+			found |= !fstat(fd, &ours) && S_ISFIFO(ours.st_mode) && ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+struct err *refuse_target(pid_t pid, bool force, char comm[16])
+{
+	size_t n;
+	struct process_status s;
+	AUTO_FREE char *text = read_proc(pid, "status", &n);
+	if (!text)
+		return err_new(ERR_NOT_FOUND, "no process %d", (int)pid);
+	TRY(system_status(text, n, &s));
+	snprintf(comm, 16, "%.15s", s.name);
+	if (s.tgid != pid)
+		return err_hint(err_new(ERR_USAGE, "%d is a thread of process %d", (int)pid, s.tgid), "flotsam -p %d", s.tgid);
+	if ((s.state == 'Z' && s.threads <= 1) || s.state == 'X')
+		return err_new(ERR_NOT_FOUND, "cannot look at %d (%s): it is a zombie, its memory is gone", (int)pid, comm);
+	if (s.kernel_thread || (s.vm_size == UINT64_MAX && s.state != 'Z'))
+		return err_new(ERR_UNSUPPORTED, "cannot look at %d (%s): it is a kernel thread and has no memory of its own", (int)pid, comm);
+	if (!force && pid == getpid())
+		return err_new(ERR_REFUSED, "cannot look at %d: that is flotsam itself", (int)pid);
+	if (!force && is_ancestor(pid))
+		return err_hint(err_new(ERR_REFUSED, "will not stop %d (%s): flotsam runs below it", (int)pid, comm), "--force does it all the same");
+	if (!force && shares_pipe(pid))
+		return err_hint(err_new(ERR_REFUSED, "will not stop %d (%s): it is at the other end of a pipe of flotsam's", (int)pid, comm),
+				"write to a file with -o FILE, or --force");
+	if (s.tracer) {
+		struct process_status tracer = { 0 };
+		AUTO_FREE char *other = read_proc(s.tracer, "status", &n);
+		if (other)
+			err_free(system_status(other, n, &tracer));
+		return err_hint(err_new(ERR_REFUSED, "cannot attach to %d: %s (pid %d) already traces it", (int)pid, tracer.name[0] ? tracer.name : "a process", s.tracer),
+				"Detach it, or take a core (gdb: generate-core-file) and run flotsam on that.");
+	}
+	return NULL;
+}
+
+static bool we_have_ptrace(void)
+{
+	AUTO_FREE char *text = system_read("", "/proc/self/status", NULL);
+	const char *p = text ? strstr(text, "CapEff:") : NULL;
+	return p && strtoull(p + 7, NULL, 16) >> CAP_SYS_PTRACE_BIT & 1;
+}
+
+static bool same_user_namespace(pid_t pid)
+{
+	char path[64];
+	struct stat ours, theirs;
+	snprintf(path, sizeof path, "/proc/%d/ns/user", (int)pid);
+	return stat("/proc/self/ns/user", &ours) || stat(path, &theirs) || ours.st_ino == theirs.st_ino;
+}
+
+static struct err *attach_error(pid_t pid, const char *comm, const char *why)
+{
+	return err_new(ERR_REFUSED, "cannot attach to %d (%s): %s", (int)pid, comm, why);
+}
+
+struct err *refuse_access(pid_t pid, int os)
+{
+	size_t n;
+	struct process_status s = { 0 };
+	AUTO_FREE char *text = read_proc(pid, "status", &n);
+	if (!text)
+		return err_new(ERR_NOT_FOUND, "no process %d", (int)pid);
+	TRY(system_status(text, n, &s));
+	bool capable = we_have_ptrace();
+	uid_t us = getuid();
+	AUTO_FREE char *yama = system_read("", "/proc/sys/kernel/yama/ptrace_scope", NULL);
+	int scope = yama ? atoi(yama) : 0;
+	AUTO_FREE char *why = NULL;
+	if (scope == 3)
+		return err_hint(attach_error(pid, s.name, "this kernel lets nobody trace (yama ptrace_scope=3)"),
+				"it can be changed by a reboot only; take a core and run flotsam on that");
+	if (!capable && us && s.uid[0] != us) {
+		if (asprintf(&why, "it runs as uid %u, you are uid %u", s.uid[0], us) < 0)
+			why = NULL;
+		return err_hint(attach_error(pid, s.name, why ? why : "it runs as another user"), "try: sudo flotsam -p %d", (int)pid);
+	}
+	if (!capable && us == 0)
+		return err_hint(attach_error(pid, s.name, "this container lacks CAP_SYS_PTRACE"),
+				"docker run --cap-add=SYS_PTRACE ...   |  kubectl debug -it POD --image=IMAGE --target=CONTAINER --profile=sysadmin\n"
+				"or run flotsam on the node, where the host's pids are seen (files are read through /proc/PID/root)");
+	if (!capable && scope == 1)
+		return err_hint(attach_error(pid, s.name, "this kernel only lets a parent trace its child (yama ptrace_scope=1)"), "try: sudo flotsam -p %d", (int)pid);
+	if (!capable && scope == 2)
+		return err_hint(attach_error(pid, s.name, "this kernel lets only root trace (yama ptrace_scope=2)"), "try: sudo flotsam -p %d", (int)pid);
+	if (!same_user_namespace(pid) && capable)
+		return err_hint(attach_error(pid, s.name, "it lives in a user namespace above yours"), "Run flotsam in the host's, as root.");
+	if (!capable)
+		return err_hint(attach_error(pid, s.name, "it is not dumpable (it changed uid, or called PR_SET_DUMPABLE)"), "try: sudo flotsam -p %d", (int)pid);
+	return err_os(os, "cannot attach to %d (%s)", (int)pid, s.name);
+}
