@@ -130,8 +130,13 @@ static uint32_t sized_label(struct types *t, uint64_t usable, bool text)
 
 uint32_t types_label(struct types *t, block_id id)
 {
+	return types_label_at(t, id, blocks_payload(t->priv->b, id), blocks_usable(t->priv->b, id));
+}
+
+uint32_t types_label_at(struct types *t, block_id id, uint64_t payload, uint64_t usable)
+{
 	struct types_priv *priv = t->priv;
-	uint64_t index, first = 0, payload = blocks_payload(priv->b, id), usable = blocks_usable(priv->b, id);
+	uint64_t index, first = 0;
 	uint8_t text[TEXT_LOOK];
 	if (map64_find(&priv->runtime, id, &index))
 		return (uint32_t)index;

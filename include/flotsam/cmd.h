@@ -1,0 +1,40 @@
+/* cmd: the commands, one row and one file each, and the options that they share. The front runs them. */
+#ifndef FLOTSAM_CMD_H
+#define FLOTSAM_CMD_H
+
+#include "flotsam/out.h"
+#include "flotsam/session.h"
+
+struct arguments { /* a parsed command line */
+	const struct command *command;
+	const char *kind;	/* "live" or "core" */
+	const char *target;	/* pid in decimal, or path */
+	struct session_options session;
+	const char *format;	/* NULL: the command's first */
+	const char *output;	/* -o FILE, or NULL */
+	const char *color;	/* auto, always, never */
+	unsigned top;		/* 0: all */
+	bool quiet, verbose, show_content, help, version;
+	const char *class;	/* --class, or NULL */
+	const char *state;	/* --state, or NULL */
+	uint64_t min_size;	/* --min-size */
+	struct strbuf matches;	/* processes that a name fits, when there are several */
+};
+
+enum { EXIT_REPORT = 0, EXIT_RULE = 1, EXIT_USAGE = 2, EXIT_TARGET = 3, EXIT_PARTIAL = 4 };
+
+struct command {
+	const char *name, *summary, *formats[4], *help;
+	/* Returns an exit status in *ret_status. Prints to `out` alone. */
+	struct err *(*run)(const struct arguments *a, struct session *s, struct out *out, int *ret_status);
+};
+const struct command *command_find(const char *name); /* NULL when none */
+const struct command *command_get(size_t i);	      /* NULL behind the last */
+
+/* Parses argv[1..]. Errors are ERR_USAGE. Several processes of one name: ERR_USAGE with the list as hint. */
+struct err *arguments_parse(int argc, char **argv, struct arguments *ret) MUST_CHECK;
+void arguments_deinit(struct arguments *a);
+/* The text of --help (command NULL) or of one command's. */
+void help_print(struct out *o, const struct command *c);
+
+#endif

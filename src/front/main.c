@@ -1,0 +1,151 @@
+/* flotsam: arguments, signals, progress, exit status. */
+#include "flotsam/cmd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <signal.h>
+#include <unistd.h>
+
+/* Progress goes to a terminal alone, after 0.3 s, on one line that is wiped at the end. */
+struct progress {
+	double started;
+	bool on, drawn;
+};
+
+static void show_progress(void *ctx, const char *text)
+{
+	struct progress *p = ctx;
+	if (!p->on || monotonic_seconds() - p->started < 0.3)
+		return;
+	dprintf(STDERR_FILENO, "\r\033[K%s", text);
+	p->drawn = true;
+}
+
+static void wipe_progress(struct progress *p)
+{
+	if (p->drawn)
+		dprintf(STDERR_FILENO, "\r\033[K");
+	p->drawn = false;
+}
+
+static void on_signal(int sig)
+{
+	if (interrupted)
+		_exit(128 + sig); /* asked twice: the holder lets go by itself */
+	interrupted = sig;
+}
+
+static void catch_signals(void)
+{
+	struct sigaction a = { .sa_handler = on_signal };
+	sigaction(SIGINT, &a, NULL);
+	sigaction(SIGTERM, &a, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static int status_of(const struct err *e)
+{
+	switch (e->kind) {
+	case ERR_USAGE:
+		return EXIT_USAGE;
+	case ERR_INTERRUPTED:
+		return 128 + (interrupted ? interrupted : SIGINT);
+	case ERR_NOMEM:
+	case ERR_OS:
+	case ERR_FAULT:
+	case ERR_BAD_DATA:
+	case ERR_NOT_FOUND:
+	case ERR_UNSUPPORTED:
+	case ERR_LIMIT:
+	case ERR_REFUSED:
+		break;
+	}
+	return EXIT_TARGET;
+}
+
+static void print_escaped(const char *head, const char *text, const char *tail)
+{
+	struct strbuf b = { 0 };
+	strbuf_puts(&b, head);
+	strbuf_add_escaped(&b, text, strlen(text));
+	strbuf_puts(&b, tail);
+	if (b.text && write(STDERR_FILENO, b.text, b.n) < 0)
+		errno = 0; /* nowhere left to say so */
+	strbuf_free(&b);
+}
+
+static int complain(struct err *e)
+{
+	int status = status_of(e);
+	if (e->kind != ERR_INTERRUPTED) {
+		print_escaped("flotsam: ", e->text, "\n");
+		for (char *save = NULL, *line = e->hint ? strtok_r(e->hint, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save))
+			print_escaped("  ", line, "\n");
+	}
+	err_free(e);
+	return status;
+}
+
+static struct err *run(const struct arguments *a, struct progress *progress, struct out *o, int *ret_status)
+{
+	struct session_options options = a->session;
+	struct session *s;
+	options.progress = options.target.progress = show_progress;
+	options.progress_ctx = options.target.progress_ctx = progress;
+	TRY(session_open(a->kind, a->target, &options, &s));
+	struct err *e = a->command->run(a, s, o, ret_status);
+	wipe_progress(progress);
+	out_flush(o);
+	session_close(s);
+	return e;
+}
+
+static int open_output(const char *path)
+{
+	return path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : STDOUT_FILENO;
+}
+
+static int help_or_version(const struct arguments *a)
+{
+	struct out o;
+	out_init(&o, STDOUT_FILENO, a->color);
+	if (a->version)
+		out_puts(&o, "flotsam " FLOTSAM_VERSION "\n");
+	else
+		help_print(&o, a->command);
+	out_deinit(&o);
+	return EXIT_REPORT;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments a;
+	struct progress progress = { monotonic_seconds(), isatty(STDERR_FILENO), false };
+	int status = EXIT_REPORT;
+	setlocale(LC_ALL, "");
+	setlocale(LC_NUMERIC, "C");
+	struct err *e = arguments_parse(argc, argv, &a);
+	if (e) {
+		arguments_deinit(&a);
+		return complain(e);
+	}
+	if (a.help || a.version)
+		return help_or_version(&a);
+	catch_signals();
+	int fd = open_output(a.output);
+	if (fd < 0)
+		return complain(err_os(errno, "cannot write %s", a.output));
+	struct out o;
+	out_init(&o, fd, a.color);
+	e = run(&a, &progress, &o, &status);
+	wipe_progress(&progress);
+	int lost = o.error;
+	out_deinit(&o);
+	if (e)
+		status = complain(e);
+	else if (lost && lost != EPIPE) /* a reader that has seen enough is no failure */
+		status = complain(err_os(lost, "cannot write %s", a.output ? a.output : "to standard output"));
+	arguments_deinit(&a);
+	return interrupted ? 128 + interrupted : status;
+}

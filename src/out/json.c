@@ -1,0 +1,162 @@
+/* JSON as a stream (RFC 8259). Bytes that are no UTF-8 become U+FFFD. */
+#include "flotsam/out.h"
+
+void json_init(struct json *j, struct out *o, bool pretty)
+{
+	*j = (struct json){ .out = o, .pretty = pretty };
+}
+
+static void indent(struct json *j)
+{
+	if (!j->pretty)
+		return;
+	out_puts(j->out, "\n");
+	for (unsigned i = 0; i < j->depth; i++)
+		out_puts(j->out, "  ");
+}
+
+/* Length of the valid UTF-8 sequence at p (RFC 3629), 0 when there is none. */
+static size_t utf8(const unsigned char *p, size_t n)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	if (p[0] < 0x80)
+		return 1;
+	size_t want = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+	if (p[0] < 0xc2 || p[0] > 0xf4 || want > n)
+		return 0;
+	uint32_t c = p[0] & (0x7fu >> want);
+	for (size_t i = 1; i < want; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (p[i] & 0x3f);
+	}
+	return c >= least[want] && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff) ? want : 0;
+}
+
+static void text(struct json *j, const char *value, size_t n)
+{
+	const unsigned char *p = (const unsigned char *)value;
+	out_bytes(j->out, "\"", 1);
+	for (size_t i = 0; i < n;) {
+		size_t plain = i;
+		while (plain < n && p[plain] >= 0x20 && p[plain] < 0x7f && p[plain] != '"' && p[plain] != '\\')
+			plain++;
+		if (plain > i) {
+			out_bytes(j->out, value + i, plain - i);
+			i = plain;
+			continue;
+		}
+		if (p[i] == '"' || p[i] == '\\') {
+			out_printf(j->out, "\\%c", p[i++]);
+		} else if (p[i] < 0x20 || p[i] == 0x7f) {
+			out_printf(j->out, "\\u%04x", p[i++]);
+		} else {
+			size_t k = utf8(p + i, n - i);
+			out_bytes(j->out, k ? value + i : "\xef\xbf\xbd", k ? k : 3);
+			i += k ? k : 1;
+		}
+	}
+	out_bytes(j->out, "\"", 1);
+}
+
+static void lead(struct json *j, const char *key)
+{
+	if (j->comma[j->depth])
+		out_bytes(j->out, ",", 1);
+	if (j->depth)
+		indent(j);
+	j->comma[j->depth] = true;
+	if (key) {
+		text(j, key, strlen(key));
+		out_puts(j->out, j->pretty ? ": " : ":");
+	}
+}
+
+static void open_with(struct json *j, const char *key, const char *bracket)
+{
+	lead(j, key);
+	out_puts(j->out, bracket);
+	if (j->depth + 1 < sizeof j->comma)
+		j->depth++;
+	j->comma[j->depth] = false;
+}
+
+static void close_with(struct json *j, const char *bracket)
+{
+	bool any = j->comma[j->depth];
+	if (j->depth)
+		j->depth--;
+	if (any)
+		indent(j);
+	out_puts(j->out, bracket);
+}
+
+void json_object(struct json *j, const char *key)
+{
+	open_with(j, key, "{");
+}
+
+void json_end_object(struct json *j)
+{
+	close_with(j, "}");
+}
+
+void json_array(struct json *j, const char *key)
+{
+	open_with(j, key, "[");
+}
+
+void json_end_array(struct json *j)
+{
+	close_with(j, "]");
+}
+
+void json_string_n(struct json *j, const char *key, const char *value, size_t n)
+{
+	lead(j, key);
+	text(j, value, n);
+}
+
+void json_string(struct json *j, const char *key, const char *value)
+{
+	if (value)
+		json_string_n(j, key, value, strlen(value));
+	else
+		json_null(j, key);
+}
+
+void json_u64(struct json *j, const char *key, uint64_t v)
+{
+	lead(j, key);
+	out_printf(j->out, "%llu", (unsigned long long)v);
+}
+
+void json_i64(struct json *j, const char *key, int64_t v)
+{
+	lead(j, key);
+	out_printf(j->out, "%lld", (long long)v);
+}
+
+void json_double(struct json *j, const char *key, double v, int digits)
+{
+	lead(j, key);
+	out_printf(j->out, "%.*f", digits, v);
+}
+
+void json_bool(struct json *j, const char *key, bool v)
+{
+	lead(j, key);
+	out_puts(j->out, v ? "true" : "false");
+}
+
+void json_null(struct json *j, const char *key)
+{
+	lead(j, key);
+	out_puts(j->out, "null");
+}
+
+void json_address(struct json *j, const char *key, uint64_t v)
+{
+	lead(j, key);
+	out_printf(j->out, "\"0x%llx\"", (unsigned long long)v);
+}

@@ -1,0 +1,181 @@
+/* The sinks for lists of records: text with a header, a JSON object a line, CSV (RFC 4180). */
+#include "flotsam/out.h"
+
+static void text_begin(struct sink *s)
+{
+	for (size_t i = 0; i < s->n_columns; i++)
+		out_printf(s->out, i ? "  %-*s" : "%-*s", s->columns[i].type == CELL_ADDRESS ? 18 : s->columns[i].type == CELL_TEXT ? 10 : 12,
+			   s->columns[i].header);
+	out_puts(s->out, "\n");
+}
+
+static void escaped(struct sink *s, const char *p)
+{
+	struct strbuf b = { 0 };
+	strbuf_add_escaped(&b, p, strlen(p));
+	out_bytes(s->out, b.text ? b.text : "", b.n);
+	strbuf_free(&b);
+}
+
+static void text_record(struct sink *s, const struct cell *cells)
+{
+	for (size_t i = 0; i < s->n_columns; i++) {
+		const struct cell *c = &cells[i];
+		char number[32] = "";
+		const char *p = c->text;
+		enum cell_type type = s->columns[i].type;
+		if (i)
+			out_puts(s->out, "  ");
+		if (type == CELL_ADDRESS)
+			snprintf(number, sizeof number, "0x%llx", (unsigned long long)c->number);
+		else if (type == CELL_BOOL)
+			snprintf(number, sizeof number, "%s", c->number ? "yes" : "");
+		else if (type != CELL_TEXT && !(type == CELL_INT_OR_TEXT && p))
+			snprintf(number, sizeof number, "%llu", (unsigned long long)c->number);
+		if (!*number && p && i + 1 == s->n_columns)
+			escaped(s, p);
+		else
+			out_printf(s->out, type == CELL_ADDRESS ? "%-18s" : type == CELL_TEXT ? "%-10s" : "%12s", *number ? number : p ? p : "");
+	}
+	out_puts(s->out, "\n");
+}
+
+static void nothing(struct sink *s)
+{
+	(void)s;
+}
+
+/* Digits without printf: lists run to tens of millions of lines. */
+static void put_number(struct out *o, uint64_t v, unsigned base)
+{
+	char digits[24];
+	int at = sizeof digits;
+	do
+		digits[--at] = "0123456789abcdef"[v % base];
+	while (v /= base);
+	out_bytes(o, digits + at, (size_t)((int)sizeof digits - at));
+}
+
+static void json_text(struct sink *s, const char *p)
+{
+	for (const char *q = p; *q; q++)
+		if ((unsigned char)*q < 0x20 || (unsigned char)*q >= 0x7f || *q == '"' || *q == '\\') {
+			struct json j;
+			json_init(&j, s->out, false);
+			json_string(&j, NULL, p);
+			return;
+		}
+	out_bytes(s->out, "\"", 1);
+	out_puts(s->out, p);
+	out_bytes(s->out, "\"", 1);
+}
+
+static void jsonl_record(struct sink *s, const struct cell *cells)
+{
+	struct out *o = s->out;
+	for (size_t i = 0; i < s->n_columns; i++) {
+		const struct cell *c = &cells[i];
+		out_puts(o, i ? ",\"" : "{\"");
+		out_puts(o, s->columns[i].key);
+		out_puts(o, "\":");
+		switch (s->columns[i].type) {
+		case CELL_TEXT:
+		case CELL_INT_OR_TEXT:
+			if (c->text)
+				json_text(s, c->text);
+			else if (s->columns[i].type == CELL_TEXT)
+				out_puts(o, "null");
+			else
+				put_number(o, c->number, 10);
+			break;
+		case CELL_ADDRESS:
+			out_puts(o, "\"0x");
+			put_number(o, c->number, 16);
+			out_puts(o, "\"");
+			break;
+		case CELL_BOOL:
+			out_puts(o, c->number ? "true" : "false");
+			break;
+		case CELL_COUNT:
+		case CELL_BYTES:
+			put_number(o, c->number, 10);
+			break;
+		}
+	}
+	out_puts(o, "}\n");
+}
+
+/* A cut file is seen by the missing end. */
+static void jsonl_end(struct sink *s)
+{
+	out_printf(s->out, "{\"end\":true,\"blocks\":%llu}\n", (unsigned long long)s->records);
+}
+
+static void csv_begin(struct sink *s)
+{
+	for (size_t i = 0; i < s->n_columns; i++)
+		out_printf(s->out, i ? ",%s" : "%s", s->columns[i].key);
+	out_puts(s->out, "\r\n");
+}
+
+static void csv_text(struct out *o, const char *p)
+{
+	if (!strpbrk(p, ",\"\r\n")) {
+		out_puts(o, p);
+		return;
+	}
+	out_puts(o, "\"");
+	for (; *p; p++)
+		out_puts(o, *p == '"' ? "\"\"" : (char[]){ *p, '\0' });
+	out_puts(o, "\"");
+}
+
+static void csv_record(struct sink *s, const struct cell *cells)
+{
+	for (size_t i = 0; i < s->n_columns; i++) {
+		const struct cell *c = &cells[i];
+		enum cell_type type = s->columns[i].type;
+		if (i)
+			out_puts(s->out, ",");
+		if (type == CELL_ADDRESS)
+			out_printf(s->out, "0x%llx", (unsigned long long)c->number);
+		else if (type == CELL_BOOL)
+			out_puts(s->out, c->number ? "true" : "false");
+		else if (type == CELL_TEXT || (type == CELL_INT_OR_TEXT && c->text))
+			csv_text(s->out, c->text ? c->text : "");
+		else
+			out_printf(s->out, "%llu", (unsigned long long)c->number);
+	}
+	out_puts(s->out, "\r\n");
+}
+
+static const struct sink_row table[] = {
+	{ "text", ".txt", text_begin, text_record, nothing },
+	{ "jsonl", ".jsonl", nothing, jsonl_record, jsonl_end },
+	{ "csv", ".csv", csv_begin, csv_record, nothing },
+};
+
+const struct sink_row *sink_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+		if (!strcmp(table[i].name, name))
+			return &table[i];
+	return NULL;
+}
+
+void sink_begin(struct sink *s, const struct sink_row *row, struct out *o, const struct column *columns, size_t n)
+{
+	*s = (struct sink){ .row = row, .out = o, .columns = columns, .n_columns = n };
+	row->begin(s);
+}
+
+void sink_record(struct sink *s, const struct cell *cells)
+{
+	s->records++;
+	s->row->record(s, cells);
+}
+
+void sink_end(struct sink *s)
+{
+	s->row->end(s);
+}
