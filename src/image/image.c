@@ -4,7 +4,7 @@
 
 #include <sys/mman.h>
 
-enum { PAGE_SHIFT = 12, LEAF_SHIFT = 18, LEAF_PAGES = 1 << LEAF_SHIFT }; /* a leaf: 1 GiB of 4 KiB pages */
+enum { PAGE_SHIFT = 12, LEAF_SHIFT = 18, LEAF_PAGES = 1 << LEAF_SHIFT, ADDRESS_BITS = 52 }; /* a leaf: 1 GiB of 4 KiB pages */
 
 struct layer {
 	VEC(struct extent) extents;
@@ -20,10 +20,7 @@ static uint32_t *leaf_for(struct layer *l, uint64_t address)
 {
 	uint64_t i = address >> (PAGE_SHIFT + LEAF_SHIFT);
 	if (i >= l->n_leaves) {
-		/* 2^22 leaves are the 52 bits of the widest address space in arch/. */
 		size_t n = i + 1;
-		if (n > 1u << 22)
-			return NULL;
 		uint32_t **p = realloc(l->leaves, n * sizeof *p);
 		if (!p)
 			return NULL;
@@ -38,9 +35,12 @@ static uint32_t *leaf_for(struct layer *l, uint64_t address)
 	return l->leaves[i];
 }
 
-/* Enters the extent for every page that it meets; a page that two share keeps the first (see find()). */
+/* Enters the extent for every page that it meets; a page that two share keeps the first (see find()). Kernel addresses
+ * (vsyscall, in cores) are no memory of the program. */
 static bool layer_add(struct layer *l, struct extent e)
 {
+	if (e.address >> ADDRESS_BITS)
+		return true;
 	struct extent *slot = vec_push(&l->extents);
 	if (!slot || !e.bytes || e.address + e.bytes < e.address)
 		return slot && !e.bytes;

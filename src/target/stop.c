@@ -454,7 +454,7 @@ static int make_room(struct look *l, unsigned attempt, const char *spool, int *r
 	if (!pages_make_room(&l->pages, l->pages.maps_n + l->pages.maps_n / 4 + (1u << 16), 2 * l->pages.runs_n + (1u << 14),
 			     2 * l->pages.extents_n + (1u << 14)))
 		return ENOMEM;
-	l->data_cap = align_up(need + need / 8 * (1 + attempt) + (16u << 20), 2u << 20);
+	l->data_cap = align_up(need + ((need / 8 + (16u << 20)) << 2 * attempt), 2u << 20);
 	*ret_data = data_file(spool, l->data_cap);
 	if (*ret_data < 0)
 		return errno;

@@ -1,7 +1,7 @@
 /* The kinds of target. A new one is a file beside this and a line here. */
 #include "row.h"
 
-static const struct target_row *const table[] = { &target_live_row };
+static const struct target_row *const table[] = { &target_live_row, &target_core_row };
 
 struct err *target_open(const char *kind, const char *what, const struct target_options *o, struct target **ret)
 {
