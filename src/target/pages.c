@@ -206,6 +206,8 @@ void pages_scan(struct pages *p)
 	size_t n = p->maps_n;
 	struct maps_line m;
 	while (!p->too_small && system_maps_next(&text, &n, &m, NULL)) {
+		if (m.start >> 63)
+			continue; /* vsyscall: no memory of the process, and EFAULT to whoever asks for its pages */
 		bool device = is_device(p, &m);
 		enum what what = wanted(p, &m, device);
 		if (device)
