@@ -22,6 +22,7 @@ struct smaps_entry {
 	struct maps_line map;
 	uint64_t size, rss, pss, shared_clean, shared_dirty, private_clean, private_dirty, swap, anon_huge, locked;
 	bool flag_io, flag_pf, flag_dontdump, flag_ht;
+	bool flag_userfaultfd; /* um, uw or ui: its pages may be another's to fill */
 };
 typedef bool system_smaps_fn(void *ctx, const struct smaps_entry *e);
 struct err *system_smaps_each(int fd, system_smaps_fn *f, void *ctx) MUST_CHECK;

@@ -123,6 +123,7 @@ static void smaps_field(struct smaps_entry *e, const char *line, size_t n)
 			e->flag_pf |= !memcmp(line + i, "pf", 2);
 			e->flag_dontdump |= !memcmp(line + i, "dd", 2);
 			e->flag_ht |= !memcmp(line + i, "ht", 2);
+			e->flag_userfaultfd |= !memcmp(line + i, "um", 2) || !memcmp(line + i, "uw", 2) || !memcmp(line + i, "ui", 2);
 		}
 }
 

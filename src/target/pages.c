@@ -10,52 +10,100 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #ifndef PAGEMAP_SCAN /* linux/fs.h before 6.7 */
-struct page_region { uint64_t start, end, categories; };
+struct page_region {
+	uint64_t start, end, categories;
+};
 struct pm_scan_arg {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages, category_inverted, category_mask, category_anyof_mask, return_mask;
+	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
 };
 #define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
 #endif
 enum { SCAN_FILE = 1 << 2, SCAN_PRESENT = 1 << 3, SCAN_SWAPPED = 1 << 4, SCAN_ZERO = 1 << 5, SCAN_HUGE = 1 << 6 };
-enum { BUFFER = 1 << 16 };
+enum { ENTRIES = 1 << 16 };
 
-int pages_open(struct pages *p, pid_t pid, pid_t tid, const struct holder_plan *plan)
+/* The kernel writes its answer in place. */
+_Static_assert(sizeof(struct table_run) == sizeof(struct page_region), "table_run is page_region");
+
+/* Frame of the zero page, by one of our own: a private page that was only read. Frames are told to CAP_SYS_ADMIN alone. */
+static uint64_t find_zero_frame(uint64_t page)
 {
-	char path[96];
-	*p = (struct pages){ .plan = plan, .maps_fd = -1, .pagemap_fd = -1, .mem_fd = -1, .page = (uint64_t)sysconf(_SC_PAGESIZE) };
-	snprintf(path, sizeof path, "/proc/%d/task/%d/maps", (int)pid, (int)tid);
-	p->maps_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (p->maps_fd < 0)
-		return errno;
-	snprintf(path, sizeof path, "/proc/%d/task/%d/pagemap", (int)pid, (int)tid);
-	p->pagemap_fd = open(path, O_RDONLY | O_CLOEXEC);
-	snprintf(path, sizeof path, "/proc/%d/task/%d/mem", (int)pid, (int)tid);
-	p->mem_fd = open(path, O_RDONLY | O_CLOEXEC);
-	p->buffer = malloc(BUFFER * sizeof *p->buffer);
-	return p->buffer ? 0 : ENOMEM;
+	uint64_t entry = 0;
+	AUTO_FD int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	volatile uint8_t *p = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return 0;
+	(void)*p;
+	if (fd < 0 || pread(fd, &entry, 8, (off_t)((uintptr_t)p / page * 8)) != 8)
+		entry = 0;
+	munmap((void *)p, page);
+	return entry & ((1ull << 55) - 1);
 }
 
-bool pages_make_room(struct pages *p, size_t maps_cap, size_t runs_cap, size_t extents_cap)
+int pages_open(struct pages *p, const struct holder *h, pid_t tid, const struct holder_plan *plan)
+{
+	*p = (struct pages){ .plan = plan, .page = (uint64_t)sysconf(_SC_PAGESIZE) };
+	p->maps_fd = holder_proc(h, tid, "maps");
+	int os = errno;
+	p->pagemap_fd = holder_proc(h, tid, "pagemap");
+	p->mem_fd = holder_proc(h, tid, "mem");
+	p->zero_frame = find_zero_frame(p->page);
+	p->entries = malloc(ENTRIES * sizeof *p->entries);
+	if (p->maps_fd < 0)
+		return os;
+	return p->entries ? 0 : ENOMEM;
+}
+
+static bool make_room(struct pages *p, size_t maps_cap, size_t runs_cap)
 {
 	free(p->maps);
+	free(p->found);
 	free(p->runs);
 	free(p->extents);
 	p->maps = malloc(maps_cap);
+	p->found = malloc(runs_cap * sizeof *p->found);
 	p->runs = malloc(runs_cap * sizeof *p->runs);
-	p->extents = malloc(extents_cap * sizeof *p->extents);
+	p->extents = malloc(runs_cap * sizeof *p->extents);
 	p->maps_cap = maps_cap;
-	p->runs_cap = runs_cap;
-	p->extents_cap = extents_cap;
-	if (!p->maps || !p->runs || !p->extents)
+	p->found_cap = p->runs_cap = p->extents_cap = runs_cap;
+	if (!p->maps || !p->found || !p->runs || !p->extents)
 		return false;
 	/* Touched now, not in the stop. */
 	memset(p->maps, 0, maps_cap);
+	memset(p->found, 0, runs_cap * sizeof *p->found);
 	memset(p->runs, 0, runs_cap * sizeof *p->runs);
-	memset(p->extents, 0, extents_cap * sizeof *p->extents);
+	memset(p->extents, 0, runs_cap * sizeof *p->extents);
 	return true;
+}
+
+int pages_size(struct pages *p)
+{
+	for (size_t maps = 1u << 18, runs = 1u << 12; maps < 1ull << 36; maps *= 2, runs *= 2) {
+		if (!make_room(p, maps, runs))
+			return ENOMEM;
+		pages_scan(p);
+		if (p->too_small)
+			continue;
+		size_t most = p->found_n > p->runs_n ? p->found_n : p->runs_n;
+		/* A running program maps more and cuts runs in the meantime: half as much again. */
+		if (most > runs / 3 * 2 || p->maps_n > maps / 3 * 2) {
+			uint64_t bytes = p->data_bytes, swapped = p->swapped_bytes;
+			if (!make_room(p, maps * 2, runs * 2))
+				return ENOMEM;
+			pages_scan(p);
+			if (p->too_small) {
+				p->data_bytes = bytes;
+				p->swapped_bytes = swapped;
+			}
+		}
+		return 0;
+	}
+	return ENOBUFS;
 }
 
 static void read_maps(struct pages *p)
@@ -68,8 +116,6 @@ static void read_maps(struct pages *p)
 			return;
 		}
 		ssize_t n = read(p->maps_fd, p->maps + p->maps_n, p->maps_cap - p->maps_n);
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n <= 0)
 			return;
 		p->maps_n += (size_t)n;
@@ -82,35 +128,46 @@ static bool starts(const struct maps_line *m, const char *head)
 	return m->path_n >= n && !memcmp(m->path, head, n);
 }
 
+/* Memory that has a name only because it is shared or huge (mm/shmem.c, ipc/shm.c, fs/hugetlbfs/inode.c). */
 static bool is_memory_file(const struct maps_line *m)
 {
-	return starts(m, "/dev/shm/") || starts(m, "/dev/zero") || starts(m, "/memfd:") || starts(m, "/SYSV") || starts(m, "/anon_hugepage");
+	return starts(m, "/dev/shm/") || starts(m, "/dev/zero") || starts(m, "/memfd:") || starts(m, "/SYSV") ||
+	       starts(m, "/anon_hugepage");
 }
 
+/* By name, for mappings that came after smaps was read; by VmFlags io and pf for all others. */
 static bool is_device(const struct pages *p, const struct maps_line *m)
 {
-	if (starts(m, "/dev/") && !is_memory_file(m))
+	if (starts(m, "/dev/"))
+		return !is_memory_file(m);
+	if (starts(m, "/sys/") || starts(m, "/proc/") || starts(m, "anon_inode:") || starts(m, "/dmabuf:") ||
+	    starts(m, "socket:") || starts(m, "[vvar") || starts(m, "[vsyscall"))
 		return true;
 	const uint64_t *skip = p->plan->words + p->plan->n_mutexes + 2 * p->plan->n_code;
-	for (uint64_t i = 0; i < p->plan->n_skip; i++)
-		if (m->start < skip[2 * i + 1] && m->end > skip[2 * i])
-			return true;
-	return false;
+	uint64_t low = 0, high = p->plan->n_skip;
+	while (low < high) {
+		uint64_t mid = low + (high - low) / 2;
+		if (skip[2 * mid + 1] <= m->start)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < p->plan->n_skip && skip[2 * low] < m->end;
 }
 
 enum what { NOTHING, ANONYMOUS_PAGES, ALL_PAGES };
 
 /* What of a mapping is copied. */
-static enum what wanted(struct pages *p, const struct maps_line *m, bool device)
+static enum what wanted(const struct pages *p, const struct maps_line *m, bool device)
 {
-	if (device || starts(m, "[v"))
+	if (device)
 		return NOTHING;
-	if (!m->shared)
-		return ANONYMOUS_PAGES;
+	if (!m->shared) /* the vdso is no file that could be read elsewhere */
+		return starts(m, "[vdso]") ? ALL_PAGES : ANONYMOUS_PAGES;
+	if (!m->w || !m->r)
+		return NOTHING;
 	bool disk = m->inode && !is_memory_file(m);
-	if (disk && !(p->plan->flags & PLAN_SCAN_SHARED))
-		return NOTHING;
-	return m->r ? ALL_PAGES : NOTHING;
+	return !disk || p->plan->flags & PLAN_SCAN_SHARED ? ALL_PAGES : NOTHING;
 }
 
 static void add_extent(struct pages *p, uint64_t start, uint64_t end)
@@ -134,12 +191,12 @@ static void add_run(struct pages *p, const struct maps_line *m, enum what what, 
 		return;
 	}
 	p->runs[p->runs_n++] = (struct table_run){ start, end, flags };
-	bool take = flags & PAGE_PRESENT && !(flags & PAGE_ZERO) && (what == ALL_PAGES || (what == ANONYMOUS_PAGES && !(flags & PAGE_FILE)));
-	if (take)
+	bool ours = what == ALL_PAGES || (what == ANONYMOUS_PAGES && !(flags & PAGE_FILE));
+	if (flags & PAGE_PRESENT && ours && !(flags & PAGE_ZERO))
 		add_extent(p, start, end);
-	else if (flags & PAGE_SWAPPED && what == ANONYMOUS_PAGES && m->w)
+	else if (flags & PAGE_SWAPPED && ours)
 		p->swapped_bytes += end - start;
-	else if (flags & PAGE_PRESENT && m->shared && what == NOTHING)
+	else if (flags & PAGE_PRESENT && m->shared && m->w && what == NOTHING)
 		p->shared_file_bytes += end - start;
 }
 
@@ -149,80 +206,136 @@ static uint64_t run_flags(uint64_t c)
 	       (c & SCAN_ZERO ? PAGE_ZERO : 0) | (c & SCAN_HUGE ? PAGE_HUGE : 0);
 }
 
-static bool scan_by_ioctl(struct pages *p, const struct maps_line *m, enum what what)
+/* All of user space in one go. False when the kernel has no such call. */
+static bool scan_by_ioctl(struct pages *p, uint64_t start, uint64_t end)
 {
-	struct page_region out[512];
-	uint64_t at = m->start;
-	while (at < m->end) {
-		struct pm_scan_arg arg = { .size = sizeof arg, .start = at, .end = m->end, .vec = (uintptr_t)out, .vec_len = 512,
-					   .category_anyof_mask = SCAN_PRESENT | SCAN_SWAPPED,
-					   .return_mask = SCAN_PRESENT | SCAN_SWAPPED | SCAN_FILE | SCAN_ZERO | SCAN_HUGE };
+	p->found_n = 0;
+	while (start < end) {
+		if (p->found_n == p->found_cap) {
+			p->too_small = true;
+			return true;
+		}
+		struct pm_scan_arg arg = { .size = sizeof arg, .start = start, .end = end };
+		arg.vec = (uintptr_t)(p->found + p->found_n);
+		arg.vec_len = p->found_cap - p->found_n;
+		arg.category_anyof_mask = SCAN_PRESENT | SCAN_SWAPPED;
+		arg.return_mask = SCAN_PRESENT | SCAN_SWAPPED | SCAN_FILE | SCAN_ZERO | SCAN_HUGE;
 		int n = ioctl(p->pagemap_fd, PAGEMAP_SCAN, &arg);
 		if (n < 0)
 			return false;
-		for (int i = 0; i < n; i++)
-			add_run(p, m, what, out[i].start, out[i].end, run_flags(out[i].categories));
-		if (arg.walk_end <= at)
-			break;
-		at = arg.walk_end;
+		for (int i = 0; i < n; i++, p->found_n++)
+			p->found[p->found_n].flags = run_flags(p->found[p->found_n].flags);
+		if (arg.walk_end <= start)
+			return true;
+		start = arg.walk_end;
 	}
 	return true;
 }
 
-/* pagemap entry: bit 63 present, 62 swapped, 61 file or shared anonymous; the zero page cannot be told from here. */
-static void scan_by_entries(struct pages *p, const struct maps_line *m, enum what what)
+/* pagemap entry: bit 63 present, 62 swapped, 61 file or shared anonymous, 0 to 54 the frame. */
+static uint64_t entry_flags(const struct pages *p, uint64_t e)
 {
-	uint64_t run_start = 0, run = 0;
-	for (uint64_t at = m->start; at < m->end;) {
-		uint64_t n = (m->end - at) / p->page;
-		n = n < BUFFER ? n : BUFFER;
-		ssize_t got = pread(p->pagemap_fd, p->buffer, n * 8, (off_t)(at / p->page * 8));
-		if (got <= 0)
-			break;
+	if (!(e >> 62))
+		return 0;
+	bool zero = p->zero_frame && e >> 63 && (e & ((1ull << 55) - 1)) == p->zero_frame;
+	return (e >> 63 ? PAGE_PRESENT : 0) | (e >> 62 & 1 ? PAGE_SWAPPED : 0) | (e >> 61 & 1 ? PAGE_FILE : 0) | (zero ? PAGE_ZERO : 0);
+}
+
+static void scan_by_entries(struct pages *p, uint64_t start, uint64_t end)
+{
+	struct table_run *last = p->found_n ? &p->found[p->found_n - 1] : NULL;
+	for (uint64_t at = start; at < end;) {
+		uint64_t n = (end - at) / p->page;
+		n = n < ENTRIES ? n : ENTRIES;
+		ssize_t got = pread(p->pagemap_fd, p->entries, n * 8, (off_t)(at / p->page * 8));
+		if (got < 8)
+			return;
 		for (ssize_t i = 0; i < got / 8; i++, at += p->page) {
-			uint64_t e = p->buffer[i];
-			uint64_t flags = (e >> 63 ? PAGE_PRESENT : 0) | (e >> 62 & 1 ? PAGE_SWAPPED : 0) | (e >> 61 & 1 ? PAGE_FILE : 0);
-			if (!(flags & (PAGE_PRESENT | PAGE_SWAPPED)))
-				flags = 0;
-			if (flags == run)
+			uint64_t flags = entry_flags(p, p->entries[i]);
+			if (!flags)
 				continue;
-			if (run)
-				add_run(p, m, what, run_start, at, run);
-			run = flags;
-			run_start = at;
+			if (last && last->flags == flags && last->end == at) {
+				last->end += p->page;
+				continue;
+			}
+			if (p->found_n == p->found_cap) {
+				p->too_small = true;
+				return;
+			}
+			last = &p->found[p->found_n++];
+			*last = (struct table_run){ at, at + p->page, flags };
 		}
 	}
-	if (run)
-		add_run(p, m, what, run_start, m->end, run);
+}
+
+static void scan_residency(struct pages *p)
+{
+	const char *text = p->maps;
+	size_t n = p->maps_n;
+	struct maps_line m;
+	uint64_t first = UINT64_MAX, last = 0;
+	p->found_n = 0;
+	while (system_maps_next(&text, &n, &m, NULL))
+		if (m.end <= 1ull << 56) { /* [vsyscall] lies above user space */
+			first = m.start < first ? m.start : first;
+			last = m.end;
+		}
+	if (!p->no_scan && first < last && !scan_by_ioctl(p, first, last))
+		p->no_scan = true;
+	text = p->maps;
+	n = p->maps_n;
+	if (p->no_scan)
+		for (p->found_n = 0; !p->too_small && system_maps_next(&text, &n, &m, NULL);)
+			if (m.end <= 1ull << 56 && !is_device(p, &m))
+				scan_by_entries(p, m.start, m.end);
 }
 
 void pages_scan(struct pages *p)
 {
-	p->runs_n = p->extents_n = 0;
+	p->runs_n = p->extents_n = p->found_n = 0;
 	p->data_bytes = p->swapped_bytes = p->shared_file_bytes = p->device_bytes = 0;
 	p->too_small = false;
 	read_maps(p);
+	if (p->pagemap_fd >= 0 && !p->too_small)
+		scan_residency(p);
 	const char *text = p->maps;
-	size_t n = p->maps_n;
+	size_t n = p->maps_n, k = 0;
 	struct maps_line m;
 	while (!p->too_small && system_maps_next(&text, &n, &m, NULL)) {
 		if (m.start >> 63)
 			continue; /* vsyscall: no memory of the process, and EFAULT to whoever asks for its pages */
 		bool device = is_device(p, &m);
 		enum what what = wanted(p, &m, device);
-		if (device)
+		if (device && m.path_n && m.path[0] != '[')
 			p->device_bytes += m.end - m.start;
-		if (p->pagemap_fd < 0) {
-			/* No residency: private writable memory as a whole. */
-			if (what != NOTHING && m.w && m.r)
-				add_extent(p, m.start, m.end);
-			continue;
+		/* No residency: private writable memory as a whole. */
+		if (p->pagemap_fd < 0 && what == ANONYMOUS_PAGES && m.w && m.r)
+			add_extent(p, m.start, m.end);
+		while (k < p->found_n && p->found[k].end <= m.start)
+			k++;
+		for (size_t i = k; i < p->found_n && p->found[i].start < m.end; i++) {
+			const struct table_run *f = &p->found[i];
+			add_run(p, &m, what, f->start > m.start ? f->start : m.start, f->end < m.end ? f->end : m.end, f->flags);
 		}
-		if (!p->no_scan && !scan_by_ioctl(p, &m, what))
-			p->no_scan = true;
-		if (p->no_scan)
-			scan_by_entries(p, &m, what);
 	}
+}
+
+bool pages_unswap(struct pages *p, pid_t tid, uint64_t limit)
+{
+	uint8_t scratch[65536];
+	uint64_t done = 0;
+	for (size_t i = 0; i < p->runs_n && done < limit; i++) {
+		const struct table_run *r = &p->runs[i];
+		if (!(r->flags & PAGE_SWAPPED) || r->flags & PAGE_FILE)
+			continue;
+		for (uint64_t at = r->start; at < r->end && done < limit; at += sizeof scratch, done += sizeof scratch) {
+			uint64_t n = r->end - at < sizeof scratch ? r->end - at : sizeof scratch;
+			struct iovec to = { scratch, n }, from = { (void *)(uintptr_t)at, n };
+			if (process_vm_readv(tid, &to, 1, &from, 1, 0) < 0)
+				break;
+		}
+	}
+	return done;
 }
 
 void pages_close(struct pages *p)
@@ -234,7 +347,8 @@ void pages_close(struct pages *p)
 	if (p->mem_fd >= 0)
 		close(p->mem_fd);
 	free(p->maps);
+	free(p->found);
 	free(p->runs);
 	free(p->extents);
-	free(p->buffer);
+	free(p->entries);
 }

@@ -1,5 +1,5 @@
 /* ptrace by SEIZE and INTERRUPT: no signal is sent, job control is not touched, and a stopped thread stays stopped when it
- * is let go (ptrace(2), "Attaching and detaching", PTRACE_EVENT_STOP). */
+ * is let go (ptrace(2), "PTRACE_EVENT_STOP" and "Group-stop"). */
 #include "threads.h"
 
 #include <dirent.h>
@@ -9,37 +9,40 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 200 };
+enum { PATIENCE_MS = 200, STORM_MS = 1000, GRACE_MS = 20 };
+/* New threads come along traced, so that no storm of them outruns us; without EXITKILL our death lets all go. */
 #define OPTIONS (PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC)
+
+static size_t slot_of(const struct tracees *ts, pid_t tid)
+{
+	size_t i = (uint32_t)tid * 2654435761u & (ts->hash_size - 1);
+	while (ts->hash[i] && ts->at[ts->hash[i] - 1].tid != tid)
+		i = (i + 1) & (ts->hash_size - 1);
+	return i;
+}
 
 static struct tracee *find(struct tracees *ts, pid_t tid)
 {
-	for (size_t i = (uint32_t)tid * 2654435761u & (ts->hash_size - 1);; i = (i + 1) & (ts->hash_size - 1)) {
-		if (!ts->hash[i])
-			return NULL;
-		if (ts->at[ts->hash[i] - 1].tid == tid)
-			return &ts->at[ts->hash[i] - 1];
-	}
+	uint32_t k = ts->hash[slot_of(ts, tid)];
+	return k ? &ts->at[k - 1] : NULL;
 }
 
-static struct tracee *add(struct tracees *ts, pid_t tid)
+static struct tracee *add(struct tracees *ts, pid_t tid, enum tracee_state state)
 {
 	if (ts->n == ts->cap) {
 		ts->too_many = true;
 		return NULL;
 	}
 	struct tracee *t = &ts->at[ts->n++];
-	*t = (struct tracee){ .tid = tid, .slot = -1 };
-	size_t i = (uint32_t)tid * 2654435761u & (ts->hash_size - 1);
-	while (ts->hash[i])
-		i = (i + 1) & (ts->hash_size - 1);
-	ts->hash[i] = (uint32_t)ts->n;
+	*t = (struct tracee){ .tid = tid, .state = state };
+	ts->hash[slot_of(ts, tid)] = (uint32_t)ts->n;
 	return t;
 }
 
-/* Calls for each thread id in task/ as it is now. */
+/* Calls f for each thread id in task/ as it is now. */
 static size_t each_listed(struct tracees *ts, size_t (*f)(struct tracees *, pid_t))
 {
 	size_t sum = 0;
@@ -49,7 +52,7 @@ static size_t each_listed(struct tracees *ts, size_t (*f)(struct tracees *, pid_
 		if (n <= 0)
 			return sum;
 		for (long at = 0; at < n;) {
-			struct dirent64 *e = (struct dirent64 *)(ts->names + at);
+			const struct dirent64 *e = (const struct dirent64 *)(ts->names + at);
 			pid_t tid = 0;
 			for (const char *p = e->d_name; *p >= '0' && *p <= '9'; p++)
 				tid = tid * 10 + (*p - '0');
@@ -66,164 +69,178 @@ static size_t count_one(struct tracees *ts, pid_t tid)
 	return 1;
 }
 
-int tracees_prepare(struct tracees *ts, pid_t pid)
+int tracees_prepare(struct tracees *ts, int proc_fd, size_t more)
 {
-	char path[64];
-	*ts = (struct tracees){ .pid = pid };
-	snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
-	ts->task_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	*ts = (struct tracees){ .task_fd = openat(proc_fd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
 	if (ts->task_fd < 0)
 		return errno;
-	/* Room for a storm of new threads while we stop them. */
-	ts->cap = 4 * each_listed(ts, count_one) + 1024;
+	ts->cap = each_listed(ts, count_one) + more;
 	for (ts->hash_size = 16; ts->hash_size < 2 * ts->cap; ts->hash_size *= 2)
 		;
-	ts->at = calloc(ts->cap, sizeof *ts->at);
-	ts->hash = calloc(ts->hash_size, sizeof *ts->hash);
-	if (!ts->at || !ts->hash) {
-		tracees_forget(ts);
+	ts->at = malloc(ts->cap * sizeof *ts->at);
+	ts->hash = malloc(ts->hash_size * sizeof *ts->hash);
+	if (!ts->at || !ts->hash)
 		return ENOMEM;
-	}
-	memset(ts->at, 0, ts->cap * sizeof *ts->at); /* touched now, not in the stop */
+	/* Touched now, not in the stop. */
+	memset(ts->at, 0, ts->cap * sizeof *ts->at);
+	memset(ts->hash, 0, ts->hash_size * sizeof *ts->hash);
 	return 0;
+}
+
+static bool is_listed(const struct tracees *ts, pid_t tid)
+{
+	char name[16];
+	snprintf(name, sizeof name, "%d", (int)tid);
+	return !faccessat(ts->task_fd, name, F_OK, 0);
+}
+
+static void handle(struct tracees *ts, struct tracee *t, int status)
+{
+	pid_t tid = t->tid;
+	if (!WIFSTOPPED(status)) {
+		t->state = TRACEE_GONE;
+		return;
+	}
+	int event = status >> 16, sig = WSTOPSIG(status);
+	if (!event) {
+		/* A signal on its way is handed on at once. Any trap uses up a pending interrupt (kernel/signal.c,
+		 * ptrace_stop), so it is asked for anew before the thread goes on. */
+		ptrace(PTRACE_INTERRUPT, tid, 0, 0);
+		ptrace(PTRACE_CONT, tid, 0, sig);
+		return;
+	}
+	t->state = TRACEE_STOPPED;
+	t->by_us = event == PTRACE_EVENT_STOP && sig == SIGTRAP;
+	ts->exec_seen |= event == PTRACE_EVENT_EXEC;
+	unsigned long child;
+	if (event == PTRACE_EVENT_CLONE && !ptrace(PTRACE_GETEVENTMSG, tid, 0, &child) && !find(ts, (pid_t)child))
+		add(ts, (pid_t)child, TRACEE_RUNNING);
+	if (!is_listed(ts, tid)) {
+		/* clone() without CLONE_THREAD and without SIGCHLD: a process of its own came along. */
+		ptrace(PTRACE_DETACH, tid, 0, 0);
+		t->state = TRACEE_GONE;
+	}
 }
 
 static size_t seize_one(struct tracees *ts, pid_t tid)
 {
+	int status;
 	if (find(ts, tid))
 		return 0;
-	if (ptrace(PTRACE_SEIZE, tid, 0, OPTIONS)) {
-		/* A dead leader stays listed; it has no memory and no registers. */
-		if (errno != ESRCH && !ts->seize_error)
-			ts->seize_error = errno;
-		struct tracee *t = add(ts, tid);
-		if (t)
-			t->gone = true;
+	if (!ptrace(PTRACE_SEIZE, tid, 0, OPTIONS))
+		return add(ts, tid, TRACEE_RUNNING) != NULL;
+	if (errno == ESRCH)
 		return 0;
-	}
-	struct tracee *t = add(ts, tid);
-	if (t)
-		t->seized = true;
-	return t != NULL;
+	/* Refused: ours already (it came along), or dead, or a worker of the kernel's, or somebody else's. */
+	int os = errno;
+	pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
+	struct tracee *t = add(ts, tid, got < 0 ? TRACEE_GONE : TRACEE_RUNNING);
+	if (got < 0)
+		ts->seize_error = os;
+	else if (got > 0 && t)
+		handle(ts, t, status);
+	return t && got >= 0;
 }
 
-size_t tracees_seize(struct tracees *ts)
+static size_t seize_and_interrupt(struct tracees *ts, pid_t tid)
 {
-	size_t sum = 0, n;
-	do
-		sum += n = each_listed(ts, seize_one);
-	while (n && !ts->too_many);
-	return sum;
-}
-
-static void handle(struct tracees *ts, pid_t tid, int status)
-{
-	struct tracee *t = find(ts, tid);
-	if (!t) {
-		t = add(ts, tid); /* a clone that came along by itself */
-		if (!t)
-			return;
-		t->seized = true;
-	}
-	if (!WIFSTOPPED(status)) {
-		t->gone = true;
-		t->stopped = false;
-		return;
-	}
-	int event = status >> 16, sig = WSTOPSIG(status);
-	if (event == PTRACE_EVENT_EXEC)
-		ts->exec_seen = true;
-	if (event) {
-		t->stopped = true;
-		t->by_us = event == PTRACE_EVENT_STOP && sig == SIGTRAP;
-		return;
-	}
-	/* A signal on its way: handed on at once; the interrupt that is still pending stops the thread again. */
-	ptrace(PTRACE_CONT, tid, 0, sig);
-}
-
-static size_t running(const struct tracees *ts)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < ts->n; i++)
-		n += ts->at[i].seized && !ts->at[i].stopped && !ts->at[i].gone;
-	return n;
-}
-
-/* Takes all reports that are there. */
-static bool reap(struct tracees *ts)
-{
-	bool any = false;
-	int status;
-	pid_t tid;
-	while ((tid = waitpid(-1, &status, __WALL | WNOHANG)) > 0) {
-		handle(ts, tid, status);
-		any = true;
-	}
-	return any;
-}
-
-static size_t interrupt_new(struct tracees *ts, pid_t tid)
-{
-	if (find(ts, tid) || !seize_one(ts, tid))
+	if (!seize_one(ts, tid))
 		return 0;
 	ptrace(PTRACE_INTERRUPT, tid, 0, 0);
 	return 1;
 }
 
-void tracees_stop(struct tracees *ts)
+/* Takes the reports that are there; returns how many threads still run. One waitpid for each: with -1 the kernel would go
+ * through all tracees for every report. */
+static size_t reap(struct tracees *ts, bool *ret_any)
 {
-	for (size_t i = 0; i < ts->n; i++)
-		if (ts->at[i].seized && !ts->at[i].stopped && !ts->at[i].gone)
-			ptrace(PTRACE_INTERRUPT, ts->at[i].tid, 0, 0);
-	double until = monotonic_seconds() + PATIENCE_MS / 1e3;
-	for (;;) {
-		bool any = reap(ts);
-		size_t new = each_listed(ts, interrupt_new);
-		if ((!running(ts) && !new) || ts->too_many || monotonic_seconds() > until)
-			return;
-		if (!any && !new)
-			usleep(20);
-	}
-}
-
-void tracees_release(struct tracees *ts, size_t *ret_left)
-{
-	double until = monotonic_seconds() + 0.02;
-	size_t left;
-	do {
-		left = 0;
-		for (size_t i = 0; i < ts->n; i++) {
-			struct tracee *t = &ts->at[i];
-			if (t->seized && t->stopped && !t->gone) {
-				/* ESRCH: killed meanwhile. */
-				ptrace(PTRACE_DETACH, t->tid, 0, 0);
-				t->seized = t->stopped = false;
-			}
-		}
-		/* What stops only now is let go as well. */
-		reap(ts);
-		for (size_t i = 0; i < ts->n; i++)
-			left += ts->at[i].seized && !ts->at[i].gone;
-		if (left)
-			usleep(200);
-	} while (left && monotonic_seconds() < until);
-	*ret_left = left;
-}
-
-void tracees_continue(struct tracees *ts)
-{
+	size_t running = 0;
+	*ret_any = false;
 	for (size_t i = 0; i < ts->n; i++) {
 		struct tracee *t = &ts->at[i];
-		if (!t->seized || !t->stopped || t->gone)
+		int status;
+		if (t->state != TRACEE_RUNNING)
 			continue;
-		/* A job-control stop goes on being one: LISTEN, not CONT. */
-		if (t->by_us)
-			ptrace(PTRACE_CONT, t->tid, 0, 0);
-		else
-			ptrace(PTRACE_LISTEN, t->tid, 0, 0);
-		t->stopped = false;
+		pid_t got = waitpid(t->tid, &status, __WALL | WNOHANG);
+		if (got > 0)
+			handle(ts, t, status);
+		else if (got < 0)
+			t->state = TRACEE_GONE;
+		*ret_any |= got != 0;
+		running += t->state == TRACEE_RUNNING;
 	}
+	return running;
+}
+
+/* SIGCHLD is blocked: a report wakes us, whenever it came. */
+static void wait_for_report(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigtimedwait(&set, NULL, &(struct timespec){ 0, 1000000 });
+}
+
+void tracees_stop(struct tracees *ts)
+{
+	while (each_listed(ts, seize_one) && !ts->too_many)
+		;
+	ts->interrupted_at = monotonic_seconds();
+	for (size_t i = 0; i < ts->n; i++)
+		if (ts->at[i].state == TRACEE_RUNNING)
+			ptrace(PTRACE_INTERRUPT, ts->at[i].tid, 0, 0);
+	double until = ts->interrupted_at + PATIENCE_MS / 1e3, storm_until = ts->interrupted_at + STORM_MS / 1e3;
+	while (!ts->exec_seen && !ts->too_many) {
+		bool any;
+		size_t running = reap(ts, &any);
+		double now = monotonic_seconds();
+		if (!running || now > until) {
+			if (!each_listed(ts, seize_and_interrupt) || now > storm_until)
+				return;
+			until = now + PATIENCE_MS / 1e3;
+		} else if (!any) {
+			wait_for_report();
+		}
+	}
+}
+
+size_t tracees_release(struct tracees *ts)
+{
+	double until = monotonic_seconds() + GRACE_MS / 1e3;
+	size_t left = 0;
+	for (;;) {
+		bool any;
+		for (size_t i = 0; i < ts->n; i++) {
+			struct tracee *t = &ts->at[i];
+			if (t->state != TRACEE_STOPPED)
+				continue;
+			ptrace(PTRACE_DETACH, t->tid, 0, 0); /* ESRCH: killed meanwhile */
+			t->state = TRACEE_GONE;
+		}
+		left = reap(ts, &any);
+		if (!any && (!left || monotonic_seconds() > until))
+			break;
+		if (!any)
+			wait_for_report();
+	}
+	/* Those that are left stay known for the next stop; all others are seized anew. */
+	size_t n = 0;
+	for (size_t i = 0; i < ts->n; i++)
+		if (ts->at[i].state != TRACEE_GONE)
+			ts->at[n++] = ts->at[i];
+	ts->n = n;
+	memset(ts->hash, 0, ts->hash_size * sizeof *ts->hash);
+	for (size_t i = 0; i < n; i++)
+		ts->hash[slot_of(ts, ts->at[i].tid)] = (uint32_t)i + 1;
+	return left;
+}
+
+size_t tracees_stopped(const struct tracees *ts)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < ts->n; i++)
+		n += ts->at[i].state == TRACEE_STOPPED;
+	return n;
 }
 
 void tracees_forget(struct tracees *ts)

@@ -5,33 +5,36 @@
 
 #include "holder.h"
 
+enum tracee_state {
+	TRACEE_RUNNING, /* seized */
+	TRACEE_STOPPED,
+	TRACEE_GONE,	/* ended, let go, or never ours */
+};
 struct tracee {
 	pid_t tid;
-	bool seized, stopped, by_us, gone;
-	int slot; /* in the table file, -1 */
+	enum tracee_state state;
+	bool by_us; /* stopped by our interrupt and nothing else */
 };
 struct tracees {
-	pid_t pid;
 	struct tracee *at;
 	size_t n, cap;
 	uint32_t *hash; /* tid -> index + 1 */
 	size_t hash_size;
 	int task_fd;
-	uint8_t names[32768]; /* getdents64 */
+	uint8_t names[32768] __attribute__((aligned(8))); /* getdents64 */
 	bool exec_seen, too_many;
-	int seize_error;
+	int seize_error;     /* of the last thread that could not be seized */
+	double interrupted_at; /* monotonic; when the stop began */
 };
 
-/* Opens task/, makes room. errno or 0. */
-int tracees_prepare(struct tracees *ts, pid_t pid);
-/* Seizes whatever threads there are (stops none). Returns how many are new. */
-size_t tracees_seize(struct tracees *ts);
-/* Interrupts all and waits until all have stopped or 200 ms are over; new threads come along. */
+/* Opens task/ and makes room for `more` threads beyond those there are. errno or 0. */
+int tracees_prepare(struct tracees *ts, int proc_fd, size_t more);
+/* Seizes and interrupts all threads, new ones too, until none is left running or 200 ms are over. */
 void tracees_stop(struct tracees *ts);
-/* Lets all go on. Those that never stopped stay seized: see *ret_left. */
-void tracees_release(struct tracees *ts, size_t *ret_left);
-/* The threads go on, seized: for another try. */
-void tracees_continue(struct tracees *ts);
+/* Lets all go on, untraced. Returns how many could not be let go since they never stopped (a parent inside vfork): only the
+ * end of this process frees those. */
+size_t tracees_release(struct tracees *ts);
+size_t tracees_stopped(const struct tracees *ts);
 void tracees_forget(struct tracees *ts);
 
 #endif

@@ -1,0 +1,175 @@
+/* Two questions about stopped threads: is one of them inside malloc, and which syscall did our stop break off? */
+#include "look.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+/* Frames of malloc are shallow: behind a leaf such as memset or brk its return addresses lie this near. */
+enum { STACK_WORDS = 48 };
+
+static bool in_code(const struct holder_plan *plan, uint64_t address)
+{
+	const uint64_t *code = plan->words + plan->n_mutexes;
+	for (uint64_t i = 0; i < plan->n_code; i++)
+		if (address >= code[2 * i] && address < code[2 * i + 1])
+			return true;
+	return false;
+}
+
+/* Syscalls that malloc makes while its structures are being changed. A thread in any other is elsewhere, whatever its stack
+ * still holds of former calls; one that waits for a lock (futex) has changed nothing yet. */
+static bool call_of_malloc(uint64_t call)
+{
+	switch (call) {
+	case SYS_brk:
+	case SYS_mmap:
+	case SYS_munmap:
+	case SYS_mremap:
+	case SYS_madvise:
+	case SYS_mprotect:
+	case SYS_getrandom: /* the tcache's key, 2.34 */
+	case SYS_prctl:	    /* names of its mappings, 2.39 */
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The registers that the question needs. False for a program of another word size, whose calls have other numbers. */
+static bool registers(pid_t tid, uint64_t *r, size_t n)
+{
+	const struct arch *a = arch_host();
+	struct iovec v = { r, n * sizeof *r };
+	return !ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &v) && v.iov_len == (size_t)a->n_gregs * a->word && a->word == sizeof *r;
+}
+
+/* x86 alone keeps the number of the call beside the result: -1 when the thread is in none. */
+static bool knows_call(void)
+{
+	return arch_host()->elf_machine == EM_X86_64;
+}
+
+static bool thread_in_malloc(const struct look *l, pid_t tid)
+{
+	const struct arch *a = arch_host();
+	uint64_t r[64], words[STACK_WORDS];
+	if (!registers(tid, r, 64))
+		return false;
+	if (in_code(l->plan, r[a->reg_pc]))
+		return true;
+	if (knows_call() && (int64_t)r[a->reg_syscall] >= 0 && !call_of_malloc(r[a->reg_syscall]))
+		return false;
+	struct iovec to = { words, sizeof words }, from = { (void *)(uintptr_t)r[a->reg_sp], sizeof words };
+	ssize_t n = process_vm_readv(tid, &to, 1, &from, 1, 0);
+	for (ssize_t i = 0; i < n / 8; i++)
+		if (in_code(l->plan, words[i]))
+			return true;
+	return false;
+}
+
+bool look_is_quiet(struct look *l)
+{
+	pid_t any = 0;
+	for (size_t i = 0; i < l->ts.n; i++) {
+		if (l->ts.at[i].state != TRACEE_STOPPED)
+			continue;
+		any = l->ts.at[i].tid;
+		if (thread_in_malloc(l, any))
+			return false;
+	}
+	for (uint64_t i = 0; any && i < l->plan->n_mutexes; i++) {
+		int32_t value = 0;
+		struct iovec to = { &value, 4 }, from = { (void *)(uintptr_t)l->plan->words[i], 4 };
+		if (process_vm_readv(any, &to, 1, &from, 1, 0) == 4 && value)
+			return false;
+	}
+	return true;
+}
+
+/* Calls that return EINTR to a thread that was stopped and has no handler to run: signal(7), "Interruption of system calls
+ * and library functions by stop signals", and io_getevents (fs/aio.c), io_uring_enter (io_uring/io_uring.c). Those on
+ * sockets do so with SO_RCVTIMEO or SO_SNDTIMEO (sock_intr_errno, include/net/sock.h), read and write among them. All have
+ * done nothing when they return EINTR, so that calling them again is what the program itself would do. */
+static bool restarts(uint64_t call)
+{
+	switch (call) {
+#ifdef SYS_epoll_wait
+	case SYS_epoll_wait:
+#endif
+	case SYS_epoll_pwait:
+	case 441: /* epoll_pwait2, Linux 5.11; the same everywhere */
+	case SYS_semop:
+	case SYS_semtimedop:
+	case SYS_rt_sigtimedwait:
+	case SYS_io_getevents:
+	case 426: /* io_uring_enter */
+	case SYS_accept:
+	case SYS_accept4:
+	case SYS_connect:
+	case SYS_read:
+	case SYS_readv:
+	case SYS_recvfrom:
+	case SYS_recvmsg:
+	case SYS_recvmmsg:
+	case SYS_write:
+	case SYS_writev:
+	case SYS_sendto:
+	case SYS_sendmsg:
+	case SYS_sendmmsg:
+	case SYS_sendfile:
+	case SYS_splice:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A restarted wait's timeout starts anew, so that looks in quick succession would make it last for ever. */
+static bool restarted_before(const struct waits *ws, const struct wait *w)
+{
+	for (size_t i = 0; i < ws->n; i++)
+		if (!memcmp(&ws->at[i], w, sizeof *w))
+			return true;
+	return false;
+}
+
+static void restart_wait(struct look *l, pid_t tid)
+{
+	const struct arch *a = arch_host();
+	/* di, si, dx of user_regs_struct: the first three arguments */
+	enum { ARG0 = 14, ARG1 = 13, ARG2 = 12 };
+	uint64_t r[64];
+	if (!registers(tid, r, 64) || (int64_t)r[a->reg_result] != -EINTR || (int64_t)r[a->reg_syscall] < 0 ||
+	    !restarts(r[a->reg_syscall]))
+		return;
+	struct wait w;
+	memset(&w, 0, sizeof w);
+	w.tid = tid;
+	w.call = r[a->reg_syscall];
+	w.sp = r[a->reg_sp];
+	w.args[0] = r[ARG0];
+	w.args[1] = r[ARG1];
+	w.args[2] = r[ARG2];
+	if (restarted_before(l->h->waits, &w))
+		return;
+	if (!restarted_before(l->now, &w)) {
+		if (l->now->n == sizeof l->now->at / sizeof l->now->at[0])
+			return;
+		l->now->at[l->now->n++] = w;
+	}
+	/* -ERESTARTNOHAND (include/linux/errno.h): the kernel repeats the call unless a handler runs. One register. */
+	ptrace(PTRACE_POKEUSER, tid, (size_t)a->reg_result * a->word, -514L);
+}
+
+void look_restart_waits(struct look *l)
+{
+	/* On other machines the kernel decides about the restart before the trap (arm64 do_signal). */
+	if (l->plan->flags & PLAN_NO_RESTART_FIX || !knows_call())
+		return;
+	for (size_t i = 0; i < l->ts.n; i++)
+		if (l->ts.at[i].state == TRACEE_STOPPED && l->ts.at[i].by_us)
+			restart_wait(l, l->ts.at[i].tid);
+}
