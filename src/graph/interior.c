@@ -107,7 +107,7 @@ static bool hashbrown(const struct subject *s)
 		if (!side || !word_of(s, s->from + (uint64_t)(int64_t)(side * (int)s->w), &q))
 			continue;
 		uint64_t buckets = q + 1;
-		if (!q || buckets & q || buckets > s->offset)
+		if (!q || !buckets || buckets & q || buckets > s->offset) /* all ones: no mask, 0 buckets */
 			continue;
 		/* Buckets of some whole size, rounded up to a group's alignment. */
 		if (s->offset / buckets * buckets + 16 > s->offset && control_bytes_fit(s, buckets, group))
