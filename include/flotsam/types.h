@@ -17,6 +17,7 @@ struct types {
 struct err *types_open(struct blocks *b, struct image *img, struct modules *ms, struct runtime *rt, struct types **ret) MUST_CHECK;
 /* Index into labels; computed when asked. */
 uint32_t types_label(struct types *t, block_id id);
+const char *types_name(struct types *t, block_id id);
 /* The same, for a block whose payload address and usable bytes are known already. */
 uint32_t types_label_at(struct types *t, block_id id, uint64_t payload, uint64_t usable);
 /* A line of printable text at the block's start, escaped, at most max bytes with NUL; false when the block is no text. */

@@ -37,7 +37,8 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 		const char *class = block_class_name((enum block_class)s->graph->class_of[c.id]);
 		if (!wanted(a, &c, class))
 			continue;
-		bool used = block_state_is_used(c.state);
+		/* Asked for before the list of labels is looked at: it may move. */
+		uint32_t label = block_state_is_used(c.state) ? types_label_at(s->types, c.id, c.payload, c.usable) : UINT32_MAX;
 		struct cell cells[N_COLUMNS] = {
 			{ .number = c.payload },
 			{ .number = c.usable },
@@ -45,7 +46,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 			{ .text = class },
 			{ .number = s->graph->stack_only_bits[c.id / 64] >> c.id % 64 & 1 },
 			{ .text = c.arena == ARENA_MMAP ? "mmap" : NULL, .number = (uint64_t)c.arena },
-			{ .text = used ? s->types->labels[types_label_at(s->types, c.id, c.payload, c.usable)].name : NULL },
+			{ .text = label == UINT32_MAX ? NULL : s->types->labels[label].name },
 		};
 		sink_record(&k, cells);
 		if (interrupted)

@@ -190,7 +190,7 @@ static struct err *sum_heap(struct report *r)
 			return err_nomem();
 		*p = (struct pin){ .arena = (int)i, .heap_bytes = x->system_bytes, .free_below_top = x->free_bytes - x->top_bytes,
 				   .block = last[i].last_used, .block_bytes = last[i].last_bytes,
-				   .label = strdup(s->types->labels[types_label(s->types, last[i].last_id)].name) };
+				   .label = strdup(types_name(s->types, last[i].last_id)) };
 	}
 	return NULL;
 }

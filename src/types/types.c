@@ -145,6 +145,12 @@ uint32_t types_label_at(struct types *t, block_id id, uint64_t payload, uint64_t
 	return sized_label(t, usable, text_length(priv, payload, usable, text));
 }
 
+const char *types_name(struct types *t, block_id id)
+{
+	uint32_t label = types_label(t, id);
+	return t->labels[label].name;
+}
+
 bool types_preview(struct types *t, block_id id, char *to, size_t max)
 {
 	uint8_t text[TEXT_LOOK];
