@@ -32,19 +32,19 @@ struct json {
 	bool comma[64];
 	bool pretty;
 };
-void json_init(struct json *j, struct out *o, bool pretty);
-void json_object(struct json *j, const char *key); /* key NULL at top level or in an array */
-void json_end_object(struct json *j);
-void json_array(struct json *j, const char *key);
-void json_end_array(struct json *j);
-void json_string(struct json *j, const char *key, const char *value); /* NULL value: null */
-void json_string_n(struct json *j, const char *key, const char *value, size_t n);
-void json_u64(struct json *j, const char *key, uint64_t v);
-void json_i64(struct json *j, const char *key, int64_t v);
-void json_double(struct json *j, const char *key, double v, int digits);
-void json_bool(struct json *j, const char *key, bool v);
-void json_null(struct json *j, const char *key);
-void json_address(struct json *j, const char *key, uint64_t v); /* "0x7f12..." */
+void out_json_init(struct json *j, struct out *o, bool pretty);
+void out_json_object(struct json *j, const char *key); /* key NULL at top level or in an array */
+void out_json_end_object(struct json *j);
+void out_json_array(struct json *j, const char *key);
+void out_json_end_array(struct json *j);
+void out_json_string(struct json *j, const char *key, const char *value); /* NULL value: null */
+void out_json_string_n(struct json *j, const char *key, const char *value, size_t n);
+void out_json_u64(struct json *j, const char *key, uint64_t v);
+void out_json_i64(struct json *j, const char *key, int64_t v);
+void out_json_double(struct json *j, const char *key, double v, int digits);
+void out_json_bool(struct json *j, const char *key, bool v);
+void out_json_null(struct json *j, const char *key);
+void out_json_address(struct json *j, const char *key, uint64_t v); /* "0x7f12..." */
 
 /* A list of equal records. Column descriptors give text header, JSON key and CSV name. */
 enum cell_type { CELL_TEXT, CELL_COUNT, CELL_BYTES, CELL_ADDRESS, CELL_BOOL, CELL_INT_OR_TEXT };

@@ -1,7 +1,7 @@
 /* JSON as a stream (RFC 8259). Bytes that are no UTF-8 become U+FFFD. */
 #include "flotsam/out.h"
 
-void json_init(struct json *j, struct out *o, bool pretty)
+void out_json_init(struct json *j, struct out *o, bool pretty)
 {
 	*j = (struct json){ .out = o, .pretty = pretty };
 }
@@ -91,71 +91,71 @@ static void close_with(struct json *j, const char *bracket)
 	out_puts(j->out, bracket);
 }
 
-void json_object(struct json *j, const char *key)
+void out_json_object(struct json *j, const char *key)
 {
 	open_with(j, key, "{");
 }
 
-void json_end_object(struct json *j)
+void out_json_end_object(struct json *j)
 {
 	close_with(j, "}");
 }
 
-void json_array(struct json *j, const char *key)
+void out_json_array(struct json *j, const char *key)
 {
 	open_with(j, key, "[");
 }
 
-void json_end_array(struct json *j)
+void out_json_end_array(struct json *j)
 {
 	close_with(j, "]");
 }
 
-void json_string_n(struct json *j, const char *key, const char *value, size_t n)
+void out_json_string_n(struct json *j, const char *key, const char *value, size_t n)
 {
 	lead(j, key);
 	text(j, value, n);
 }
 
-void json_string(struct json *j, const char *key, const char *value)
+void out_json_string(struct json *j, const char *key, const char *value)
 {
 	if (value)
-		json_string_n(j, key, value, strlen(value));
+		out_json_string_n(j, key, value, strlen(value));
 	else
-		json_null(j, key);
+		out_json_null(j, key);
 }
 
-void json_u64(struct json *j, const char *key, uint64_t v)
+void out_json_u64(struct json *j, const char *key, uint64_t v)
 {
 	lead(j, key);
 	out_printf(j->out, "%llu", (unsigned long long)v);
 }
 
-void json_i64(struct json *j, const char *key, int64_t v)
+void out_json_i64(struct json *j, const char *key, int64_t v)
 {
 	lead(j, key);
 	out_printf(j->out, "%lld", (long long)v);
 }
 
-void json_double(struct json *j, const char *key, double v, int digits)
+void out_json_double(struct json *j, const char *key, double v, int digits)
 {
 	lead(j, key);
 	out_printf(j->out, "%.*f", digits, v);
 }
 
-void json_bool(struct json *j, const char *key, bool v)
+void out_json_bool(struct json *j, const char *key, bool v)
 {
 	lead(j, key);
 	out_puts(j->out, v ? "true" : "false");
 }
 
-void json_null(struct json *j, const char *key)
+void out_json_null(struct json *j, const char *key)
 {
 	lead(j, key);
 	out_puts(j->out, "null");
 }
 
-void json_address(struct json *j, const char *key, uint64_t v)
+void out_json_address(struct json *j, const char *key, uint64_t v)
 {
 	lead(j, key);
 	out_printf(j->out, "\"0x%llx\"", (unsigned long long)v);

@@ -61,8 +61,8 @@ static void json_text(struct sink *s, const char *p)
 	for (const char *q = p; *q; q++)
 		if ((unsigned char)*q < 0x20 || (unsigned char)*q >= 0x7f || *q == '"' || *q == '\\') {
 			struct json j;
-			json_init(&j, s->out, false);
-			json_string(&j, NULL, p);
+			out_json_init(&j, s->out, false);
+			out_json_string(&j, NULL, p);
 			return;
 		}
 	out_bytes(s->out, "\"", 1);
