@@ -108,11 +108,13 @@ static size_t text_length(const struct types_priv *priv, uint64_t payload, uint6
 		k++;
 	if (k < TEXT_LEAST || (k < n && p[k]))
 		return 0;
-	/* Addresses are often six printable bytes and two zeros: a short word that is one is no text. */
+	/* One address in five is six printable bytes and two zeros: a short word that leads somewhere is no text. */
+	uint64_t word;
+	if (k <= image_arch(priv->img)->word && image_word(priv->img, payload, &word) && image_window(priv->img, word, &p))
+		return 0;
 	if (k <= 6 && usable > 24)
 		return 0;
-	memcpy(to, p, k);
-	return k;
+	return image_read(priv->img, payload, to, k) ? k : 0;
 }
 
 static uint32_t sized_label(struct types *t, uint64_t usable, bool text)
