@@ -206,29 +206,21 @@ static uint64_t run_flags(uint64_t c)
 	       (c & SCAN_ZERO ? PAGE_ZERO : 0) | (c & SCAN_HUGE ? PAGE_HUGE : 0);
 }
 
-/* All of user space in one go. False when the kernel has no such call. */
+/* All of user space in one go. False when the kernel has no such call. walk_end is not set by a walk that came to its end
+ * and may be that of an earlier piece (do_pagemap_scan, fs/proc/task_mmu.c): a list that was not filled says it instead. */
 static bool scan_by_ioctl(struct pages *p, uint64_t start, uint64_t end)
 {
-	p->found_n = 0;
-	while (start < end) {
-		if (p->found_n == p->found_cap) {
-			p->too_small = true;
-			return true;
-		}
-		struct pm_scan_arg arg = { .size = sizeof arg, .start = start, .end = end };
-		arg.vec = (uintptr_t)(p->found + p->found_n);
-		arg.vec_len = p->found_cap - p->found_n;
-		arg.category_anyof_mask = SCAN_PRESENT | SCAN_SWAPPED;
-		arg.return_mask = SCAN_PRESENT | SCAN_SWAPPED | SCAN_FILE | SCAN_ZERO | SCAN_HUGE;
-		int n = ioctl(p->pagemap_fd, PAGEMAP_SCAN, &arg);
-		if (n < 0)
-			return false;
-		for (int i = 0; i < n; i++, p->found_n++)
-			p->found[p->found_n].flags = run_flags(p->found[p->found_n].flags);
-		if (arg.walk_end <= start)
-			return true;
-		start = arg.walk_end;
-	}
+	struct pm_scan_arg arg = { .size = sizeof arg, .start = start, .end = end };
+	arg.vec = (uintptr_t)p->found;
+	arg.vec_len = p->found_cap;
+	arg.category_anyof_mask = SCAN_PRESENT | SCAN_SWAPPED;
+	arg.return_mask = SCAN_PRESENT | SCAN_SWAPPED | SCAN_FILE | SCAN_ZERO | SCAN_HUGE;
+	int n = ioctl(p->pagemap_fd, PAGEMAP_SCAN, &arg);
+	if (n < 0)
+		return false;
+	for (p->found_n = 0; p->found_n < (size_t)n; p->found_n++)
+		p->found[p->found_n].flags = run_flags(p->found[p->found_n].flags);
+	p->too_small |= p->found_n == p->found_cap;
 	return true;
 }
 

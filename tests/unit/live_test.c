@@ -11,100 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "flotsam/target.h"
-
-struct shared {
-	volatile int ready, go, counter, eintr, failed;
-	volatile uint64_t address[8];
-};
-static struct shared *shared;
-static pid_t child;
-
-static void setup(void)
-{
-	shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ck_assert_ptr_ne(shared, MAP_FAILED);
-	child = 0;
-}
-
-static void teardown(void)
-{
-	if (child > 0) {
-		kill(child, SIGKILL);
-		waitpid(child, NULL, 0);
-	}
-}
-
-static void nap(void)
-{
-	usleep(1000);
-}
-
-/* Starts the child and waits until it says that it is ready. */
-static void start(void (*f)(void))
-{
-	child = fork();
-	if (!child) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		f();
-		_exit(0);
-	}
-	for (int i = 0; i < 20000 && !shared->ready; i++)
-		nap();
-	ck_assert(shared->ready);
-}
-
-static struct target *open_target(pid_t pid, const struct target_options *o)
-{
-	char what[16];
-	struct target *t;
-	snprintf(what, sizeof what, "%d", (int)pid);
-	struct err *e = target_open("live", what, o, &t);
-	ck_assert_msg(!e, "%s", e ? e->text : "");
-	return t;
-}
-
-static void take(struct target *t)
-{
-	struct quiet_plan none = { 0 };
-	struct err *e = target_survey(t);
-	if (!e)
-		e = target_take(t, &none);
-	ck_assert_msg(!e, "%s", e ? e->text : "");
-}
-
-static struct target *look(pid_t pid)
-{
-	struct target_options o = { .force = true };
-	struct target *t = open_target(pid, &o);
-	take(t);
-	return t;
-}
-
-static const uint8_t *bytes_at(const struct picture *p, uint64_t address, size_t n)
-{
-	for (size_t i = 0; i < p->extents.n; i++) {
-		const struct extent *e = &p->extents.at[i];
-		if (address >= e->address && address - e->address < e->bytes && e->bytes - (address - e->address) >= n)
-			return e->data + (address - e->address);
-	}
-	return NULL;
-}
-
-static long status_field(pid_t pid, const char *name)
-{
-	char path[64], line[256];
-	long v = -1;
-	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-	FILE *f = fopen(path, "r");
-	while (f && fgets(line, sizeof line, f))
-		if (!strncmp(line, name, strlen(name)))
-			v = atol(line + strlen(name) + 1);
-	if (f)
-		fclose(f);
-	return v;
-}
-
+#include "live_child.h"
 
 static void child_with_memory(void)
 {
@@ -270,7 +177,7 @@ int main(void)
 {
 	Suite *s = suite_create("live");
 	TCase *t = tcase_create("live");
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, live_setup, live_teardown);
 	tcase_add_test(t, present_pages_are_taken_and_no_others);
 	tcase_add_test(t, resident_pages_add_up_to_rss);
 	tcase_add_test(t, all_threads_have_registers);
