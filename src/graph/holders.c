@@ -6,7 +6,11 @@
 enum { RING = 16, MORE = 4 };
 
 struct item { uint64_t payload, usable; uint32_t set; block_id id; };
-struct pending { uint64_t p, from; };
+struct pending { uint64_t p, from; uint32_t set; }; /* a word that may be a pointer: its index line is on the way */
+struct met { struct target_block t; uint64_t p, from; uint32_t set; block_id id; enum hit hit; }; /* its set is on the way */
+
+/* In set_of while the sets spread: blocks that take no holder (leaked, possible, free, runtime). */
+#define CLOSED UINT32_MAX
 
 struct spread {
 	struct graph *g;
@@ -17,6 +21,10 @@ struct spread {
 	VEC(struct item) stack;
 	struct pending ring[RING];
 	unsigned ring_at, ring_n;
+	struct met mets[RING];
+	unsigned met_at, met_n;
+	struct item scans[RING];
+	unsigned scan_at, scan_n;
 	uint32_t set;		/* that spreads now */
 	unsigned rank;
 	bool nomem;
@@ -104,29 +112,41 @@ static uint32_t unite(struct spread *s, uint32_t a, uint32_t b)
 	return (uint32_t)id;
 }
 
-static void visit(struct spread *s, uint64_t p, uint64_t from)
+static void visit(struct spread *s, const struct met *m)
 {
 	struct graph *g = s->g;
-	struct target_block t;
-	enum hit hit = graph_resolve(g->blocks, p, &t);
-	if (hit == HIT_NONE)
+	uint32_t old = g->set_of[m->id];
+	if (old == CLOSED || old == m->set || (old && s->set_rank.at[old - 1] < s->rank))
 		return;
-	block_id id = block_id_of(&t);
-	uint32_t old = g->set_of[id];
-	if (g->class_of[id] != CLASS_REACHABLE || old == s->set || (old && s->set_rank.at[old - 1] < s->rank))
+	if (m->hit == HIT_INTERIOR && s->priv->o.interior != INTERIOR_REACHABLE && graph_interior_rule(g, &m->t, m->p, m->from) < 0)
 		return;
-	if (hit == HIT_INTERIOR && s->priv->o.interior != INTERIOR_REACHABLE && graph_interior_rule(g, &t, p, from) < 0)
-		return;
-	uint32_t set = unite(s, old, s->set);
+	uint32_t set = unite(s, old, m->set);
 	if (set == old || !set)
 		return;
-	g->set_of[id] = set;
-	struct item *it = vec_push(&s->stack);
-	if (!it) {
+	g->set_of[m->id] = set;
+	if (s->stack.n == s->stack.cap && !vec_reserve(&s->stack, s->stack.cap + 1024)) {
 		s->nomem = true;
 		return;
 	}
-	*it = (struct item){ block_payload_of(g->blocks, &t), block_usable_of(g->blocks, &t), set, id };
+	s->stack.at[s->stack.n++] = (struct item){ block_payload_of(g->blocks, &m->t), block_usable_of(g->blocks, &m->t), set, m->id };
+}
+
+/* Second stage: the index line is there, the block's set is fetched. */
+static void resolve(struct spread *s, const struct pending *w)
+{
+	struct met m = { .p = w->p, .from = w->from, .set = w->set };
+	m.hit = graph_resolve(s->g->blocks, w->p, &m.t);
+	if (m.hit == HIT_NONE)
+		return;
+	m.id = block_id_of(&m.t);
+	__builtin_prefetch(&s->g->set_of[m.id], 1);
+	struct met old = s->mets[s->met_at];
+	s->mets[s->met_at] = m;
+	s->met_at = (s->met_at + 1) % RING;
+	if (s->met_n == RING)
+		visit(s, &old);
+	else
+		s->met_n++;
 }
 
 static void on_word(void *ctx, uint64_t from, uint64_t value)
@@ -138,10 +158,10 @@ static void on_word(void *ctx, uint64_t from, uint64_t value)
 	if (r->groups)
 		__builtin_prefetch(&r->groups[region_granule(s->g->blocks, r, value - s->g->blocks->header) / GROUP_GRANULES]);
 	struct pending old = s->ring[s->ring_at];
-	s->ring[s->ring_at] = (struct pending){ value, from };
+	s->ring[s->ring_at] = (struct pending){ value, from, s->set };
 	s->ring_at = (s->ring_at + 1) % RING;
 	if (s->ring_n == RING)
-		visit(s, old.p, old.from);
+		resolve(s, &old);
 	else
 		s->ring_n++;
 }
@@ -150,37 +170,61 @@ static void drain(struct spread *s)
 {
 	unsigned at = (s->ring_at + RING - s->ring_n) % RING;
 	for (; s->ring_n; s->ring_n--, at = (at + 1) % RING)
-		visit(s, s->ring[at].p, s->ring[at].from);
-	s->ring_at = 0;
+		resolve(s, &s->ring[at]);
+	at = (s->met_at + RING - s->met_n) % RING;
+	for (; s->met_n; s->met_n--, at = (at + 1) % RING)
+		visit(s, &s->mets[at]);
+	s->ring_at = s->met_at = 0;
 }
 
-/* Everything that the current set reaches. Items of other sets (unions) spread theirs. The ring holds words of one set. */
+static bool fill_scans(struct spread *s)
+{
+	while (s->scan_n < RING && s->stack.n) {
+		struct item it = s->stack.at[--s->stack.n];
+		const uint8_t *data;
+		s->scans[(s->scan_at + s->scan_n) % RING] = it;
+		if (image_window_dumped(s->priv->img, it.payload, &data)) {
+			__builtin_prefetch(data);
+			__builtin_prefetch(data + 64);
+		}
+		s->scan_n++;
+	}
+	return s->scan_n;
+}
+
+/* Everything that the current set reaches. Items of other sets (unions) spread theirs: each word carries its set. */
 static void spread_all(struct spread *s)
 {
-	uint32_t own = s->set;
-	unsigned n = 0;
-	for (;;) {
-		if (!s->stack.n)
+	for (unsigned n = 0;;) {
+		if (!fill_scans(s)) {
 			drain(s);
-		if (!s->stack.n)
-			break;
-		struct item it = s->stack.at[--s->stack.n];
-		if (s->stack.n >= 4) {
-			const uint8_t *data;
-			if (image_window_dumped(s->priv->img, s->stack.at[s->stack.n - 4].payload, &data))
-				__builtin_prefetch(data);
+			if (!fill_scans(s))
+				return;
 		}
+		struct item it = s->scans[s->scan_at];
+		s->scan_at = (s->scan_at + 1) % RING;
+		s->scan_n--;
 		if (s->g->set_of[it.id] != it.set)
 			continue; /* it was pushed again with a larger set */
-		if (it.set != s->set) {
-			drain(s);
-			s->set = it.set;
-		}
+		s->set = it.set;
 		graph_each_candidate(s->g, it.payload, it.usable, on_word, s);
 		if (++n % 4096 == 0 && (interrupted || s->nomem))
-			break;
+			return;
 	}
-	s->set = own;
+}
+
+/* Only reachable blocks take holders. */
+static void open_blocks(struct graph *g)
+{
+	for (block_id id = 0; id < g->blocks->n; id++)
+		g->set_of[id] = g->class_of[id] == CLASS_REACHABLE ? 0 : CLOSED;
+}
+
+static void close_sets(struct graph *g)
+{
+	for (block_id id = 0; id < g->blocks->n; id++)
+		if (g->set_of[id] == CLOSED)
+			g->set_of[id] = 0;
 }
 
 static int compare_named(const void *a, const void *b)
@@ -213,6 +257,7 @@ struct err *graph_holders(struct graph *g)
 	if (!named || !g->set_of)
 		return err_nomem();
 	TRY(graph_name_words(g, named));
+	open_blocks(g);
 	qsort(named, priv->words.n, sizeof *named, compare_named);
 	for (size_t i = 0; i < priv->words.n && !s.nomem && !interrupted;) {
 		size_t from = i;
@@ -222,6 +267,7 @@ struct err *graph_holders(struct graph *g)
 			on_word(&s, priv->words.at[named[i].word].from, priv->words.at[named[i].word].value);
 		spread_all(&s);
 	}
+	close_sets(g);
 	sum_sets(g);
 	map64_free(&s.unions);
 	map64_free(&s.set_ids);
