@@ -136,6 +136,40 @@ static int in_the_stop(struct look *l)
 }
 
 /* Room for `bytes` of pages, filled with zeroes by the kernel now and not in the stop. errno or 0. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
+struct prefault { uint8_t *at; size_t n, page; int os; };
+
+static void *prefault(void *arg)
+{
+	struct prefault *p = arg;
+	p->os = 0;
+	if (!madvise(p->at, p->n, MADV_POPULATE_WRITE))
+		return NULL;
+	if (errno != EINVAL)
+		p->os = errno;
+	for (size_t i = 0; !p->os && i < p->n; i += p->page)
+		((volatile uint8_t *)p->at)[i] = 0;
+	return NULL;
+}
+
+/* Most of the time before the stop goes into clearing these pages: both cores share it. */
+static int prefault_data(struct look *l)
+{
+	size_t half = align_up(l->data_cap / 2, 2u << 20);
+	struct prefault a = { l->data, half, l->pages.page, 0 }, b = { l->data + half, l->data_cap - half, l->pages.page, 0 };
+	pthread_t other;
+	bool two = b.n && !pthread_create(&other, NULL, prefault, &b);
+	prefault(&a);
+	if (two)
+		pthread_join(other, NULL);
+	else if (b.n)
+		prefault(&b);
+	return a.os ? a.os : b.os;
+}
+
 static int make_data(struct look *l, const char *spool, uint64_t bytes)
 {
 	l->data_cap = align_up(bytes, 2u << 20);
@@ -149,16 +183,7 @@ static int make_data(struct look *l, const char *spool, uint64_t bytes)
 	if (l->data == MAP_FAILED)
 		return errno;
 	madvise(l->data, l->data_cap, MADV_HUGEPAGE);
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
-#endif
-	if (madvise(l->data, l->data_cap, MADV_POPULATE_WRITE)) {
-		if (errno != EINVAL)
-			return errno;
-		for (uint64_t i = 0; i < l->data_cap; i += l->pages.page)
-			((volatile uint8_t *)l->data)[i] = 0;
-	}
-	return 0;
+	return prefault_data(l);
 }
 
 static void *touched(size_t n, size_t size)
@@ -192,7 +217,7 @@ static int make_room(struct look *l, const char *spool, unsigned attempt)
 	l->now = touched(1, sizeof *l->now);
 	if (!l->threads || !l->regs || !l->bad || !l->now)
 		return ENOMEM;
-	os = make_data(l, spool, need + need / 8 * (1 + attempt) + ((16u << 20) << attempt));
+	os = make_data(l, spool, need + ((need / 32 + (8u << 20)) << 2 * attempt));
 	if (!os && look_start_readers(l) != LOOK_READERS)
 		os = ENOMEM;
 	return os;
