@@ -142,6 +142,13 @@ void findings_free(struct findings *f);
 
 static inline uint64_t align_down(uint64_t x, uint64_t a) { return x & ~(a - 1); }
 static inline uint64_t align_up(uint64_t x, uint64_t a) { return (x + a - 1) & ~(a - 1); }
+/* __builtin_popcountll without the popcnt instruction, which old x86-64 lacks, is a call. */
+static inline unsigned bits_set(uint64_t x)
+{
+	x -= x >> 1 & 0x5555555555555555u;
+	x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
+	return (unsigned)(((x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fu) * 0x0101010101010101u >> 56);
+}
 double monotonic_seconds(void);
 
 /* Set by the front's signal handlers (SIGINT, SIGTERM); long loops look at it and return ERR_INTERRUPTED. */

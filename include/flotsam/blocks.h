@@ -132,9 +132,9 @@ static inline block_id region_rank(const struct region *r, uint64_t g)
 	uint64_t in = g % GROUP_GRANULES;
 	uint32_t n = s->rank;
 	for (uint64_t w = 0; w < in / 64; w++)
-		n += (uint32_t)__builtin_popcountl(s->bits[w]);
+		n += bits_set(s->bits[w]);
 	uint64_t below = in % 64 ? s->bits[in / 64] << (64 - in % 64) : 0;
-	return n + (uint32_t)__builtin_popcountl(below);
+	return n + bits_set(below);
 }
 
 static inline uint64_t region_granule(const struct blocks *b, const struct region *r, uint64_t address)

@@ -72,7 +72,7 @@ static void rank_region(struct region *r)
 		g->back = back;
 		uint32_t n = 0;
 		for (int w = 0; w < GROUP_WORDS; w++)
-			n += (uint32_t)__builtin_popcountl(g->bits[w]);
+			n += bits_set(g->bits[w]);
 		id += n;
 		back = n ? 1 : back ? back + 1 : 0;
 	}

@@ -49,7 +49,7 @@ static uint64_t select_start(const struct region *r, block_id id)
 	uint32_t left = id - s->rank;
 	for (int w = 0; w < GROUP_WORDS; w++) {
 		uint64_t bits = s->bits[w];
-		uint32_t n = (uint32_t)__builtin_popcountl(bits);
+		uint32_t n = bits_set(bits);
 		if (left >= n) {
 			left -= n;
 			continue;
@@ -107,31 +107,45 @@ void blocks_begin(const struct blocks *b, struct block_cursor *c)
 	*c = (struct block_cursor){ .b = b, .id = BLOCK_NONE };
 }
 
+static bool next_region(struct block_cursor *c)
+{
+	const struct blocks *b = c->b;
+	const struct region *r = &b->regions[c->region_];
+	while (c->id >= r->first_id + r->n_ids) {
+		c->next_ = 0;
+		if (++c->region_ >= b->n_regions)
+			return false;
+		r++;
+	}
+	return true;
+}
+
 bool blocks_next(struct block_cursor *c)
 {
 	const struct blocks *b = c->b;
-	const struct region *r = c->region_ < b->n_regions ? &b->regions[c->region_] : NULL;
-	c->id = c->id == BLOCK_NONE ? 0 : c->id + 1;
-	while (r && c->id >= r->first_id + r->n_ids) {
-		c->next_ = 0;
-		c->region_++;
-		r = c->region_ < b->n_regions ? &b->regions[c->region_] : NULL;
-	}
-	if (!r)
+	if (c->region_ >= b->n_regions)
 		return false;
+	c->id = c->id == BLOCK_NONE ? 0 : c->id + 1;
+	const struct region *r = &b->regions[c->region_];
+	if (c->id >= r->first_id + r->n_ids) {
+		if (!next_region(c))
+			return false;
+		r = &b->regions[c->region_];
+	}
 	c->arena = r->arena;
 	c->state = blocks_state(b, c->id);
 	if (!r->groups) {
 		c->chunk = r->start;
 		c->chunk_bytes = r->end - r->start;
+		c->usable = alloc_usable(b->alloc, &b->alloc->segments.at[r->segment], c->chunk, c->chunk_bytes);
 	} else {
 		uint64_t n = (r->end - r->start) >> b->granule_shift;
 		c->chunk = c->next_ ? c->next_ : r->start;
-		uint64_t g = (c->chunk - r->start) >> b->granule_shift, next = region_start_after(r, g, n);
+		uint64_t next = region_start_after(r, region_granule(b, r, c->chunk), n);
 		c->next_ = next == n ? r->end : r->start + (next << b->granule_shift);
 		c->chunk_bytes = c->next_ - c->chunk;
+		c->usable = c->chunk_bytes - b->word; /* a chunk borrows the first word of the next */
 	}
 	c->payload = c->chunk + b->header;
-	c->usable = alloc_usable(b->alloc, &b->alloc->segments.at[r->segment], c->chunk, c->chunk_bytes);
 	return true;
 }
