@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,7 +37,16 @@ static bool is_ancestor(pid_t pid)
 	return false;
 }
 
-/* Does the process hold the other end of one of our standard pipes? It would wait for us while we hold it. */
+/* Does the process hold the other end of one of our standard pipes? It would wait for us while we hold it. Sharing the same
+ * end, as two commands of one log do, harms nobody. The mode of the link in /proc/PID/fd is that of the open (proc(5)). */
+static bool other_end(int fd, const struct stat *theirs, mode_t link)
+{
+	struct stat ours;
+	if (fstat(fd, &ours) || !S_ISFIFO(ours.st_mode) || ours.st_ino != theirs->st_ino || ours.st_dev != theirs->st_dev)
+		return false;
+	return fd == STDIN_FILENO ? link & S_IWUSR : link & S_IRUSR;
+}
+
 static bool shares_pipe(pid_t pid)
 {
 	char path[64];
@@ -45,11 +55,11 @@ static bool shares_pipe(pid_t pid)
 	bool found = false;
 	struct dirent *e;
 	while (d && !found && (e = readdir(d))) {
-		struct stat theirs, ours;
-		if (fstatat(dirfd(d), e->d_name, &theirs, 0) || !S_ISFIFO(theirs.st_mode))
+		struct stat theirs, link;
+		if (fstatat(dirfd(d), e->d_name, &theirs, 0) || !S_ISFIFO(theirs.st_mode) || fstatat(dirfd(d), e->d_name, &link, AT_SYMLINK_NOFOLLOW))
 			continue;
-		for (int fd = 0; fd <= 2; fd++)
-			found |= !fstat(fd, &ours) && S_ISFIFO(ours.st_mode) && ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
+		for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+			found |= other_end(fd, &theirs, link.st_mode);
 	}
 	if (d)
 		closedir(d);
