@@ -127,7 +127,34 @@ static bool restarts(uint64_t call)
 	}
 }
 
-/* A restarted wait's timeout starts anew, so that looks in quick succession would make it last for ever. */
+/* Places of the arguments in user_regs_struct. */
+enum { ARG0 = 14, ARG1 = 13, ARG2 = 12, ARG3 = 7, ARG4 = 9 };
+
+/* Has the call no timeout that a restart would wind back? Of sockets those alone return EINTR that have one. */
+static bool waits_for_ever(uint64_t call, const uint64_t *r)
+{
+	switch (call) {
+#ifdef SYS_epoll_wait
+	case SYS_epoll_wait:
+#endif
+	case SYS_epoll_pwait:
+		return (int32_t)r[ARG3] < 0;
+	case 441:
+	case SYS_semtimedop:
+		return !r[ARG3];
+	case SYS_semop:
+		return true;
+	case SYS_rt_sigtimedwait:
+		return !r[ARG2];
+	case SYS_io_getevents:
+		return !r[ARG4];
+	case 426: /* IORING_ENTER_EXT_ARG brings a timeout */
+		return !(r[ARG3] & 8);
+	default:
+		return false;
+	}
+}
+
 static bool restarted_before(const struct waits *ws, const struct wait *w)
 {
 	for (size_t i = 0; i < ws->n; i++)
@@ -136,30 +163,33 @@ static bool restarted_before(const struct waits *ws, const struct wait *w)
 	return false;
 }
 
-static void restart_wait(struct look *l, pid_t tid)
+/* A timeout starts anew when its wait is restarted: looks in quick succession would make it last for ever. So the same wait
+ * is not restarted by two looks in a row. */
+static bool may_restart(struct look *l, pid_t tid, const uint64_t *r, uint64_t call, uint64_t sp)
 {
-	const struct arch *a = arch_host();
-	/* di, si, dx of user_regs_struct: the first three arguments */
-	enum { ARG0 = 14, ARG1 = 13, ARG2 = 12 };
-	uint64_t r[64];
-	if (!registers(tid, r, 64) || (int64_t)r[a->reg_result] != -EINTR || (int64_t)r[a->reg_syscall] < 0 ||
-	    !restarts(r[a->reg_syscall]))
-		return;
 	struct wait w;
 	memset(&w, 0, sizeof w);
 	w.tid = tid;
-	w.call = r[a->reg_syscall];
-	w.sp = r[a->reg_sp];
+	w.call = call;
+	w.sp = sp;
 	w.args[0] = r[ARG0];
 	w.args[1] = r[ARG1];
 	w.args[2] = r[ARG2];
-	if (restarted_before(l->h->waits, &w))
+	if (waits_for_ever(call, r) || restarted_before(l->now, &w))
+		return true;
+	if (restarted_before(l->h->waits, &w) || l->now->n == sizeof l->now->at / sizeof l->now->at[0])
+		return false;
+	l->now->at[l->now->n++] = w;
+	return true;
+}
+
+static void restart_wait(struct look *l, pid_t tid)
+{
+	const struct arch *a = arch_host();
+	uint64_t r[64];
+	if (!registers(tid, r, 64) || (int64_t)r[a->reg_result] != -EINTR || (int64_t)r[a->reg_syscall] < 0 ||
+	    !restarts(r[a->reg_syscall]) || !may_restart(l, tid, r, r[a->reg_syscall], r[a->reg_sp]))
 		return;
-	if (!restarted_before(l->now, &w)) {
-		if (l->now->n == sizeof l->now->at / sizeof l->now->at[0])
-			return;
-		l->now->at[l->now->n++] = w;
-	}
 	/* -ERESTARTNOHAND (include/linux/errno.h): the kernel repeats the call unless a handler runs. One register. */
 	ptrace(PTRACE_POKEUSER, tid, (size_t)a->reg_result * a->word, -514L);
 }
