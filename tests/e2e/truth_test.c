@@ -1,0 +1,311 @@
+/* Each small fixture against what it says about itself: every block that it allocated is listed with exactly the class and
+ * the usable size that it has, and nothing else is called lost. Live, on a core of gcore, on a core of the kernel. */
+#include "process.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static const struct fixture {
+	const char *name;
+	const char *no_gcore;	/* why gcore cannot be asked */
+} fixtures[] = {
+	{ "aligned", NULL }, { "arenas", NULL }, { "clean", NULL }, { "containers", NULL }, { "coroutine", NULL }, { "dlopen", NULL },
+	{ "freed", NULL }, { "inheritance", NULL }, { "interior", NULL }, { "kernel", NULL },
+	{ "leader_gone", "gdb does not attach to a process whose first thread has ended" }, { "learned", NULL }, { "lists", NULL },
+	{ "mangled", NULL }, { "mappings", NULL }, { "mmapped", NULL }, { "new_array", NULL }, { "on_coroutine", NULL },
+	{ "prefix", NULL }, { "registers", NULL }, { "rings", NULL }, { "sigaltstack", NULL }, { "sizes", NULL }, { "stack", NULL },
+	{ "standard_library", NULL }, { "threads", NULL }, { "tls", NULL }, { "trees", NULL },
+};
+enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
+
+/* What is wrong, a line each; more than a screen helps nobody. */
+struct faults { char text[8192]; size_t n; unsigned count; };
+enum { MOST_LINES = 12 };
+
+static void __attribute__((format(printf, 2, 3))) fault(struct faults *f, const char *format, ...)
+{
+	va_list ap;
+	if (f->count++ >= MOST_LINES)
+		return;
+	va_start(ap, format);
+	int n = vsnprintf(f->text + f->n, sizeof f->text - f->n - 2, format, ap);
+	va_end(ap);
+	f->n += n > 0 ? (size_t)n : 0;
+	if (f->n >= sizeof f->text - 2)
+		f->n = sizeof f->text - 2;
+	f->text[f->n++] = '\n';
+	f->text[f->n] = 0;
+}
+
+static const char *text_of(const json_t *j, const char *key)
+{
+	const char *s = json_string_value(json_object_get(j, key));
+	return s ? s : "null";
+}
+
+/* One of "a|b|c". */
+static bool among(const char *name, const char *list)
+{
+	size_t n = strlen(name);
+	for (const char *p = list; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
+		if (!strncmp(p, name, n) && (p[n] == 0 || p[n] == '|'))
+			return true;
+	return false;
+}
+
+static void compare_block(struct faults *f, const json_t *want, const json_t *got, bool core)
+{
+	const char *address = text_of(want, "address"), *why = text_of(want, "why");
+	const char *cls = text_of(want, core && json_object_get(want, "core") ? "core" : "class");
+	if (!got) {
+		fault(f, "%s (%s): not listed", address, why);
+		return;
+	}
+	const char *state = json_is_true(json_object_get(want, "mmapped")) ? "mmapped" : "used";
+	if (strcmp(text_of(got, "state"), state))
+		fault(f, "%s (%s): state %s, not %s", address, why, text_of(got, "state"), state);
+	if (!among(text_of(got, "class"), cls))
+		fault(f, "%s (%s): %s, not %s", address, why, text_of(got, "class"), cls);
+	else if (!strcmp(cls, "reachable") &&
+		 json_is_true(json_object_get(got, "stack_only")) != json_is_true(json_object_get(want, "stack_only")))
+		fault(f, "%s (%s): stack_only is %s", address, why, json_is_true(json_object_get(got, "stack_only")) ? "true" : "false");
+	if (json_integer_value(json_object_get(got, "size")) != json_integer_value(json_object_get(want, "size")))
+		fault(f, "%s (%s): size %lld, not %lld", address, why, (long long)json_integer_value(json_object_get(got, "size")),
+		      (long long)json_integer_value(json_object_get(want, "size")));
+}
+
+enum { MOST_GROUPS = 64 };
+
+static void compare_with_truth(struct faults *f, const json_t *truth, const json_t *got, bool core)
+{
+	json_t *rows = json_object_get(truth, "blocks"), *listed = json_object(), *want, *block;
+	unsigned leaders[MOST_GROUPS] = { 0 }, members[MOST_GROUPS] = { 0 };
+	size_t i;
+	const char *address;
+	json_array_foreach(rows, i, want) {
+		address = text_of(want, "address");
+		block = json_object_get(got, address);
+		compare_block(f, want, block, core);
+		json_object_set_new(listed, address, json_true());
+		json_int_t group = json_integer_value(json_object_get(want, "group"));
+		ck_assert_int_lt(group, MOST_GROUPS);
+		members[group]++;
+		leaders[group] += !strcmp(text_of(block, "class"), "definite");
+	}
+	for (i = 1; i < MOST_GROUPS; i++)
+		if (members[i] && leaders[i] != 1)
+			fault(f, "group %zu of %u: %u definite, not 1", i, members[i], leaders[i]);
+	void *at;
+	json_object_foreach_safe((json_t *)got, at, address, block) {
+		if (!json_object_get(listed, address) && among(text_of(block, "class"), "definite|indirect"))
+			fault(f, "%s: false leak of %lld bytes, %s, label %s", address, (long long)json_integer_value(json_object_get(block, "size")),
+			      text_of(block, "class"), text_of(block, "label"));
+	}
+	json_decref(listed);
+}
+
+/* The same picture, taken twice: only what the kernel alone knows may differ. */
+static void compare_live_with_core(struct faults *f, const json_t *truth, const json_t *live, const json_t *core)
+{
+	static const char *const same[] = { "state", "class", "label" };
+	json_t *kernel_held = json_object(), *row, *a, *b;
+	size_t i;
+	const char *address;
+	json_array_foreach(json_object_get(truth, "blocks"), i, row)
+		if (json_object_get(row, "core"))
+			json_object_set_new(kernel_held, text_of(row, "address"), json_true());
+	json_object_foreach((json_t *)live, address, a) {
+		b = json_object_get(core, address);
+		if (!b) {
+			fault(f, "%s: live only (%s, %s)", address, text_of(a, "state"), text_of(a, "class"));
+			continue;
+		}
+		if (json_object_get(kernel_held, address))
+			continue;
+		for (i = 0; i < sizeof same / sizeof *same; i++)
+			if (strcmp(text_of(a, same[i]), text_of(b, same[i])))
+				fault(f, "%s: %s is %s live and %s in the core", address, same[i], text_of(a, same[i]), text_of(b, same[i]));
+		if (!json_equal(json_object_get(a, "size"), json_object_get(b, "size")) ||
+		    !json_equal(json_object_get(a, "arena"), json_object_get(b, "arena")))
+			fault(f, "%s: size or arena differ between live and core", address);
+	}
+	if (json_object_size(live) != json_object_size(core))
+		fault(f, "%zu blocks live, %zu in the core", json_object_size(live), json_object_size(core));
+	json_decref(kernel_held);
+}
+
+static void report_faults(const struct faults *f, const char *fixture, const char *kind)
+{
+	if (f->count)
+		ck_abort_msg("%s, %s: %u faults\n%s%s", fixture, kind, f->count, f->text, f->count > MOST_LINES ? "and more\n" : "");
+}
+
+static struct child child;
+static char directory[64];
+
+static void clean_up(void)
+{
+	child_end(&child);
+	if (!*directory)
+		return;
+	DIR *d = opendir(directory);
+	for (struct dirent *e; d && (e = readdir(d));)
+		unlinkat(dirfd(d), e->d_name, 0);
+	if (d)
+		closedir(d);
+	rmdir(directory);
+}
+
+/* Starts a fixture and returns its truth; NULL: it has nothing to say on this machine. */
+static json_t *start(const struct fixture *fx, const char *dir, bool cores)
+{
+	char *argv[] = { (char *)fx->name, NULL };
+	atexit(clean_up);
+	ck_assert_msg(child_start(&child, argv, dir, cores), "%s does not start", fx->name);
+	json_t *truth = child_json(&child);
+	ck_assert_msg(truth, "%s says no truth", fx->name);
+	const char *skip = json_string_value(json_object_get(truth, "skip"));
+	if (skip) {
+		printf("SKIP truth %s: needs %s\n", fx->name, skip);
+		fflush(stdout);
+		return NULL;
+	}
+	ck_assert_int_gt(json_array_size(json_object_get(truth, "blocks")), 0);
+	ck_assert_msg(child_settled(&child), "%s does not come to rest", fx->name);
+	return truth;
+}
+
+static json_t *blocks_of(const char *target)
+{
+	const char *why;
+	json_t *blocks = flotsam_blocks(target, &why);
+	ck_assert_msg(blocks, "%s: %s", target, why);
+	return blocks;
+}
+
+START_TEST(live)
+{
+	const struct fixture *fx = &fixtures[_i];
+	json_t *truth = start(fx, NULL, false);
+	if (!truth)
+		return;
+	char pid[16];
+	struct faults f = { 0 };
+	snprintf(pid, sizeof pid, "%d", (int)child.pid);
+	json_t *got = blocks_of(pid);
+	compare_with_truth(&f, truth, got, false);
+	report_faults(&f, fx->name, "live");
+	json_decref(got);
+	json_decref(truth);
+}
+END_TEST
+
+static void make_directory(void)
+{
+	strcpy(directory, "/tmp/flotsam-truth-XXXXXX");
+	ck_assert(mkdtemp(directory));
+}
+
+START_TEST(core_of_gcore)
+{
+	const struct fixture *fx = &fixtures[_i];
+	if (!have_program("gcore") || fx->no_gcore) {
+		printf("SKIP truth gcore %s: needs %s\n", fx->name, fx->no_gcore ? fx->no_gcore : "gdb");
+		fflush(stdout);
+		return;
+	}
+	make_directory();
+	json_t *truth = start(fx, NULL, false);
+	if (!truth)
+		return;
+	char pid[16], prefix[96], core[128];
+	struct faults f = { 0 };
+	int status;
+	snprintf(pid, sizeof pid, "%d", (int)child.pid);
+	snprintf(prefix, sizeof prefix, "%s/core", directory);
+	snprintf(core, sizeof core, "%s.%s", prefix, pid);
+	const char *argv[] = { "gcore", "-o", prefix, pid, NULL };
+	free(run_text((char *const *)argv, &status));
+	ck_assert_msg(status == 0 && !access(core, R_OK), "gcore failed");
+	json_t *got = blocks_of(core), *live_blocks = blocks_of(pid);
+	compare_with_truth(&f, truth, got, true);
+	compare_live_with_core(&f, truth, live_blocks, got);
+	report_faults(&f, fx->name, "core of gcore");
+	json_decref(got);
+	json_decref(live_blocks);
+	json_decref(truth);
+}
+END_TEST
+
+/* Whether the kernel writes a core beside the program: a plain name, and no limit. */
+static bool kernel_writes_cores(const char **ret_why)
+{
+	char pattern[256] = "";
+	struct rlimit limit;
+	FILE *p = fopen("/proc/sys/kernel/core_pattern", "r");
+	if (p) {
+		if (!fgets(pattern, sizeof pattern, p))
+			pattern[0] = 0;
+		fclose(p);
+	}
+	*ret_why = "a kernel.core_pattern that is a plain name";
+	if (!*pattern || *pattern == '|' || strchr(pattern, '/'))
+		return false;
+	*ret_why = "a hard limit of core size that is not 0";
+	return !getrlimit(RLIMIT_CORE, &limit) && limit.rlim_max == RLIM_INFINITY;
+}
+
+START_TEST(core_of_kernel)
+{
+	const struct fixture *fx = &fixtures[_i];
+	const char *why;
+	if (!kernel_writes_cores(&why)) {
+		printf("SKIP truth kernel core %s: needs %s\n", fx->name, why);
+		fflush(stdout);
+		return;
+	}
+	make_directory();
+	json_t *truth = start(fx, directory, true);
+	if (!truth)
+		return;
+	kill(child.pid, SIGABRT);
+	ck_assert_int_eq(child_wait_signal(&child), SIGABRT);
+	char core[512] = "";
+	DIR *d = opendir(directory);
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (e->d_name[0] != '.')
+			snprintf(core, sizeof core, "%s/%s", directory, e->d_name);
+	if (d)
+		closedir(d);
+	ck_assert_msg(*core, "the kernel wrote no core");
+	struct faults f = { 0 };
+	json_t *got = blocks_of(core);
+	compare_with_truth(&f, truth, got, true);
+	report_faults(&f, fx->name, "core of the kernel");
+	json_decref(got);
+	json_decref(truth);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("truth");
+	TCase *tc = tcase_create("fixtures");
+	tcase_add_loop_test(tc, live, 0, N_FIXTURES);
+	tcase_add_loop_test(tc, core_of_gcore, 0, N_FIXTURES);
+	tcase_add_loop_test(tc, core_of_kernel, 0, N_FIXTURES);
+	suite_add_tcase(s, tc);
+	SRunner *r = srunner_create(s);
+	srunner_run_all(r, CK_ENV);
+	int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

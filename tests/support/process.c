@@ -1,0 +1,238 @@
+#include "process.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct text { char *at; size_t n, room; };
+
+/* Appends what can be read; false at the end. */
+static bool read_more(int fd, struct text *t)
+{
+	if (t->room - t->n < 2) {
+		size_t room = t->room ? 2 * t->room : 1 << 16;
+		char *at = realloc(t->at, room);
+		if (!at)
+			return false;
+		t->at = at;
+		t->room = room;
+	}
+	ssize_t got;
+	do
+		got = read(fd, t->at + t->n, t->room - t->n - 1);
+	while (got < 0 && errno == EINTR);
+	t->n += got > 0 ? (size_t)got : 0;
+	t->at[t->n] = 0;
+	return got > 0;
+}
+
+const char *flotsam_path(void)
+{
+	const char *path = getenv("FLOTSAM");
+	return path ? path : "build/release/flotsam";
+}
+
+bool have_program(const char *name)
+{
+	char path[4096];
+	const char *dirs = getenv("PATH");
+	for (const char *d = dirs ? dirs : "/usr/bin:/bin"; *d;) {
+		size_t n = strcspn(d, ":");
+		snprintf(path, sizeof path, "%.*s/%s", (int)n, d, name);
+		if (!access(path, X_OK))
+			return true;
+		d += n + (d[n] == ':');
+	}
+	return false;
+}
+
+bool child_start(struct child *c, char *const argv[], const char *dir, bool cores)
+{
+	const char *fixtures = getenv("FIXTURES");
+	char path[4096];
+	int in[2], out[2];
+	snprintf(path, sizeof path, "%s/%s", fixtures ? fixtures : "build/release/fixtures", argv[0]);
+	char *absolute = realpath(path, NULL);
+	if (!absolute || pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC)) {
+		free(absolute);
+		return false;
+	}
+	c->pid = fork();
+	if (c->pid == 0) {
+		struct rlimit core = { 0, 0 };
+		getrlimit(RLIMIT_CORE, &core);
+		core.rlim_cur = cores ? core.rlim_max : 0;
+		setrlimit(RLIMIT_CORE, &core);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		/* Its own: flotsam is wary of a target that shares a pipe with it. */
+		dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
+		if (!dir || !chdir(dir))
+			execv(absolute, argv);
+		_exit(127);
+	}
+	free(absolute);
+	close(in[0]);
+	close(out[1]);
+	c->in = in[1];
+	c->out = out[0];
+	return c->pid > 0;
+}
+
+/* 'R', 'S', 'Z', ... of a task: the word behind the command's closing bracket (proc(5)). */
+static char task_state(int dir, const char *task)
+{
+	char path[300], text[512];
+	snprintf(path, sizeof path, "%s/stat", task);
+	int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = 0;
+	const char *end = strrchr(text, ')');
+	return end && end[1] == ' ' ? end[2] : 0;
+}
+
+static bool all_asleep(pid_t pid)
+{
+	char path[64];
+	bool asleep = true;
+	snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+	DIR *d = opendir(path);
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (e->d_name[0] != '.' && !strchr("SZ", task_state(dirfd(d), e->d_name)))
+			asleep = false;
+	if (d)
+		closedir(d);
+	return d && asleep;
+}
+
+bool child_settled(const struct child *c)
+{
+	struct timespec ms = { .tv_nsec = 1000000 };
+	for (int tries = 0, seen = 0; tries < 30000; tries++) {
+		seen = all_asleep(c->pid) ? seen + 1 : 0;
+		if (seen == 3)
+			return true;
+		nanosleep(&ms, NULL);
+	}
+	return false;
+}
+
+json_t *child_json(struct child *c)
+{
+	struct text t = { 0 };
+	struct pollfd p = { .fd = c->out, .events = POLLIN };
+	json_t *j = NULL;
+	/* An object ends with "}\n"; inner lines may too, so the parser decides. */
+	while (!j && poll(&p, 1, 60 * 1000) == 1 && read_more(c->out, &t))
+		if (t.n > 1 && !strcmp(t.at + t.n - 2, "}\n"))
+			j = json_loads(t.at, 0, NULL);
+	free(t.at);
+	return j;
+}
+
+void child_end(struct child *c)
+{
+	int status;
+	if (c->pid <= 0)
+		return;
+	close(c->in);
+	close(c->out);
+	kill(c->pid, SIGKILL);
+	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	c->pid = 0;
+}
+
+int child_wait_signal(struct child *c)
+{
+	int status = 0;
+	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	close(c->in);
+	close(c->out);
+	c->pid = 0;
+	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+char *run_text(char *const argv[], int *ret_status)
+{
+	int out[2], status = 0;
+	struct text t = { 0 };
+	if (pipe2(out, O_CLOEXEC))
+		return NULL;
+	pid_t pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(out[1], 1);
+		int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		dup2(null, 0);
+		execvp(argv[0], argv);
+		_exit(127);
+	}
+	close(out[1]);
+	while (pid > 0 && read_more(out[0], &t))
+		;
+	close(out[0]);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	*ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	return t.at;
+}
+
+json_t *run_json(char *const argv[], int *ret_status)
+{
+	char *text = run_text(argv, ret_status);
+	json_t *j = text ? json_loads(text, 0, NULL) : NULL;
+	free(text);
+	return j;
+}
+
+json_t *flotsam_blocks(const char *target, const char **ret_why)
+{
+	const char *argv[] = { flotsam_path(), "blocks", target, "--format", "jsonl", NULL };
+	int status;
+	char *text = run_text((char *const *)argv, &status), *save = NULL;
+	json_t *all = json_object();
+	size_t n = 0;
+	json_int_t end = -1;
+	*ret_why = NULL;
+	if (status != 0 && status != 4)
+		*ret_why = "flotsam blocks failed";
+	for (char *line = text ? strtok_r(text, "\n", &save) : NULL; line && !*ret_why; line = strtok_r(NULL, "\n", &save)) {
+		json_t *j = json_loads(line, 0, NULL);
+		const char *address = json_string_value(json_object_get(j, "address"));
+		if (!j) {
+			*ret_why = "a line of flotsam blocks is not JSON";
+		} else if (json_is_true(json_object_get(j, "end"))) {
+			end = json_integer_value(json_object_get(j, "blocks"));
+			json_decref(j);
+		} else if (!address || json_object_get(all, address)) {
+			*ret_why = "flotsam blocks lists a block twice, or without address";
+			json_decref(j);
+		} else {
+			n++;
+			json_object_set_new(all, address, j);
+		}
+	}
+	if (!*ret_why && end != (json_int_t)n)
+		*ret_why = "flotsam blocks was cut short, or counts wrong";
+	free(text);
+	if (*ret_why) {
+		json_decref(all);
+		return NULL;
+	}
+	return all;
+}
