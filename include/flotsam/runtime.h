@@ -34,6 +34,7 @@ struct runtime {
 	VEC(struct runtime_extent) extents; /* sorted, do not overlap */
 	VEC(struct runtime_thread) threads; /* parallel to the picture's threads */
 	VEC(struct runtime_block) blocks;
+	VEC(uint64_t) dead_threads; /* thread pointers of finished threads whose descriptor is still there */
 	uint64_t guard;		/* pointer guard; 0: unknown */
 	bool have_guard;
 	const char *language;	/* "CPython 3.11", "V8", "Go", "JVM" or NULL: named, not walked */

@@ -131,7 +131,12 @@ static struct err *mark_strong(struct graph *g)
 		}
 		g->class_of[id] = CLASS_RUNTIME;
 	}
-	for (size_t i = 0; i < priv->stack_ids.n && !(priv->o.rules_off >> RULE_STACK_BLOCK & 1); i++) {
+	bool stack_blocks = priv->stack_ids.n && !(priv->o.rules_off >> RULE_STACK_BLOCK & 1);
+	if (stack_blocks && !(priv->stack_ids_met = calloc(g->blocks->n / 64 + 1, sizeof(uint64_t)))) {
+		vec_free(&s.at);
+		return err_nomem();
+	}
+	for (size_t i = 0; i < priv->stack_ids.n && stack_blocks; i++) {
 		seed(g, &s, priv->stack_ids.at[i], false);
 		g->rule_counts[RULE_STACK_BLOCK]++;
 	}
@@ -140,6 +145,11 @@ static struct err *mark_strong(struct graph *g)
 	if (e)
 		return e;
 	classify_marked(g, CLASS_REACHABLE, false);
+	for (size_t i = 0; i < priv->stack_ids.n && stack_blocks; i++)
+		if (!bit_test(priv->stack_ids_met, priv->stack_ids.at[i]))
+			bit_set(g->stack_only_bits, priv->stack_ids.at[i]);
+	free(priv->stack_ids_met);
+	priv->stack_ids_met = NULL;
 	TRY(graph_run_marks(g, MARK_STRONG, priv->words.at + priv->n_memory, priv->words.n - priv->n_memory, NULL, 0));
 	classify_marked(g, CLASS_REACHABLE, true);
 	return NULL;
@@ -275,6 +285,7 @@ void graph_free(struct graph *g)
 		vec_free(&priv->stack_ids);
 		vec_free(&priv->unreached);
 		free(priv->weak);
+		free(priv->stack_ids_met);
 	}
 	free(priv);
 	for (size_t i = 0; i < g->holders.n; i++) {

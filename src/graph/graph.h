@@ -35,6 +35,7 @@ struct graph_priv {
 	VEC(struct learned) learned;
 	VEC(block_id) runtime_ids; /* sorted */
 	VEC(block_id) stack_ids;   /* blocks that a thread's stack lies in */
+	uint64_t *stack_ids_met;   /* by id: memory points at it too; made only when there are such blocks */
 	uint64_t *weak; /* by id: reached by a weak pointer */
 	VEC(block_id) unreached; /* sorted */
 };

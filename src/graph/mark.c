@@ -52,8 +52,13 @@ static void look_up(struct marker *m, uint64_t p, uint64_t from)
 {
 	struct target_block t;
 	enum hit hit = graph_resolve(m->b, p, &t);
-	if (hit == HIT_NONE || graph_is_marked(&t))
+	if (hit == HIT_NONE)
 		return;
+	if (graph_is_marked(&t)) {
+		if (m->priv->stack_ids_met)
+			bit_set(m->priv->stack_ids_met, block_id_of(&t));
+		return;
+	}
 	if (hit == HIT_INTERIOR && m->mode == MARK_STRONG) {
 		int rule = graph_interior_rule(m->g, &t, p, from);
 		if (rule < 0 && m->priv->o.interior != INTERIOR_REACHABLE) {

@@ -110,7 +110,7 @@ static bool add_stack_blocks(struct gather *ga)
 	const struct blocks *b = ga->g->blocks;
 	for (size_t i = 0; i < rt->threads.n; i++) {
 		const struct runtime_thread *t = &rt->threads.at[i];
-		block_id id = t->sp_elsewhere && t->live_from ? blocks_at(b, t->live_from) : BLOCK_NONE;
+		block_id id = t->live_from ? blocks_at(b, t->live_from) : BLOCK_NONE;
 		if (id == BLOCK_NONE || !block_state_is_used(blocks_state(b, id)))
 			continue;
 		block_id *slot = vec_push(&ga->priv->stack_ids);

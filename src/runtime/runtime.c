@@ -40,7 +40,7 @@ static uint64_t static_tls_below(struct finder *f)
 }
 
 /* struct pthread's size is not known from outside; its mapping's end is what limits it. */
-enum { DESCRIPTOR_AT_LEAST = 0x700 };
+enum { DESCRIPTOR_AT_LEAST = 0x700, STACK_AT_LEAST = 16384 /* PTHREAD_STACK_MIN */ };
 
 static bool is_main_stack(const struct mapping *m)
 {
@@ -89,6 +89,30 @@ static uint64_t stack_end(const struct finder *f, const struct mapping *m, uint6
 	return end < m->end ? end : m->end;
 }
 
+static const struct mapping *main_stack(const struct finder *f)
+{
+	for (size_t i = 0; i < f->p->maps.n; i++)
+		if (is_main_stack(&f->p->maps.at[i]))
+			return &f->p->maps.at[i];
+	return NULL;
+}
+
+/* A coroutine, a signal stack: what holds SP is a stack from SP on where it is a block (the graph knows blocks, see
+ * graph/roots.c), and the thread's own stack counts whole. */
+static bool add_left_stack(struct finder *f, size_t i, const struct mapping *own)
+{
+	const struct thread *t = &f->p->threads.at[i];
+	f->r->threads.at[i].sp_elsewhere = true;
+	if (t->tid == f->main_tid) {
+		const struct mapping *m = main_stack(f);
+		return !m || add_extent(f, (struct runtime_extent){ m->start, m->end, m->start, EXTENT_STACK, (int)i });
+	}
+	if (!own)
+		return true;
+	uint64_t start = stack_start(f, own, t->tp);
+	return add_stack(f, start, stack_end(f, own, t->tp), start, t->tp, (int)i);
+}
+
 /* The thread's own stack, and whether SP is on it. */
 static bool thread_extents(struct finder *f, size_t i)
 {
@@ -109,15 +133,13 @@ static bool thread_extents(struct finder *f, size_t i)
 		rt->stack_end = m->end;
 		return add_extent(f, (struct runtime_extent){ m->start, m->end, rt->live_from, EXTENT_STACK, (int)i });
 	}
-	if (own == m && t->tp > sp) {
+	/* The first thread's descriptor is no part of its stack, though the kernel may have merged the mappings. */
+	if (own == m && t->tp > sp && (t->tid != f->main_tid || !main_stack(f))) {
 		rt->stack_start = stack_start(f, m, sp);
 		rt->stack_end = stack_end(f, m, t->tp);
 		return add_stack(f, rt->stack_start, rt->stack_end, rt->live_from, t->tp, (int)i);
 	}
-	/* A coroutine, a signal stack: what holds SP is a stack from SP on; the thread's own stack counts whole. The heap
-	 * cuts it short where SP lies in a block (the graph knows blocks, see graph/roots.c). */
-	rt->sp_elsewhere = true;
-	return true;
+	return add_left_stack(f, i, own);
 }
 
 /* struct pthread keeps its own address twice (sysdeps/x86_64/nptl/tls.h: tcb and self), and the thread's id, which the
@@ -167,9 +189,14 @@ static bool add_dead(struct dead_scan *d, uint64_t tp)
 			start = e->end;
 	}
 	struct runtime_block *b = vec_push(&f->r->blocks);
-	if (!b)
+	uint64_t *dead = vec_push(&f->r->dead_threads);
+	if (!b || !dead)
 		return false;
 	*b = (struct runtime_block){ word_at(f, tp + f->arch->dtv_slot), "dtv" };
+	*dead = tp;
+	/* The first thread's descriptor, left by pthread_exit(), has no stack in front but memory of ld.so's. */
+	if (tls < start + STACK_AT_LEAST)
+		return true;
 	return add_extent(f, (struct runtime_extent){ start, tp, 0, EXTENT_STACK_DEAD, -1 });
 }
 
@@ -254,12 +281,24 @@ static void find_guard(struct finder *f)
 		f->r->have_guard = image_word(f->img, s.address, &f->r->guard);
 }
 
+/* The process's first thread has the process's id; the lowest of those that are left stands for it otherwise. */
+static pid_t main_thread_id(const struct finder *f)
+{
+	const struct thread *t = f->p->threads.at;
+	pid_t least = t[0].tid;
+	for (size_t i = 1; i < f->p->threads.n; i++)
+		if (t[i].tid < least)
+			least = t[i].tid;
+	return least;
+}
+
 struct err *runtime_find(struct image *img, struct modules *ms, struct runtime **ret)
 {
 	struct runtime *r = calloc(1, sizeof *r);
 	if (!r)
 		return err_nomem();
 	struct finder f = { .r = r, .img = img, .ms = ms, .p = image_picture(img), .arch = image_arch(img) };
+	f.main_tid = f.p->threads.n ? main_thread_id(&f) : 0;
 	bool ok = vec_reserve(&r->threads, f.p->threads.n + 1);
 	f.tls_below = f.arch->tls_below_tp ? static_tls_below(&f) : 0;
 	for (size_t i = 0; i < f.p->threads.n && ok; i++) {
@@ -285,6 +324,7 @@ void runtime_free(struct runtime *r)
 	vec_free(&r->extents);
 	vec_free(&r->threads);
 	vec_free(&r->blocks);
+	vec_free(&r->dead_threads);
 	free(r);
 }
 

@@ -9,6 +9,7 @@ struct finder {
 	struct modules *ms;
 	const struct picture *p;
 	const struct arch *arch;
+	pid_t main_tid;
 	uint64_t tls_below; /* bytes of static TLS in front of a thread pointer */
 };
 

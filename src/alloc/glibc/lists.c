@@ -206,6 +206,14 @@ static bool libc_tls(const struct glibc *g, struct tls_window *ret)
 	return true;
 }
 
+static void thread_tcache(struct glibc *g, uint64_t tp, const struct tls_window *w)
+{
+	uint64_t value;
+	for (uint64_t off = 0; tp && off + g->w <= w->bytes; off += g->w)
+		if (image_word(g->img, tp + (uint64_t)w->from + off, &value) && is_tcache(g, value))
+			add_tcache(g, value);
+}
+
 void glibc_tcaches(struct glibc *g)
 {
 	const struct picture *p = image_picture(g->img);
@@ -213,12 +221,11 @@ void glibc_tcaches(struct glibc *g)
 	/* Without the offset: some words more than all the libraries of a usual program need. */
 	if (!libc_tls(g, &w))
 		w = g->arch->tls_below_tp ? (struct tls_window){ -4096, 4096 } : (struct tls_window){ 0, 4096 };
-	for (size_t i = 0; i < p->threads.n; i++) {
-		uint64_t tp = p->threads.at[i].tp, value;
-		for (uint64_t off = 0; tp && off + g->w <= w.bytes; off += g->w)
-			if (image_word(g->img, tp + (uint64_t)w.from + off, &value) && is_tcache(g, value))
-				add_tcache(g, value);
-	}
+	for (size_t i = 0; i < p->threads.n; i++)
+		thread_tcache(g, p->threads.at[i].tp, &w);
+	/* A first thread that ended by pthread_exit() keeps its cache. */
+	for (size_t i = 0; i < g->rt->dead_threads.n; i++)
+		thread_tcache(g, g->rt->dead_threads.at[i], &w);
 }
 
 static void tcache_list(struct glibc *g, const struct chunk_sink *sink, uint64_t entry, uint64_t used, unsigned bin)
