@@ -347,6 +347,41 @@ static int compare_mappings(const void *a, const void *b)
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
+static uint64_t auxv_value(const struct core *c, uint64_t wanted)
+{
+	struct span s = { c->target.picture.auxv.at, c->target.picture.auxv.n };
+	uint64_t tag, value;
+	for (size_t at = 0; word(c, s, at, &tag) && word(c, s, at + c->arch->word, &value); at += 2 * c->arch->word)
+		if (tag == wanted)
+			return value;
+	return 0;
+}
+
+/* A core does not tell which mapping was the main stack. The kernel puts the bytes of AT_RANDOM on it (fs/binfmt_elf.c,
+ * create_elf_tables); without auxv it is the one that holds the first thread's SP, unless that runs on another stack. */
+static bool name_main_stack(struct core *c)
+{
+	struct picture *p = &c->target.picture;
+	uint64_t random = auxv_value(c, AT_RANDOM);
+	const struct mapping *m = random ? picture_mapping(p, random) : NULL;
+	for (size_t i = 0; i < p->threads.n && !m; i++) {
+		const struct thread *t = &p->threads.at[i];
+		if (t->tid != c->target.pid)
+			continue;
+		m = picture_mapping(p, arch_reg(c->arch, t->gregs, c->arch->reg_sp));
+		if (m && t->tp >= m->start && t->tp < m->end)
+			return true;
+	}
+	if (!m || m->path[0])
+		return true;
+	char *name = strdup("[stack]");
+	if (!name)
+		return false;
+	free((char *)m->path);
+	((struct mapping *)m)->path = name;
+	return true;
+}
+
 static struct err *build_picture(struct core *c)
 {
 	struct picture *p = &c->target.picture;
@@ -370,17 +405,8 @@ static struct err *build_picture(struct core *c)
 		    !add_mapping(c, c->names.at[i].start, c->names.at[i].end, PROT_R, &c->names.at[i]))
 			return err_nomem();
 	qsort(p->maps.at, p->maps.n, sizeof *p->maps.at, compare_mappings);
-	for (size_t i = 0; i < p->threads.n; i++) {
-		/* A core does not tell which mapping was the main stack: the one that holds the first thread's SP. */
-		const struct mapping *m = picture_mapping(p, arch_reg(c->arch, p->threads.at[i].gregs, c->arch->reg_sp));
-		if (p->threads.at[i].tid != c->target.pid || !m || m->path[0] || (p->threads.at[i].tp >= m->start && p->threads.at[i].tp < m->end))
-			continue;
-		char *name = strdup("[stack]");
-		if (!name)
-			return err_nomem();
-		free((char *)m->path);
-		((struct mapping *)m)->path = name;
-	}
+	if (!name_main_stack(c))
+		return err_nomem();
 	uint64_t lost = 0, held = 0;
 	for (size_t i = 0; i < p->skipped.n; i++)
 		lost += p->skipped.at[i].may_hold_roots ? p->skipped.at[i].bytes : 0;
@@ -506,12 +532,8 @@ static int open_regular(const char *root, const char *path)
 
 static bool is_program(const struct core *c, const struct mapping *m)
 {
-	struct span s = { c->target.picture.auxv.at, c->target.picture.auxv.n };
-	uint64_t tag, value;
-	for (size_t at = 0; word(c, s, at, &tag) && word(c, s, at + c->arch->word, &value); at += 2 * c->arch->word)
-		if (tag == AT_PHDR)
-			return value >= m->start && value < m->end;
-	return false;
+	uint64_t headers = auxv_value(c, AT_PHDR);
+	return headers && headers >= m->start && headers < m->end;
 }
 
 static int open_mapped(struct target *t, const struct mapping *m)
