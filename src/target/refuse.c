@@ -114,9 +114,14 @@ static bool same_user_namespace(pid_t pid)
 	return stat("/proc/self/ns/user", &ours) || stat(path, &theirs) || ours.st_ino == theirs.st_ino;
 }
 
-static struct err *attach_error(pid_t pid, const char *comm, const char *why)
+static struct err *attach_error(pid_t pid, const char *why)
 {
-	return err_new(ERR_REFUSED, "cannot attach to %d (%s): %s", (int)pid, comm, why);
+	return err_new(ERR_REFUSED, "cannot attach to %d: %s", (int)pid, why);
+}
+
+static struct err *with_sudo(struct err *e, pid_t pid)
+{
+	return err_hint(e, "try: sudo flotsam -p %d", (int)pid);
 }
 
 struct err *refuse_access(pid_t pid, int os)
@@ -131,26 +136,23 @@ struct err *refuse_access(pid_t pid, int os)
 	uid_t us = getuid();
 	AUTO_FREE char *yama = system_read("", "/proc/sys/kernel/yama/ptrace_scope", NULL);
 	int scope = yama ? atoi(yama) : 0;
-	AUTO_FREE char *why = NULL;
 	if (scope == 3)
-		return err_hint(attach_error(pid, s.name, "this kernel lets nobody trace (yama ptrace_scope=3)"),
-				"it can be changed by a reboot only; take a core and run flotsam on that");
-	if (!capable && us && s.uid[0] != us) {
-		if (asprintf(&why, "it runs as uid %u, you are uid %u", s.uid[0], us) < 0)
-			why = NULL;
-		return err_hint(attach_error(pid, s.name, why ? why : "it runs as another user"), "try: sudo flotsam -p %d", (int)pid);
-	}
+		return err_hint(attach_error(pid, "this kernel lets nobody trace (yama ptrace_scope=3)"),
+				"only a reboot opens it; take a core and run flotsam on that");
+	if (!capable && us && s.uid[0] != us)
+		return with_sudo(err_new(ERR_REFUSED, "cannot attach to %d (%s): it runs as uid %u, you are uid %u", (int)pid, s.name,
+					 s.uid[0], us), pid);
 	if (!capable && us == 0)
-		return err_hint(attach_error(pid, s.name, "this container lacks CAP_SYS_PTRACE"),
+		return err_hint(attach_error(pid, "this container lacks CAP_SYS_PTRACE"),
 				"docker run --cap-add=SYS_PTRACE ...   |  kubectl debug -it POD --image=IMAGE --target=CONTAINER --profile=sysadmin\n"
 				"or run flotsam on the node, where the host's pids are seen (files are read through /proc/PID/root)");
 	if (!capable && scope == 1)
-		return err_hint(attach_error(pid, s.name, "this kernel only lets a parent trace its child (yama ptrace_scope=1)"), "try: sudo flotsam -p %d", (int)pid);
+		return with_sudo(attach_error(pid, "this kernel only lets a parent trace its child (yama ptrace_scope=1)"), pid);
 	if (!capable && scope == 2)
-		return err_hint(attach_error(pid, s.name, "this kernel lets only root trace (yama ptrace_scope=2)"), "try: sudo flotsam -p %d", (int)pid);
-	if (!same_user_namespace(pid) && capable)
-		return err_hint(attach_error(pid, s.name, "it lives in a user namespace above yours"), "Run flotsam in the host's, as root.");
+		return with_sudo(attach_error(pid, "this kernel lets only root trace (yama ptrace_scope=2)"), pid);
+	if (!same_user_namespace(pid))
+		return err_hint(attach_error(pid, "it lives in a user namespace above yours"), "Run flotsam in the host's, as root.");
 	if (!capable)
-		return err_hint(attach_error(pid, s.name, "it is not dumpable (it changed uid, or called PR_SET_DUMPABLE)"), "try: sudo flotsam -p %d", (int)pid);
+		return with_sudo(attach_error(pid, "it is not dumpable (it changed uid, or called PR_SET_DUMPABLE)"), pid);
 	return err_os(os, "cannot attach to %d (%s)", (int)pid, s.name);
 }
