@@ -79,6 +79,21 @@ static void read_params(struct glibc *g)
 		*e = (struct runtime_extent){ .start = at, .end = at + p->tcache_count + 2 * g->w, .kind = EXTENT_ALLOCATOR, .thread = -1 };
 }
 
+enum { ANONYMOUS_MUCH = 1 << 20 };
+
+/* Bytes held of private anonymous memory that is no main stack. */
+static uint64_t anonymous_bytes(struct image *img)
+{
+	const struct picture *p = image_picture(img);
+	uint64_t sum = 0;
+	for (size_t i = 0; i < p->extents.n; i++) {
+		const struct mapping *m = picture_mapping(p, p->extents.at[i].address);
+		if (m && !m->inode && !m->path[0] && m->prot & PROT_W)
+			sum += p->extents.at[i].bytes;
+	}
+	return sum;
+}
+
 static struct err *open_glibc(struct image *img, struct modules *ms, struct runtime *rt, struct alloc *a)
 {
 	struct module *libc = modules_by_role(ms, MODULE_LIBC);
@@ -107,9 +122,9 @@ static struct err *open_glibc(struct image *img, struct modules *ms, struct runt
 	glibc_sort_segments(a);
 	TRY(glibc_mmapped(g));
 	glibc_sort_segments(a);
-	/* A heap that nobody uses: another allocator serves this program, glibc's malloc only the start of it. */
-	if (!a->segments.n)
-		return err_new(ERR_NOT_FOUND, "glibc's malloc has no heap in this process");
+	/* No heap: the program has not allocated yet, or not here. */
+	if (!a->segments.n && anonymous_bytes(img) > ANONYMOUS_MUCH)
+		return err_new(ERR_NOT_FOUND, "glibc's malloc has no heap, yet there is much anonymous memory: it is allocated otherwise");
 	glibc_tcaches(g);
 	a->facts.walked = true;
 	g->bin_free = calloc(a->arenas.n ? a->arenas.n : 1, sizeof *g->bin_free);
