@@ -430,6 +430,8 @@ static void close_core(struct target *t)
 		close(c->fd);
 	vec_free(&c->loads);
 	vec_free(&c->names);
+	for (size_t i = 0; i < t->picture.maps.n; i++)
+		free((char *)t->picture.maps.at[i].path);
 	picture_clear(&t->picture);
 	free(c);
 }
