@@ -40,7 +40,7 @@ done
 "$FLOTSAM" blocks "$server" --format jsonl >"$tmp/blocks" || echo "not ok man: blocks ended with $?"
 all_in 'each key of the report' man/flotsam-json.5 "$(grep -Eo '"[a-z_]+" *:' "$tmp/report" | tr -d '": ')"
 all_in 'each key of the blocks' man/flotsam-json.5 "$(grep -Eo '"[a-z_]+" *:' "$tmp/blocks" | sort -u | tr -d '": ')"
-for key in cause state class found_by identified_by reason; do
+for key in cause state class reason found_by identified_by reason; do
 	values=$(grep -Eoh "\"$key\" *: *\"[a-z_-]+\"" "$tmp/report" "$tmp/blocks" | sort -u | sed 's/.*: *"\(.*\)"/\1/')
 	[ -z "$values" ] || all_in "each $key" man/flotsam-json.5 "$values"
 done
