@@ -75,12 +75,37 @@ void sink_begin(struct sink *s, const struct sink_row *row, struct out *o, const
 void sink_record(struct sink *s, const struct cell *cells);
 void sink_end(struct sink *s);
 
-/* "897.2" for bytes in MiB; "18.4M" for counts on a crowded line, "31,204" else. Static-size buffers. */
+/* Foreign text. It never drives the terminal: it is escaped, and plain ASCII where the locale has no UTF-8. */
+void text_add_foreign(struct strbuf *to, const char *text, const struct out *o);
+/* Exactly `width` columns: filled with blanks, or cut and marked "..". */
+void out_cell(struct out *o, const char *text, int width);
+
+/* Words broken into lines, those after the first indented as far as the lead is long. columns 0: one line. */
+struct paragraph {
+	struct out *out;
+	int indent, columns, at;
+	bool begun;	/* a word stands on this line */
+};
+void paragraph_begin(struct paragraph *p, struct out *o, const char *lead, int columns);
+void paragraph_add(struct paragraph *p, const char *text); /* foreign bytes allowed; words are parted by blanks */
+void paragraph_ink(struct paragraph *p, enum ink ink);
+void paragraph_end(struct paragraph *p);
+
+/* One unit for a whole table, from its largest figure: "64.0 MiB" and more are told in MiB, less in KiB. */
+struct unit {
+	const char *name;
+	uint64_t bytes;
+};
+struct unit unit_for(uint64_t largest);
+
+/* Figures as people read them. */
 struct short_text { char text[32]; };
-struct short_text text_mib(uint64_t bytes);
+struct short_text text_in(struct unit u, uint64_t bytes); /* "1,897.2"; "<0.1" for a little that is not nothing */
 struct short_text text_size(uint64_t bytes);  /* "2.31 GiB" */
+struct short_text text_percent(uint64_t part, uint64_t whole); /* "12.7", "<0.1" */
 struct short_text text_count(uint64_t n);     /* "31,204" */
 struct short_text text_count_short(uint64_t n); /* "18.4M" */
-struct short_text text_duration(double seconds); /* "3d04h", "12m", "41s" */
+struct short_text text_duration(double seconds); /* "3d04h", "12m07s", "41s" */
+struct short_text text_elapsed(double seconds);	 /* "2.31 s", "45 ms", "0.8 ms" */
 
 #endif

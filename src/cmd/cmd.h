@@ -6,6 +6,10 @@
 
 extern const struct command command_report, command_blocks;
 
+/* columns 0: one line */
+void report_verdict(const struct report *r, struct out *o, int columns);
+/* Of a truncated core a leak list would be wrong; --force asks for it all the same. */
+bool report_without_leaks(const struct report *r);
 void report_text(const struct arguments *a, const struct report *r, struct out *o);
 void report_json(const struct arguments *a, const struct report *r, struct out *o);
 #endif

@@ -1,6 +1,8 @@
 /* JSON as a stream (RFC 8259). Bytes that are no UTF-8 become U+FFFD. */
 #include "flotsam/out.h"
 
+#include <math.h>
+
 void out_json_init(struct json *j, struct out *o, bool pretty)
 {
 	*j = (struct json){ .out = o, .pretty = pretty };
@@ -33,6 +35,12 @@ static size_t utf8(const unsigned char *p, size_t n)
 	return c >= least[want] && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff) ? want : 0;
 }
 
+/* Valid characters that a terminal obeys: C1 controls, and what turns the direction of text. JSON has its own escape. */
+static bool drives_terminal(unsigned c)
+{
+	return (c >= 0x80 && c < 0xa0) || (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
+}
+
 static void text(struct json *j, const char *value, size_t n)
 {
 	const unsigned char *p = (const unsigned char *)value;
@@ -52,7 +60,11 @@ static void text(struct json *j, const char *value, size_t n)
 			out_printf(j->out, "\\u%04x", p[i++]);
 		} else {
 			size_t k = utf8(p + i, n - i);
-			out_bytes(j->out, k ? value + i : "\xef\xbf\xbd", k ? k : 3);
+			unsigned c = k == 2 ? (p[i] & 0x1fu) << 6 | (p[i + 1] & 0x3f) : k == 3 ? (p[i] & 0xfu) << 12 | (p[i + 1] & 0x3fu) << 6 | (p[i + 2] & 0x3f) : 0;
+			if (drives_terminal(c))
+				out_printf(j->out, "\\u%04x", c);
+			else
+				out_bytes(j->out, k ? value + i : "\xef\xbf\xbd", k ? k : 3);
 			i += k ? k : 1;
 		}
 	}
@@ -139,6 +151,10 @@ void out_json_i64(struct json *j, const char *key, int64_t v)
 
 void out_json_double(struct json *j, const char *key, double v, int digits)
 {
+	if (!isfinite(v)) {
+		out_json_null(j, key); /* JSON has no other word for it */
+		return;
+	}
 	lead(j, key);
 	out_printf(j->out, "%.*f", digits, v);
 }

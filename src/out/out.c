@@ -1,4 +1,4 @@
-/* Buffered output with a sticky error, colour, and figures as people read them. */
+/* Buffered output with a sticky error, colour. */
 #include "flotsam/out.h"
 
 #include <errno.h>
@@ -93,65 +93,4 @@ void out_ink(struct out *o, enum ink ink)
 	static const char *const codes[] = { "\033[0m", "\033[31m", "\033[33m", "\033[32m", "\033[2m", "\033[1m" };
 	if (o->color)
 		out_puts(o, codes[ink]);
-}
-
-struct short_text text_mib(uint64_t bytes)
-{
-	struct short_text t;
-	snprintf(t.text, sizeof t.text, "%.1f", (double)bytes / (1 << 20));
-	return t;
-}
-
-struct short_text text_size(uint64_t bytes)
-{
-	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
-	struct short_text t;
-	double v = (double)bytes;
-	int u = 0;
-	for (; v >= 1024 && u < 6; u++)
-		v /= 1024;
-	/* Three digits that say something. */
-	snprintf(t.text, sizeof t.text, u == 0 || v >= 100 ? "%.0f %s" : v >= 10 ? "%.1f %s" : "%.2f %s", v, units[u]);
-	return t;
-}
-
-struct short_text text_count(uint64_t n)
-{
-	struct short_text t;
-	char digits[24];
-	int k = snprintf(digits, sizeof digits, "%llu", (unsigned long long)n), at = 0;
-	for (int i = 0; i < k; i++) {
-		if (i && (k - i) % 3 == 0)
-			t.text[at++] = ',';
-		t.text[at++] = digits[i];
-	}
-	t.text[at] = '\0';
-	return t;
-}
-
-struct short_text text_count_short(uint64_t n)
-{
-	struct short_text t;
-	if (n < 100000)
-		return text_count(n);
-	if (n < 1000000)
-		snprintf(t.text, sizeof t.text, "%.0fk", (double)n / 1e3);
-	else
-		snprintf(t.text, sizeof t.text, n < 100000000 ? "%.1fM" : "%.0fM", (double)n / 1e6);
-	return t;
-}
-
-struct short_text text_duration(double seconds)
-{
-	struct short_text t;
-	long s = (long)seconds;
-	if (s < 60)
-		snprintf(t.text, sizeof t.text, "%lds", s);
-	else if (s < 3600)
-		snprintf(t.text, sizeof t.text, "%ldm%02lds", s / 60, s % 60);
-	else if (s < 86400)
-		snprintf(t.text, sizeof t.text, "%ldh%02ldm", s / 3600, s % 3600 / 60);
-	else
-		snprintf(t.text, sizeof t.text, "%ldd%02ldh", s / 86400, s % 86400 / 3600);
-	return t;
 }

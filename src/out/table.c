@@ -1,20 +1,34 @@
 /* The sinks for lists of records: text with a header, a JSON object a line, CSV (RFC 4180). */
 #include "flotsam/out.h"
 
+static int width_of(const struct column *c)
+{
+	return c->type == CELL_ADDRESS ? 18 : c->type == CELL_TEXT ? 10 : 12;
+}
+
+static void text_cell(struct sink *s, size_t i, const char *p)
+{
+	enum cell_type type = s->columns[i].type;
+	int width = width_of(&s->columns[i]);
+	if (i)
+		out_puts(s->out, "  ");
+	if (i + 1 == s->n_columns) { /* the last is never cut */
+		struct strbuf b = { 0 };
+		text_add_foreign(&b, p, s->out);
+		out_bytes(s->out, b.text ? b.text : "", b.n);
+		strbuf_free(&b);
+	} else if (type == CELL_ADDRESS || type == CELL_TEXT) {
+		out_cell(s->out, p, width);
+	} else {
+		out_printf(s->out, "%*s", width, p);
+	}
+}
+
 static void text_begin(struct sink *s)
 {
 	for (size_t i = 0; i < s->n_columns; i++)
-		out_printf(s->out, i ? "  %-*s" : "%-*s", s->columns[i].type == CELL_ADDRESS ? 18 : s->columns[i].type == CELL_TEXT ? 10 : 12,
-			   s->columns[i].header);
+		text_cell(s, i, s->columns[i].header);
 	out_puts(s->out, "\n");
-}
-
-static void escaped(struct sink *s, const char *p)
-{
-	struct strbuf b = { 0 };
-	strbuf_add_escaped(&b, p, strlen(p));
-	out_bytes(s->out, b.text ? b.text : "", b.n);
-	strbuf_free(&b);
 }
 
 static void text_record(struct sink *s, const struct cell *cells)
@@ -23,19 +37,24 @@ static void text_record(struct sink *s, const struct cell *cells)
 		const struct cell *c = &cells[i];
 		char number[32] = "";
 		const char *p = c->text;
-		enum cell_type type = s->columns[i].type;
-		if (i)
-			out_puts(s->out, "  ");
-		if (type == CELL_ADDRESS)
+		switch (s->columns[i].type) {
+		case CELL_ADDRESS:
 			snprintf(number, sizeof number, "0x%llx", (unsigned long long)c->number);
-		else if (type == CELL_BOOL)
-			snprintf(number, sizeof number, "%s", c->number ? "yes" : "");
-		else if (type != CELL_TEXT && !(type == CELL_INT_OR_TEXT && p))
+			p = number;
+			break;
+		case CELL_BOOL:
+			p = c->number ? "yes" : "";
+			break;
+		case CELL_COUNT:
+		case CELL_BYTES:
+		case CELL_INT_OR_TEXT:
 			snprintf(number, sizeof number, "%llu", (unsigned long long)c->number);
-		if (!*number && p && i + 1 == s->n_columns)
-			escaped(s, p);
-		else
-			out_printf(s->out, type == CELL_ADDRESS ? "%-18s" : type == CELL_TEXT ? "%-10s" : "%12s", *number ? number : p ? p : "");
+			p = s->columns[i].type == CELL_INT_OR_TEXT && p ? p : number;
+			break;
+		case CELL_TEXT:
+			break;
+		}
+		text_cell(s, i, p ? p : "-");
 	}
 	out_puts(s->out, "\n");
 }
@@ -118,16 +137,24 @@ static void csv_begin(struct sink *s)
 	out_puts(s->out, "\r\n");
 }
 
-static void csv_text(struct out *o, const char *p)
+static void csv_text(struct out *o, const char *foreign)
 {
-	if (!strpbrk(p, ",\"\r\n")) {
-		out_puts(o, p);
-		return;
+	struct strbuf b = { 0 };
+	strbuf_add_escaped(&b, foreign, strlen(foreign)); /* no line ends remain */
+	const char *p = b.text ? b.text : "";
+	bool quote = strpbrk(p, ",\"");
+	if (quote)
+		out_puts(o, "\"");
+	for (size_t n;; p += n + 1) {
+		n = strcspn(p, "\"");
+		out_bytes(o, p, n);
+		if (!p[n])
+			break;
+		out_puts(o, "\"\"");
 	}
-	out_puts(o, "\"");
-	for (; *p; p++)
-		out_puts(o, *p == '"' ? "\"\"" : (char[]){ *p, '\0' });
-	out_puts(o, "\"");
+	if (quote)
+		out_puts(o, "\"");
+	strbuf_free(&b);
 }
 
 static void csv_record(struct sink *s, const struct cell *cells)
