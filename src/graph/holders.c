@@ -3,7 +3,10 @@
  * times at most (none, one, two, three, more), so the spreading ends. Four bytes a block. */
 #include "graph.h"
 
-enum { RING = 16, MORE = 4 };
+#include <pthread.h>
+#include <unistd.h>
+
+enum { RING = 16, MORE = 4, BATCH = 1024, DONATE = 4096, PARALLEL_FROM = 100000, MAX_SPREADERS = 16 };
 
 struct item { uint64_t payload, usable; uint32_t set; block_id id; };
 struct pending { uint64_t p, from; uint32_t set; }; /* a word that may be a pointer: its index line is on the way */
@@ -11,13 +14,34 @@ struct met { struct target_block t; uint64_t p, from; uint32_t set; block_id id;
 
 /* In set_of while the sets spread: blocks that take no holder (leaked, possible, free, runtime). */
 #define CLOSED UINT32_MAX
+/* A set's number carries its rank on top, so that a stronger rank's block is told without another look. */
+enum { RANK_SHIFT = 28 };
+#define SET_MASK ((1u << RANK_SHIFT) - 1)
 
+/* What the spreaders share. A block ends with the holders that reach it, or with the three of them that come first and
+ * "more": the smallest of a union does not depend on the order, so that any number of spreaders gives the same answer. */
 struct spread {
 	struct graph *g;
 	const struct graph_priv *priv;
+	const struct named_word *named;
+	pthread_mutex_t lock;	/* sets, unions, and the work below */
+	pthread_cond_t more;
 	struct map64 unions;	/* pair of sets -> set */
+	struct map64 equal;	/* hash of a set -> the last set with it; its others by `next` */
+	VEC(uint32_t) next;	/* by set: another with the same hash, 0 none */
 	struct map64 set_ids;	/* holder -> the set of it alone */
-	VEC(uint8_t) set_rank;
+	VEC(struct item) stack;
+	size_t next_word, end_word;
+	int idle, spreaders;
+	bool done, nomem;
+	unsigned rank;
+};
+
+struct spreader {
+	struct spread *s;
+	struct graph *g;
+	const struct graph_priv *priv;
+	struct map64 known;	/* unions asked for before */
 	VEC(struct item) stack;
 	struct pending ring[RING];
 	unsigned ring_at, ring_n;
@@ -25,22 +49,37 @@ struct spread {
 	unsigned met_at, met_n;
 	struct item scans[RING];
 	unsigned scan_at, scan_n;
-	uint32_t set;		/* that spreads now */
+	uint32_t set;		/* of the words that are being read */
 	unsigned rank;
 	bool nomem;
 };
 
-static uint32_t new_set(struct spread *s, const struct holder_set *set)
+static uint64_t hash_set(const struct holder_set *x)
 {
-	struct holder_set *slot = vec_push(&s->g->sets);
-	uint8_t *rank = vec_push(&s->set_rank);
-	if (!slot || !rank) {
+	uint64_t h = x->n;
+	for (int i = 0; i < 3; i++)
+		h = (h ^ x->holders[i]) * 0x9e3779b97f4a7c15u;
+	return h ^ h >> 31;
+}
+
+/* The number of this set; a new one when there is none. Under the lock. */
+static uint32_t intern(struct spread *s, const struct holder_set *x)
+{
+	uint64_t hash = hash_set(x), first = 0;
+	struct graph *g = s->g;
+	if (map64_find(&s->equal, hash, &first))
+		for (uint32_t id = (uint32_t)first; id; id = s->next.at[id - 1])
+			if (g->sets.at[id - 1].n == x->n && !memcmp(g->sets.at[id - 1].holders, x->holders, sizeof x->holders))
+				return id;
+	struct holder_set *slot = g->sets.n < SET_MASK - 1 ? vec_push(&g->sets) : NULL;
+	uint32_t *next = vec_push(&s->next);
+	if (!slot || !next || !map64_put(&s->equal, hash, g->sets.n)) {
 		s->nomem = true;
 		return 0;
 	}
-	*slot = *set;
-	*rank = (uint8_t)s->rank;
-	return (uint32_t)s->g->sets.n;
+	*slot = *x;
+	*next = (uint32_t)first;
+	return (uint32_t)g->sets.n;
 }
 
 static uint32_t set_of_one(struct spread *s, uint32_t holder)
@@ -48,169 +87,273 @@ static uint32_t set_of_one(struct spread *s, uint32_t holder)
 	uint64_t id;
 	if (map64_find(&s->set_ids, holder, &id))
 		return (uint32_t)id;
-	struct holder_set set = { .holders = { holder }, .n = 1 };
-	id = new_set(s, &set);
+	struct holder_set set = { .holders = { holder, CLOSED, CLOSED }, .n = 1 };
+	id = intern(s, &set);
 	if (!map64_put(&s->set_ids, holder, id))
 		s->nomem = true;
 	return (uint32_t)id;
 }
 
+/* Adds a holder to a sorted set of the three smallest. */
 static void add_holder(struct holder_set *set, uint32_t holder)
 {
-	if (set->n == MORE)
-		return;
-	for (int i = 0; i < set->n; i++)
+	for (int i = 0; i < 3; i++) {
 		if (set->holders[i] == holder)
 			return;
-	if (set->n < 3)
-		set->holders[set->n] = holder;
-	set->n++;
-}
-
-static uint32_t find_equal(const struct spread *s, const struct holder_set *set)
-{
-	for (size_t i = 0; i < s->g->sets.n; i++) {
-		const struct holder_set *x = &s->g->sets.at[i];
-		if (x->n == set->n && !memcmp(x->holders, set->holders, sizeof x->holders))
-			return (uint32_t)i + 1;
-	}
-	return 0;
-}
-
-static void sort_holders(struct holder_set *set)
-{
-	int n = set->n > 3 ? 3 : set->n;
-	for (int i = 1; i < n; i++)
-		for (int k = i; k > 0 && set->holders[k] < set->holders[k - 1]; k--) {
-			uint32_t t = set->holders[k];
-			set->holders[k] = set->holders[k - 1];
-			set->holders[k - 1] = t;
+		if (holder < set->holders[i]) {
+			uint32_t t = set->holders[i];
+			set->holders[i] = holder;
+			holder = t;
 		}
+	}
+	set->n = holder != CLOSED ? MORE : set->n == MORE ? MORE : (uint8_t)((set->holders[1] != CLOSED) + (set->holders[2] != CLOSED) + 1);
 }
 
-static uint32_t unite(struct spread *s, uint32_t a, uint32_t b)
+/* Both are numbers without rank. */
+static uint32_t unite(struct spreader *w, uint32_t a, uint32_t b)
 {
 	uint64_t id, key = (uint64_t)a << 32 | b;
+	struct spread *s = w->s;
 	if (a == b || !a)
 		return b;
-	if (s->g->sets.at[a - 1].n == MORE)
-		return a;
-	if (map64_find(&s->unions, key, &id))
+	if (map64_find(&w->known, key, &id))
 		return (uint32_t)id;
-	struct holder_set set = s->g->sets.at[a - 1], other = s->g->sets.at[b - 1];
-	set.blocks = set.bytes = 0;
-	for (int i = 0; i < (other.n > 3 ? 3 : other.n); i++)
-		add_holder(&set, other.holders[i]);
-	if (other.n == MORE)
-		set.n = MORE;
-	sort_holders(&set);
-	id = find_equal(s, &set);
-	if (!id)
-		id = new_set(s, &set);
-	if (!map64_put(&s->unions, key, id))
-		s->nomem = true;
+	pthread_mutex_lock(&s->lock);
+	if (!map64_find(&s->unions, key, &id)) {
+		struct holder_set set = s->g->sets.at[a - 1], other = s->g->sets.at[b - 1];
+		set.blocks = set.bytes = 0;
+		for (int i = 0; i < 3 && other.holders[i] != CLOSED; i++)
+			add_holder(&set, other.holders[i]);
+		if (other.n == MORE)
+			set.n = MORE;
+		id = intern(s, &set);
+		if (!map64_put(&s->unions, key, id))
+			s->nomem = true;
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (!map64_put(&w->known, key, id))
+		w->nomem = true;
 	return (uint32_t)id;
 }
 
-static void visit(struct spread *s, const struct met *m)
+static void push(struct spreader *w, struct item it)
 {
-	struct graph *g = s->g;
-	uint32_t old = g->set_of[m->id];
-	if (old == CLOSED || old == m->set || (old && s->set_rank.at[old - 1] < s->rank))
-		return;
-	if (m->hit == HIT_INTERIOR && s->priv->o.interior != INTERIOR_REACHABLE && graph_interior_rule(g, &m->t, m->p, m->from) < 0)
-		return;
-	uint32_t set = unite(s, old, m->set);
-	if (set == old || !set)
-		return;
-	g->set_of[m->id] = set;
-	if (s->stack.n == s->stack.cap && !vec_reserve(&s->stack, s->stack.cap + 1024)) {
-		s->nomem = true;
+	if (w->stack.n == w->stack.cap && !vec_reserve(&w->stack, w->stack.cap + 1024)) {
+		w->nomem = true;
 		return;
 	}
-	s->stack.at[s->stack.n++] = (struct item){ block_payload_of(g->blocks, &m->t), block_usable_of(g->blocks, &m->t), set, m->id };
+	w->stack.at[w->stack.n++] = it;
+}
+
+static void visit(struct spreader *w, const struct met *m)
+{
+	struct graph *g = w->g;
+	uint32_t *cell = &g->set_of[m->id], old = __atomic_load_n(cell, __ATOMIC_RELAXED), set;
+	bool accepted = m->hit == HIT_START || w->priv->o.interior == INTERIOR_REACHABLE;
+	do {
+		if (old == CLOSED || (old & SET_MASK) == m->set || (old && old >> RANK_SHIFT < w->rank))
+			return;
+		if (!accepted && graph_interior_rule(g, &m->t, m->p, m->from) < 0)
+			return;
+		accepted = true;
+		set = unite(w, old & SET_MASK, m->set);
+		if (!set || set == (old & SET_MASK))
+			return;
+	} while (!__atomic_compare_exchange_n(cell, &old, set | w->rank << RANK_SHIFT, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	push(w, (struct item){ block_payload_of(g->blocks, &m->t), block_usable_of(g->blocks, &m->t), set, m->id });
 }
 
 /* Second stage: the index line is there, the block's set is fetched. */
-static void resolve(struct spread *s, const struct pending *w)
+static void resolve(struct spreader *w, const struct pending *word)
 {
-	struct met m = { .p = w->p, .from = w->from, .set = w->set };
-	m.hit = graph_resolve(s->g->blocks, w->p, &m.t);
+	struct met m = { .p = word->p, .from = word->from, .set = word->set };
+	m.hit = graph_resolve(w->g->blocks, word->p, &m.t);
 	if (m.hit == HIT_NONE)
 		return;
 	m.id = block_id_of(&m.t);
-	__builtin_prefetch(&s->g->set_of[m.id], 1);
-	struct met old = s->mets[s->met_at];
-	s->mets[s->met_at] = m;
-	s->met_at = (s->met_at + 1) % RING;
-	if (s->met_n == RING)
-		visit(s, &old);
+	__builtin_prefetch(&w->g->set_of[m.id], 1);
+	struct met old = w->mets[w->met_at];
+	w->mets[w->met_at] = m;
+	w->met_at = (w->met_at + 1) % RING;
+	if (w->met_n == RING)
+		visit(w, &old);
 	else
-		s->met_n++;
+		w->met_n++;
 }
 
 static void on_word(void *ctx, uint64_t from, uint64_t value)
 {
-	struct spread *s = ctx;
-	struct region *r = blocks_region(s->g->blocks, value - s->g->blocks->header);
+	struct spreader *w = ctx;
+	struct region *r = blocks_region(w->g->blocks, value - w->g->blocks->header);
 	if (!r)
 		return;
 	if (r->groups)
-		__builtin_prefetch(&r->groups[region_granule(s->g->blocks, r, value - s->g->blocks->header) / GROUP_GRANULES]);
-	struct pending old = s->ring[s->ring_at];
-	s->ring[s->ring_at] = (struct pending){ value, from, s->set };
-	s->ring_at = (s->ring_at + 1) % RING;
-	if (s->ring_n == RING)
-		resolve(s, &old);
+		__builtin_prefetch(&r->groups[region_granule(w->g->blocks, r, value - w->g->blocks->header) / GROUP_GRANULES]);
+	struct pending old = w->ring[w->ring_at];
+	w->ring[w->ring_at] = (struct pending){ value, from, w->set };
+	w->ring_at = (w->ring_at + 1) % RING;
+	if (w->ring_n == RING)
+		resolve(w, &old);
 	else
-		s->ring_n++;
+		w->ring_n++;
 }
 
-static void drain(struct spread *s)
+static void drain(struct spreader *w)
 {
-	unsigned at = (s->ring_at + RING - s->ring_n) % RING;
-	for (; s->ring_n; s->ring_n--, at = (at + 1) % RING)
-		resolve(s, &s->ring[at]);
-	at = (s->met_at + RING - s->met_n) % RING;
-	for (; s->met_n; s->met_n--, at = (at + 1) % RING)
-		visit(s, &s->mets[at]);
-	s->ring_at = s->met_at = 0;
+	unsigned at = (w->ring_at + RING - w->ring_n) % RING;
+	for (; w->ring_n; w->ring_n--, at = (at + 1) % RING)
+		resolve(w, &w->ring[at]);
+	at = (w->met_at + RING - w->met_n) % RING;
+	for (; w->met_n; w->met_n--, at = (at + 1) % RING)
+		visit(w, &w->mets[at]);
+	w->ring_at = w->met_at = 0;
 }
 
-static bool fill_scans(struct spread *s)
+static bool fill_scans(struct spreader *w)
 {
-	while (s->scan_n < RING && s->stack.n) {
-		struct item it = s->stack.at[--s->stack.n];
+	while (w->scan_n < RING && w->stack.n) {
+		struct item it = w->stack.at[--w->stack.n];
 		const uint8_t *data;
-		s->scans[(s->scan_at + s->scan_n) % RING] = it;
-		if (image_window_dumped(s->priv->img, it.payload, &data)) {
+		w->scans[(w->scan_at + w->scan_n) % RING] = it;
+		if (image_window_dumped(w->priv->img, it.payload, &data)) {
 			__builtin_prefetch(data);
 			__builtin_prefetch(data + 64);
 		}
-		s->scan_n++;
+		w->scan_n++;
 	}
-	return s->scan_n;
+	return w->scan_n;
 }
 
-/* Everything that the current set reaches. Items of other sets (unions) spread theirs: each word carries its set. */
-static void spread_all(struct spread *s)
+static void donate(struct spreader *w)
 {
-	for (unsigned n = 0;;) {
-		if (!fill_scans(s)) {
-			drain(s);
-			if (!fill_scans(s))
+	struct spread *s = w->s;
+	if (w->stack.n < DONATE || !__atomic_load_n(&s->idle, __ATOMIC_RELAXED))
+		return;
+	pthread_mutex_lock(&s->lock);
+	size_t half = w->stack.n / 2;
+	if (vec_reserve(&s->stack, half)) {
+		memcpy(s->stack.at + s->stack.n, w->stack.at, half * sizeof *w->stack.at);
+		memmove(w->stack.at, w->stack.at + half, (w->stack.n - half) * sizeof *w->stack.at);
+		s->stack.n += half;
+		w->stack.n -= half;
+		pthread_cond_broadcast(&s->more);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Own work to its end. Each word carries the set of the block that it stands in. */
+static void run(struct spreader *w)
+{
+	for (unsigned n = 0;; n++) {
+		if (!fill_scans(w)) {
+			drain(w);
+			if (!fill_scans(w))
 				return;
 		}
-		struct item it = s->scans[s->scan_at];
-		s->scan_at = (s->scan_at + 1) % RING;
-		s->scan_n--;
-		if (s->g->set_of[it.id] != it.set)
+		struct item it = w->scans[w->scan_at];
+		w->scan_at = (w->scan_at + 1) % RING;
+		w->scan_n--;
+		if ((__atomic_load_n(&w->g->set_of[it.id], __ATOMIC_RELAXED) & SET_MASK) != it.set)
 			continue; /* it was pushed again with a larger set */
-		s->set = it.set;
-		graph_each_candidate(s->g, it.payload, it.usable, on_word, s);
-		if (++n % 4096 == 0 && (interrupted || s->nomem))
-			return;
+		w->set = it.set;
+		graph_each_candidate(w->g, it.payload, it.usable, on_word, w);
+		if (n % 256 == 0) {
+			if (interrupted || w->nomem)
+				return;
+			donate(w);
+		}
 	}
+}
+
+/* More work, or false when all spreaders are out of it: items that others gave away, then root words of the rank. */
+static bool take(struct spreader *w)
+{
+	struct spread *s = w->s;
+	pthread_mutex_lock(&s->lock);
+	while (!s->done && !interrupted && !w->nomem && !s->nomem) {
+		if (s->stack.n) {
+			size_t n = s->stack.n < BATCH ? s->stack.n : BATCH;
+			s->stack.n -= n;
+			for (size_t i = 0; i < n; i++)
+				push(w, s->stack.at[s->stack.n + i]);
+			pthread_mutex_unlock(&s->lock);
+			return true;
+		}
+		if (s->next_word < s->end_word) {
+			/* Sets of one are made here, under the lock. */
+			size_t from = s->next_word, to = from + BATCH < s->end_word ? from + BATCH : s->end_word;
+			uint32_t sets[BATCH];
+			s->next_word = to;
+			for (size_t i = from; i < to; i++)
+				sets[i - from] = set_of_one(s, s->named[i].holder);
+			pthread_mutex_unlock(&s->lock);
+			for (size_t i = from; i < to; i++) {
+				const struct root_word *word = &w->priv->words.at[s->named[i].word];
+				w->set = sets[i - from];
+				on_word(w, word->from, word->value);
+			}
+			return true;
+		}
+		if (++s->idle == s->spreaders)
+			break;
+		pthread_cond_wait(&s->more, &s->lock);
+		if (!s->done)
+			s->idle--;
+	}
+	s->done = true;
+	s->nomem |= w->nomem;
+	pthread_cond_broadcast(&s->more);
+	pthread_mutex_unlock(&s->lock);
+	return false;
+}
+
+static void *spreader_main(void *arg)
+{
+	struct spreader *w = arg;
+	while (take(w))
+		run(w);
+	map64_free(&w->known);
+	vec_free(&w->stack);
+	return NULL;
+}
+
+static int spreader_count(const struct graph *g)
+{
+	const struct graph_priv *priv = g->priv;
+	long n = priv->o.threads > 0 ? priv->o.threads : sysconf(_SC_NPROCESSORS_ONLN);
+	if (g->blocks->n < PARALLEL_FROM || n < 1)
+		n = 1;
+	return n > MAX_SPREADERS ? MAX_SPREADERS : (int)n;
+}
+
+/* The holders of one rank: named[from .. to). */
+static bool spread_rank(struct spread *s, size_t from, size_t to)
+{
+	int count = spreader_count(s->g), started = 1;
+	struct spreader *ws = calloc((size_t)count, sizeof *ws);
+	pthread_t threads[MAX_SPREADERS];
+	if (!ws)
+		return false;
+	s->rank = (unsigned)s->named[from].rank;
+	s->next_word = from;
+	s->end_word = to;
+	s->idle = 0;
+	s->done = false;
+	s->spreaders = count;
+	for (int i = 0; i < count; i++)
+		ws[i] = (struct spreader){ .s = s, .g = s->g, .priv = s->priv, .rank = s->rank };
+	for (; started < count; started++)
+		if (pthread_create(&threads[started], NULL, spreader_main, &ws[started])) {
+			pthread_mutex_lock(&s->lock);
+			s->spreaders = started;
+			pthread_mutex_unlock(&s->lock);
+			break;
+		}
+	spreader_main(&ws[0]);
+	for (int i = 1; i < started; i++)
+		pthread_join(threads[i], NULL);
+	free(ws);
+	return !s->nomem;
 }
 
 /* Only reachable blocks take holders. */
@@ -223,8 +366,7 @@ static void open_blocks(struct graph *g)
 static void close_sets(struct graph *g)
 {
 	for (block_id id = 0; id < g->blocks->n; id++)
-		if (g->set_of[id] == CLOSED)
-			g->set_of[id] = 0;
+		g->set_of[id] = g->set_of[id] == CLOSED ? 0 : g->set_of[id] & SET_MASK;
 }
 
 static int compare_named(const void *a, const void *b)
@@ -250,31 +392,30 @@ static void sum_sets(struct graph *g)
 struct err *graph_holders(struct graph *g)
 {
 	struct graph_priv *priv = g->priv;
-	struct spread s = { .g = g, .priv = priv };
 	double start = monotonic_seconds();
 	AUTO_FREE struct named_word *named = calloc(priv->words.n + 1, sizeof *named);
 	g->set_of = calloc(g->blocks->n + 1u, sizeof *g->set_of);
 	if (!named || !g->set_of)
 		return err_nomem();
 	TRY(graph_name_words(g, named));
-	open_blocks(g);
 	qsort(named, priv->words.n, sizeof *named, compare_named);
-	for (size_t i = 0; i < priv->words.n && !s.nomem && !interrupted;) {
-		size_t from = i;
-		s.rank = named[i].rank;
-		s.set = set_of_one(&s, named[i].holder);
-		for (; i < priv->words.n && named[i].holder == named[from].holder; i++)
-			on_word(&s, priv->words.at[named[i].word].from, priv->words.at[named[i].word].value);
-		spread_all(&s);
+	open_blocks(g);
+	struct spread s = { .g = g, .priv = priv, .named = named, .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER };
+	bool ok = true;
+	for (size_t from = 0, to; from < priv->words.n && ok && !interrupted; from = to) {
+		for (to = from + 1; to < priv->words.n && named[to].rank == named[from].rank; to++)
+			;
+		ok = spread_rank(&s, from, to);
 	}
 	close_sets(g);
 	sum_sets(g);
 	map64_free(&s.unions);
+	map64_free(&s.equal);
 	map64_free(&s.set_ids);
-	vec_free(&s.set_rank);
+	vec_free(&s.next);
 	vec_free(&s.stack);
 	g->holder_seconds = monotonic_seconds() - start;
-	if (s.nomem)
+	if (!ok)
 		return err_nomem();
 	return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
 }

@@ -302,6 +302,9 @@ void look_take(const struct holder *h, const struct holder_plan *plan, const cha
 		if (l.left && fork() > 0)
 			_exit(LOOK_REPLIED);
 		r.os = write_tables(&l);
+		/* The slack goes back at once. */
+		if (l.pages.data_bytes && ftruncate(l.data_fd, (off_t)align_up(l.pages.data_bytes, l.pages.page)))
+			r.os = errno;
 	}
 	int fds[2] = { l.tables_fd, l.data_fd };
 	holder_reply(h, &r, fds, r.os ? 0 : 2);
