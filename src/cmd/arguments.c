@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,39 +11,43 @@ enum option_id { O_PID, O_CORE, O_FORMAT, O_OUTPUT, O_TOP, O_QUIET, O_VERBOSE, O
 		 O_NO_RESTART, O_SWAP, O_SHARED, O_SPOOL, O_SYSROOT, O_DEBUG_DIR, O_INTERIOR, O_NO_RULE, O_NO_VECTOR, O_TAGGED, O_UNALIGNED,
 		 O_THREADS, O_HELP, O_VERSION };
 
+enum option_group { G_OUTPUT, G_BLOCKS, G_LOOK, G_RULES, G_OTHER };
+static const char *const group_names[] = { "output", "the list of blocks (flotsam blocks)", "the look", "what counts as a pointer", "other" };
+
 static const struct option_row {
 	enum option_id id;
+	enum option_group group;
 	char letter;
 	const char *name, *operand, *help;
 } options[] = {
-	{ O_PID, 'p', NULL, "PID", "look at this process" },
-	{ O_CORE, 'c', NULL, "CORE", "read this core; a program may be named beside it, as gdb takes it" },
-	{ O_FORMAT, 0, "format", "FORMAT", "text or json for report; text, jsonl or csv for blocks" },
-	{ O_OUTPUT, 'o', NULL, "FILE", "write there instead of to standard output" },
-	{ O_TOP, 0, "top", "N", "how many leaks and holders are listed; 0: all" },
-	{ O_QUIET, 'q', NULL, NULL, "the verdict alone" },
-	{ O_VERBOSE, 'v', NULL, NULL, "arenas, states, timings and all findings too" },
-	{ O_COLOR, 0, "color", "WHEN", "auto, always or never; NO_COLOR is honoured" },
-	{ O_SHOW, 0, "show-content", NULL, "show text from the target in files and pipes too" },
-	{ O_CLASS, 0, "class", "CLASS", "blocks: of this class alone" },
-	{ O_STATE, 0, "state", "STATE", "blocks: in this state alone" },
-	{ O_MIN_SIZE, 0, "min-size", "BYTES", "blocks: with at least so many usable bytes" },
-	{ O_MAX_STOP, 0, "max-stop", "SECONDS", "let the target go after that, whatever happens (5)" },
-	{ O_FORCE, 0, "force", NULL, "look even where that is refused for safety" },
-	{ O_NO_RESTART, 0, "no-restart-fix", NULL, "do not restart system calls that the stop made return EINTR" },
-	{ O_SWAP, 0, "swap", NULL, "read swapped pages however many there are" },
-	{ O_SHARED, 0, "scan-shared", NULL, "shared mappings of disk files hold pointers too" },
-	{ O_SPOOL, 0, "spool", "DIR", "keep the picture in an unlinked file there, not in memory" },
-	{ O_SYSROOT, 0, "sysroot", "DIR", "where the files named in a core are" },
-	{ O_DEBUG_DIR, 0, "debug-dir", "DIR", "separate debug files, besides /usr/lib/debug" },
-	{ O_INTERIOR, 0, "interior", "RULE", "what a bare interior pointer makes of a block: possible, reachable, ignore" },
-	{ O_NO_RULE, 0, "no-rule", "NAME", "switch one interior rule off, by its name in the report" },
-	{ O_NO_VECTOR, 0, "no-vector-roots", NULL, "vector registers hold no pointers" },
-	{ O_TAGGED, 0, "tagged", NULL, "ignore tags in the high bits of pointers" },
-	{ O_UNALIGNED, 0, "unaligned", NULL, "read a pointer at every byte" },
-	{ O_THREADS, 0, "threads", "N", "markers that run side by side (as many as processors)" },
-	{ O_HELP, 'h', "help", NULL, "this text" },
-	{ O_VERSION, 0, "version", NULL, "the version" },
+	{ O_FORMAT, G_OUTPUT, 0, "format", "FORMAT", "report: text, json; blocks: text, jsonl, csv" },
+	{ O_OUTPUT, G_OUTPUT, 'o', NULL, "FILE", "write there instead of to standard output" },
+	{ O_TOP, G_OUTPUT, 0, "top", "N", "list so many leaks and holders (10); 0: all" },
+	{ O_QUIET, G_OUTPUT, 'q', NULL, NULL, "the verdict alone, on one line" },
+	{ O_VERBOSE, G_OUTPUT, 'v', NULL, NULL, "arenas, states, addresses, timings and all findings too" },
+	{ O_COLOR, G_OUTPUT, 0, "color", "WHEN", "auto, always or never; NO_COLOR is honoured" },
+	{ O_SHOW, G_OUTPUT, 0, "show-content", NULL, "show the target's text in files and pipes too" },
+	{ O_CLASS, G_BLOCKS, 0, "class", "CLASS", "definite, indirect, possible, reachable or runtime alone" },
+	{ O_STATE, G_BLOCKS, 0, "state", "STATE", "in this state alone: used, mmapped, tcache, top, ..." },
+	{ O_MIN_SIZE, G_BLOCKS, 0, "min-size", "BYTES", "with at least so many usable bytes" },
+	{ O_PID, G_LOOK, 'p', NULL, "PID", "look at this process" },
+	{ O_CORE, G_LOOK, 'c', NULL, "CORE", "read this core; its program may stand beside it" },
+	{ O_MAX_STOP, G_LOOK, 0, "max-stop", "SECONDS", "let the target go after that, whatever happens (5)" },
+	{ O_FORCE, G_LOOK, 0, "force", NULL, "look even where that is refused for safety" },
+	{ O_NO_RESTART, G_LOOK, 0, "no-restart-fix", NULL, "leave system calls alone that the stop interrupted" },
+	{ O_SWAP, G_LOOK, 0, "swap", NULL, "read swapped pages however many there are" },
+	{ O_SHARED, G_LOOK, 0, "scan-shared", NULL, "shared mappings of disk files hold pointers too" },
+	{ O_SPOOL, G_LOOK, 0, "spool", "DIR", "keep the picture in an unlinked file there" },
+	{ O_SYSROOT, G_LOOK, 0, "sysroot", "DIR", "where the files named in a core are" },
+	{ O_DEBUG_DIR, G_LOOK, 0, "debug-dir", "DIR", "separate debug files, besides /usr/lib/debug" },
+	{ O_INTERIOR, G_RULES, 0, "interior", "RULE", "a block with inner pointers alone is: possible,\nreachable, or lost (ignore)" },
+	{ O_NO_RULE, G_RULES, 0, "no-rule", "NAME", "switch one interior rule off, by its name in -v" },
+	{ O_NO_VECTOR, G_RULES, 0, "no-vector-roots", NULL, "vector registers hold no pointers" },
+	{ O_TAGGED, G_RULES, 0, "tagged", NULL, "ignore tags in the high bits of pointers" },
+	{ O_UNALIGNED, G_RULES, 0, "unaligned", NULL, "read a pointer at every byte" },
+	{ O_THREADS, G_OTHER, 0, "threads", "N", "mark with so many threads (one a processor)" },
+	{ O_HELP, G_OTHER, 'h', "help", NULL, "this text; of a command: flotsam help COMMAND" },
+	{ O_VERSION, G_OTHER, 0, "version", NULL, "the version" },
 };
 enum { N_OPTIONS = sizeof options / sizeof options[0] };
 
@@ -61,11 +66,53 @@ static struct err *choose(const char *option, const char *value, const char *con
 	return e;
 }
 
+/* Edits between two words, capped: insertions, deletions, changes. */
+static int distance(const char *a, const char *b)
+{
+	enum { LONGEST = 24 };
+	int row[LONGEST + 1], n = (int)strlen(b);
+	if (n > LONGEST || strlen(a) > LONGEST)
+		return LONGEST;
+	for (int k = 0; k <= n; k++)
+		row[k] = k;
+	for (int i = 1; a[i - 1]; i++) {
+		int corner = row[0];
+		row[0] = i;
+		for (int k = 1; k <= n; k++) {
+			int changed = corner + (a[i - 1] != b[k - 1]);
+			corner = row[k];
+			row[k] = (row[k] < row[k - 1] ? row[k] : row[k - 1]) + 1;
+			if (changed < row[k])
+				row[k] = changed;
+		}
+	}
+	return row[n];
+}
+
+/* A slip of the fingers, no other word. */
+static bool resembles(const char *typed, const char *meant)
+{
+	return distance(typed, meant) <= (strlen(meant) < 5 ? 1 : 2);
+}
+
+static struct err *unknown_option(const char *word)
+{
+	char name[32];
+	snprintf(name, sizeof name, "%.31s", word + (word[1] == '-' ? 2 : 1));
+	name[strcspn(name, "=")] = '\0';
+	struct err *e = err_new(ERR_USAGE, "unknown option '%s'", word);
+	for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+		if (options[i].name && resembles(name, options[i].name))
+			return err_hint(e, "did you mean --%s?", options[i].name);
+	return err_hint(e, "flotsam --help");
+}
+
 static struct err *number(const char *option, const char *value, uint64_t *ret)
 {
 	char *end;
+	errno = 0;
 	*ret = strtoull(value, &end, 10);
-	if (!isdigit((unsigned char)*value) || *end)
+	if (!isdigit((unsigned char)*value) || *end || errno)
 		return err_new(ERR_USAGE, "%s takes a number, not '%s'", option, value);
 	return NULL;
 }
@@ -77,7 +124,12 @@ static struct err *rule_off(const char *value, struct arguments *a)
 			a->session.graph.rules_off |= 1u << i;
 			return NULL;
 		}
-	return err_new(ERR_USAGE, "no interior rule is called '%s'", value);
+	struct strbuf names = { 0 };
+	for (int i = 0; i < N_INTERIOR_RULES; i++)
+		strbuf_printf(&names, i ? ", %s" : "%s", interior_rule_name((enum interior_rule)i));
+	struct err *e = err_hint(err_new(ERR_USAGE, "no interior rule is called '%s'", value), "there are: %s", names.text ? names.text : "");
+	strbuf_free(&names);
+	return e;
 }
 
 static const char *const colors[] = { "auto", "always", "never", NULL };
@@ -198,42 +250,79 @@ static bool all_digits(const char *s)
 	return *s;
 }
 
+static bool read_line(const char *pid, const char *file, char *to, size_t max)
+{
+	char path[300];
+	snprintf(path, sizeof path, "/proc/%s/%s", pid, file);
+	AUTO_FILE FILE *f = fopen(path, "re");
+	size_t n = f ? fread(to, 1, max - 1, f) : 0;
+	/* Arguments are parted by NUL. */
+	for (size_t i = 0; i < n; i++)
+		if (!to[i])
+			to[i] = ' ';
+	while (n && (to[n - 1] == '\n' || to[n - 1] == ' '))
+		n--;
+	to[n] = '\0';
+	return n;
+}
+
+/* Is it called that: by its comm, which the kernel cuts to 15 bytes, or by the base name of its executable? */
+static bool is_called(const char *pid, const char *name)
+{
+	enum { COMM = 15 };
+	char path[300], comm[64], exe[LIMIT_PATH];
+	if (!read_line(pid, "comm", comm, sizeof comm))
+		return false;
+	if (!strcmp(comm, name))
+		return true;
+	snprintf(path, sizeof path, "/proc/%s/exe", pid);
+	ssize_t k = readlink(path, exe, sizeof exe - 1);
+	if (k < 0)
+		return strlen(name) > COMM && !strncmp(comm, name, COMM) && !comm[COMM];
+	exe[k] = '\0';
+	static const char deleted[] = " (deleted)";
+	size_t n = sizeof deleted - 1;
+	if ((size_t)k > n && !strcmp(exe + k - n, deleted))
+		exe[(size_t)k - n] = '\0';
+	const char *base = strrchr(exe, '/');
+	return base && !strcmp(base + 1, name);
+}
+
+static struct err *like_command(struct err *e, const char *name)
+{
+	for (size_t i = 0; command_get(i); i++)
+		if (resembles(name, command_get(i)->name))
+			return err_hint(e, "did you mean flotsam %s?", command_get(i)->name);
+	return err_hint(e, "flotsam --help");
+}
+
 /* Processes whose comm or executable's name this is. */
 static struct err *find_by_name(struct arguments *a, const char *name)
 {
+	struct strbuf matches = { 0 };
 	DIR *d = opendir("/proc");
 	struct dirent *e;
 	int n = 0;
-	static char only[16];
 	while (d && (e = readdir(d))) {
-		char path[300], comm[64] = "", exe[LIMIT_PATH] = "";
-		if (!all_digits(e->d_name) || atoi(e->d_name) == getpid())
+		char words[64];
+		if (!all_digits(e->d_name) || atoi(e->d_name) == getpid() || !is_called(e->d_name, name))
 			continue;
-		snprintf(path, sizeof path, "/proc/%s/comm", e->d_name);
-		AUTO_FILE FILE *f = fopen(path, "re");
-		if (!f || !fgets(comm, sizeof comm, f))
-			continue;
-		comm[strcspn(comm, "\n")] = '\0';
-		snprintf(path, sizeof path, "/proc/%s/exe", e->d_name);
-		ssize_t k = readlink(path, exe, sizeof exe - 1);
-		exe[k > 0 ? k : 0] = '\0';
-		const char *base = strrchr(exe, '/');
-		if (strcmp(comm, name) && (!base || strcmp(base + 1, name)))
-			continue;
-		n++;
-		snprintf(only, sizeof only, "%.15s", e->d_name);
-		strbuf_printf(&a->matches, "%s%8s  ", n > 1 ? "\n" : "", e->d_name);
-		strbuf_add_escaped(&a->matches, exe, strlen(exe));
+		snprintf(a->found, sizeof a->found, "%.15s", e->d_name);
+		strbuf_printf(&matches, "%s%8s  ", n++ ? "\n" : "", e->d_name);
+		if (read_line(e->d_name, "cmdline", words, sizeof words) || read_line(e->d_name, "comm", words, sizeof words))
+			strbuf_add_escaped(&matches, words, strlen(words));
 	}
 	if (d)
 		closedir(d);
-	if (!n)
-		return err_hint(err_new(ERR_NOT_FOUND, "no command, process or file is called '%s'", name), "flotsam --help");
-	if (n > 1)
-		return err_hint(err_new(ERR_USAGE, "%d processes are called '%s': say which", n, name), "%s", a->matches.text ? a->matches.text : "");
-	a->kind = "live";
-	a->target = only;
-	return NULL;
+	if (n == 1) {
+		a->kind = "live";
+		a->target = a->found;
+	}
+	struct err *err = n == 1 ? NULL : !n ? like_command(err_new(ERR_NOT_FOUND, "no command, process or file is called '%s'", name), name)
+					     : err_hint(err_new(ERR_USAGE, "%d processes are called '%s': say which", n, name), "%s",
+							matches.text ? matches.text : "");
+	strbuf_free(&matches);
+	return err;
 }
 
 static struct err *take_target(struct arguments *a, const char *word)
@@ -245,7 +334,7 @@ static struct err *take_target(struct arguments *a, const char *word)
 			a->session.target.core_exe = word;
 			return NULL;
 		}
-		return err_hint(err_new(ERR_USAGE, "one target at a time: '%s' and '%s'", a->target, word), "flotsam --help");
+		return like_command(err_new(ERR_USAGE, "one target at a time: '%s' and '%s'", a->target, word), a->target);
 	}
 	a->target = word;
 	if (all_digits(word))
@@ -280,7 +369,7 @@ static struct err *parse_option(int argc, char **argv, int *i, struct arguments 
 	const char *word = argv[*i], *value;
 	const struct option_row *o = find_option(word, &value);
 	if (!o)
-		return err_hint(err_new(ERR_USAGE, "unknown option '%s'", word), "flotsam --help");
+		return unknown_option(word);
 	if (o->operand && !value) {
 		if (*i + 1 >= argc)
 			return err_new(ERR_USAGE, "%s needs %s", word, o->operand);
@@ -291,29 +380,70 @@ static struct err *parse_option(int argc, char **argv, int *i, struct arguments 
 	return apply(ret, o->id, value);
 }
 
+static struct err *no_such(const char *what, const char *value, const struct strbuf *names)
+{
+	return err_hint(err_new(ERR_USAGE, "'%s' is no %s", value, what), "there are: %s", names->text ? names->text : "");
+}
+
+static struct err *check_format(struct arguments *a)
+{
+	struct strbuf names = { 0 };
+	struct err *e = NULL;
+	bool known = !a->format;
+	for (int i = 0; i < N_FORMATS && a->command->formats[i]; i++) {
+		strbuf_printf(&names, i ? ", %s" : "%s", a->command->formats[i]);
+		known |= a->format && !strcmp(a->command->formats[i], a->format);
+	}
+	if (!known) {
+		char what[64];
+		snprintf(what, sizeof what, "format of %s", a->command->name);
+		e = no_such(what, a->format, &names);
+	}
+	if (!a->format)
+		a->format = a->command->formats[0];
+	strbuf_free(&names);
+	return e;
+}
+
+static struct err *check_state(const struct arguments *a)
+{
+	struct strbuf names = { 0 };
+	bool known = !a->state;
+	for (int i = 0; i < BLOCK_STATES; i++) {
+		const char *name = block_state_name((enum block_state)i);
+		strbuf_printf(&names, i ? ", %s" : "%s", name);
+		known |= a->state && !strcmp(name, a->state);
+	}
+	struct err *e = known ? NULL : no_such("state of a block", a->state, &names);
+	strbuf_free(&names);
+	return e;
+}
+
 static struct err *check(struct arguments *a)
 {
-	bool known = false;
 	if (a->help || a->version)
 		return NULL;
 	if (!a->target)
-		return err_hint(err_new(ERR_USAGE, "which process or core?"), "flotsam -p PID   |   flotsam CORE   |   flotsam --help");
-	if (!a->kind)
-		TRY(find_by_name(a, a->target));
-	if (!a->format)
-		a->format = a->command->formats[0];
-	for (int i = 0; a->command->formats[i]; i++)
-		known |= !strcmp(a->command->formats[i], a->format);
-	if (!known)
-		return err_new(ERR_USAGE, "'%s' is no format of %s", a->format, a->command->name);
-	if (a->state) {
-		known = false;
-		for (int i = 0; i < BLOCK_STATES; i++)
-			known |= !strcmp(block_state_name((enum block_state)i), a->state);
-		if (!known)
-			return err_new(ERR_USAGE, "'%s' is no state of a block", a->state);
-	}
-	return NULL;
+		return err_hint(err_new(ERR_USAGE, "which process or core?"), "flotsam PID   |   flotsam NAME   |   flotsam CORE   |   flotsam --help");
+	TRY(check_format(a));
+	TRY(check_state(a));
+	if (!a->command->filters && (a->class || a->state || a->min_size))
+		return err_hint(err_new(ERR_USAGE, "%s takes none of --class, --state, --min-size", a->command->name), "flotsam blocks takes them");
+	return a->kind ? NULL : find_by_name(a, a->target);
+}
+
+/* The word behind `help`. */
+static struct err *help_of(struct arguments *a, const char *word)
+{
+	a->command = command_find(word);
+	if (a->command)
+		return NULL;
+	struct strbuf names = { 0 };
+	for (size_t i = 0; command_get(i); i++)
+		strbuf_printf(&names, i ? ", %s" : "%s", command_get(i)->name);
+	struct err *e = no_such("command", word, &names);
+	strbuf_free(&names);
+	return e;
 }
 
 struct err *arguments_parse(int argc, char **argv, struct arguments *ret)
@@ -330,8 +460,8 @@ struct err *arguments_parse(int argc, char **argv, struct arguments *ret)
 			ret->command = command_find(word);
 		} else if (!ret->command && !ret->target && !strcmp(word, "help")) {
 			ret->help = true;
-		} else if (ret->help && !ret->command && command_find(word)) {
-			ret->command = command_find(word);
+		} else if (ret->help && !ret->command && !ret->target) {
+			TRY(help_of(ret, word));
 		} else {
 			TRY(take_target(ret, word));
 		}
@@ -341,40 +471,48 @@ struct err *arguments_parse(int argc, char **argv, struct arguments *ret)
 	return check(ret);
 }
 
-void arguments_deinit(struct arguments *a)
+static void print_option(struct out *o, const struct option_row *row)
 {
-	strbuf_free(&a->matches);
+	char left[64] = "";
+	int n = 0;
+	if (row->letter)
+		n = snprintf(left, sizeof left, "-%c%s", row->letter, row->name ? ", " : "");
+	if (row->name)
+		n += snprintf(left + n, sizeof left - (size_t)n, "--%s", row->name);
+	if (row->operand)
+		snprintf(left + n, sizeof left - (size_t)n, row->name ? "=%s" : " %s", row->operand);
+	const char *line_end = strchr(row->help, '\n');
+	out_printf(o, "  %-20s %.*s\n", left, line_end ? (int)(line_end - row->help) : (int)strlen(row->help), row->help);
+	if (line_end)
+		out_printf(o, "  %-20s %s\n", "", line_end + 1);
 }
 
-static void print_options(struct out *o)
+static void print_options(struct out *o, const struct command *c)
 {
-	for (size_t i = 0; i < N_OPTIONS; i++) {
-		char left[64] = "";
-		int n = 0;
-		if (options[i].letter)
-			n = snprintf(left, sizeof left, "-%c%s", options[i].letter, options[i].name ? ", " : "");
-		if (options[i].name)
-			n += snprintf(left + n, sizeof left - (size_t)n, "--%s", options[i].name);
-		if (options[i].operand)
-			snprintf(left + n, sizeof left - (size_t)n, options[i].name ? "=%s" : " %s", options[i].operand);
-		out_printf(o, "  %-22s %s\n", left, options[i].help);
+	for (enum option_group g = G_OUTPUT; g <= G_OTHER; g++) {
+		if (g == G_BLOCKS && c && !c->filters)
+			continue;
+		out_printf(o, "\n%s:\n", group_names[g]);
+		for (size_t i = 0; i < N_OPTIONS; i++)
+			if (options[i].group == g)
+				print_option(o, &options[i]);
 	}
 }
 
 void help_print(struct out *o, const struct command *c)
 {
 	if (c) {
-		out_printf(o, "flotsam %s TARGET: %s\n\n%s", c->name, c->summary, c->help);
-		return;
+		out_printf(o, "flotsam %s TARGET [OPTIONS]: %s\n\n%s", c->name, c->summary, c->help);
+	} else {
+		out_puts(o, "flotsam looks into a running process or a core dump and says what has leaked,\n"
+			    "who holds the rest, and why RSS is what it is. It only reads.\n\n"
+			    "  flotsam [-p] PID | NAME | CORE    the report\n"
+			    "  flotsam COMMAND TARGET [OPTIONS]\n\ncommands:\n");
+		for (size_t i = 0; command_get(i); i++)
+			out_printf(o, "  %-20s %s\n", command_get(i)->name, command_get(i)->summary);
 	}
-	out_puts(o, "flotsam looks into a running process or a core dump and says what its heap is made of:\n"
-		    "what has leaked, who holds the rest, why RSS is what it is. It only reads.\n\n"
-		    "usage: flotsam [-p] PID | CORE | NAME        the report\n"
-		    "       flotsam COMMAND TARGET [OPTIONS]\n\ncommands:\n");
-	for (size_t i = 0; command_get(i); i++)
-		out_printf(o, "  %-22s %s\n", command_get(i)->name, command_get(i)->summary);
-	out_puts(o, "\noptions:\n");
-	print_options(o);
-	out_puts(o, "\nexit status: 0 done, 2 usage, 3 cannot attach or read, 4 partial, 130/143 interrupted.\n"
-		    "man flotsam has examples and says what is done to your process.\n");
+	print_options(o, c);
+	out_puts(o, "\nexit status: 0 done, 2 usage, 3 cannot attach or read, 4 partial,\n"
+		    "130 and 143 interrupted. `man flotsam` has examples, and says what is done to\n"
+		    "your process.\n");
 }

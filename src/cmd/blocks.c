@@ -64,5 +64,6 @@ const struct command command_blocks = {
 	.help = "  flotsam blocks 4242 --class definite\n"
 		"  flotsam blocks 4242 --format jsonl -o blocks.jsonl    the last line is {\"end\":true,...}\n"
 		"  flotsam blocks core.4242 --state mmapped --min-size 1000000 --format csv\n",
+	.filters = true,
 	.run = run,
 };

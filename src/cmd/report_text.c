@@ -202,11 +202,11 @@ static void one_holder(struct page *p, const struct holder_line *h, struct unit 
 {
 	out_printf(p->o, "  H%-4u ", h->number);
 	if (h->where && *h->where) {
-		out_cell(p->o, h->name, 28 + p->extra);
+		out_cell(p->o, h->name, 27 + p->extra);
 		out_puts(p->o, " ");
 		out_cell(p->o, h->where, 24);
 	} else {
-		out_cell(p->o, h->name, 53 + p->extra);
+		out_cell(p->o, h->name, 52 + p->extra);
 	}
 	out_printf(p->o, " %9s %9s\n", text_count(h->retained_blocks).text, text_in(u, h->retained_bytes).text);
 }

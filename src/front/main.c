@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Progress goes to a terminal alone, after 0.3 s, on one line that is wiped at the end. */
@@ -87,23 +88,57 @@ static int complain(struct err *e)
 	return status;
 }
 
-static struct err *run(const struct arguments *a, struct progress *progress, struct out *o, int *ret_status)
+struct output {
+	const char *path;	/* NULL: standard output */
+	int fd;
+	bool created;
+};
+
+/* Before the look, so that a file that cannot be written costs the target no stop. What the file holds stays until there is
+ * something to put in its place. */
+static struct err *output_open(const char *path, struct output *ret)
+{
+	*ret = (struct output){ .path = path, .fd = STDOUT_FILENO };
+	if (!path)
+		return NULL;
+	ret->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	ret->created = ret->fd >= 0;
+	if (!ret->created && errno == EEXIST)
+		ret->fd = open(path, O_WRONLY | O_CLOEXEC);
+	return ret->fd < 0 ? err_os(errno, "cannot write %s", path) : NULL;
+}
+
+static void output_begin(const struct output *f)
+{
+	struct stat st;
+	if (f->path && !f->created && !fstat(f->fd, &st) && S_ISREG(st.st_mode) && ftruncate(f->fd, 0))
+		errno = 0; /* the writes will say so */
+}
+
+/* errno of the last write, 0 when all is well. */
+static int output_close(const struct output *f, bool failed)
+{
+	if (!f->path)
+		return 0;
+	int os = close(f->fd) ? errno : 0;
+	if (failed && f->created)
+		unlink(f->path);
+	return os;
+}
+
+static struct err *run(const struct arguments *a, struct progress *progress, const struct output *f, struct out *o, int *ret_status)
 {
 	struct session_options options = a->session;
 	struct session *s;
 	options.progress = options.target.progress = show_progress;
 	options.progress_ctx = options.target.progress_ctx = progress;
 	TRY(session_open(a->kind, a->target, &options, &s));
+	output_begin(f);
 	struct err *e = a->command->run(a, s, o, ret_status);
 	wipe_progress(progress);
 	out_flush(o);
 	session_close(s);
 	return e;
-}
-
-static int open_output(const char *path)
-{
-	return path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : STDOUT_FILENO;
 }
 
 static int help_or_version(const struct arguments *a)
@@ -123,29 +158,32 @@ int main(int argc, char **argv)
 	struct arguments a;
 	struct progress progress = { monotonic_seconds(), isatty(STDERR_FILENO), false };
 	int status = EXIT_REPORT;
+
 	setlocale(LC_ALL, "");
 	setlocale(LC_NUMERIC, "C");
 	struct err *e = arguments_parse(argc, argv, &a);
-	if (e) {
-		arguments_deinit(&a);
+	if (e)
 		return complain(e);
-	}
 	if (a.help || a.version)
 		return help_or_version(&a);
 	catch_signals();
-	int fd = open_output(a.output);
-	if (fd < 0)
-		return complain(err_os(errno, "cannot write %s", a.output));
+	struct output f;
 	struct out o;
-	out_init(&o, fd, a.color);
-	e = run(&a, &progress, &o, &status);
+	e = output_open(a.output, &f);
+	if (e)
+		return complain(e);
+	out_init(&o, f.fd, a.color);
+	e = run(&a, &progress, &f, &o, &status);
 	wipe_progress(&progress);
+	out_flush(&o);
 	int lost = o.error;
 	out_deinit(&o);
+	int late = output_close(&f, e != NULL);
+	if (!lost)
+		lost = late;
 	if (e)
 		status = complain(e);
 	else if (lost && lost != EPIPE) /* a reader that has seen enough is no failure */
 		status = complain(err_os(lost, "cannot write %s", a.output ? a.output : "to standard output"));
-	arguments_deinit(&a);
 	return interrupted ? 128 + interrupted : status;
 }
