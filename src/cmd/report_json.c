@@ -9,11 +9,14 @@ static void known_u64(struct json *j, const char *key, uint64_t v)
 		out_json_u64(j, key, v);
 }
 
+/* Of a heap that was not walked nothing is known. */
+static const struct class_sum unknown_sum = { UNKNOWN, UNKNOWN };
+
 static void sum(struct json *j, const char *key, struct class_sum s)
 {
 	out_json_object(j, key);
-	out_json_u64(j, "blocks", s.blocks);
-	out_json_u64(j, "bytes", s.bytes);
+	known_u64(j, "blocks", s.blocks);
+	known_u64(j, "bytes", s.bytes);
 	out_json_end_object(j);
 }
 
@@ -30,6 +33,10 @@ static void identity(struct json *j, const struct session *s)
 	out_json_string(j, "exe", s->target->exe[0] ? s->target->exe : NULL);
 	out_json_string(j, "arch", s->target->arch->name);
 	out_json_u64(j, "threads", p->threads.n);
+	if (s->uptime < 0)
+		out_json_null(j, "uptime_seconds");
+	else
+		out_json_double(j, "uptime_seconds", s->uptime, 2);
 	if (p->stopped_seconds < 0)
 		out_json_null(j, "stopped_seconds");
 	else
@@ -67,6 +74,20 @@ static void coverage(struct json *j, const struct report *r)
 	out_json_end_object(j);
 }
 
+static void cgroup(struct json *j, const struct cgroup_memory *c)
+{
+	if (!c->known) {
+		out_json_null(j, "cgroup");
+		return;
+	}
+	out_json_object(j, "cgroup");
+	out_json_u64(j, "usage_bytes", c->usage);
+	known_u64(j, "limit_bytes", c->limit);
+	known_u64(j, "anon_bytes", c->anon);
+	known_u64(j, "file_bytes", c->file);
+	out_json_end_object(j);
+}
+
 static void rss(struct json *j, const struct report *r)
 {
 	const struct rss_table *t = &r->rss;
@@ -85,17 +106,50 @@ static void rss(struct json *j, const struct report *r)
 		out_json_end_object(j);
 	}
 	out_json_end_array(j);
+	cgroup(j, &r->session->cgroup);
 	out_json_end_object(j);
+}
+
+static void arenas(struct json *j, const struct report *r)
+{
+	out_json_array(j, "arenas");
+	for (size_t i = 0; i < r->arenas.n; i++) {
+		const struct arena_line *x = &r->arenas.at[i];
+		out_json_object(j, NULL);
+		out_json_i64(j, "arena", x->index);
+		out_json_address(j, "address", x->address);
+		out_json_u64(j, "system_bytes", x->system_bytes);
+		out_json_u64(j, "used_bytes", x->used_bytes);
+		out_json_u64(j, "free_bytes", x->free_bytes);
+		out_json_u64(j, "top_bytes", x->top_bytes);
+		out_json_u64(j, "heaps", x->heaps);
+		out_json_bool(j, "consistent", x->consistent);
+		out_json_end_object(j);
+	}
+	out_json_end_array(j);
+	out_json_array(j, "pins");
+	for (size_t i = 0; i < r->pins.n; i++) {
+		const struct pin *x = &r->pins.at[i];
+		out_json_object(j, NULL);
+		out_json_i64(j, "arena", x->arena);
+		out_json_address(j, "block", x->block);
+		out_json_u64(j, "size", x->block_bytes);
+		out_json_string(j, "label", x->label);
+		out_json_u64(j, "free_bytes", x->free_below_top);
+		out_json_end_object(j);
+	}
+	out_json_end_array(j);
 }
 
 static void heap(struct json *j, const struct report *r)
 {
-	bool split = r->free_split_known;
+	bool walked = r->session->blocks, classes = r->session->graph, split = walked && r->free_split_known;
+	const struct class_sum *c = r->classes;
 	out_json_object(j, "heap");
-	sum(j, "used", r->used);
+	sum(j, "used", walked ? r->used : unknown_sum);
 	out_json_object(j, "free");
-	out_json_u64(j, "blocks", r->free.blocks);
-	out_json_u64(j, "bytes", r->free.bytes);
+	known_u64(j, "blocks", walked ? r->free.blocks : UNKNOWN);
+	known_u64(j, "bytes", walked ? r->free.bytes : UNKNOWN);
 	known_u64(j, "trimmable_bytes", split ? r->free_trimmable : UNKNOWN);
 	known_u64(j, "top_bytes", split ? r->free_top : UNKNOWN);
 	known_u64(j, "pinned_bytes", split ? r->free_pinned : UNKNOWN);
@@ -110,19 +164,24 @@ static void heap(struct json *j, const struct report *r)
 		out_json_end_object(j);
 	}
 	out_json_end_array(j);
+	arenas(j, r);
 	out_json_end_object(j);
 	out_json_object(j, "reachability");
-	sum(j, "definite", r->classes[CLASS_DEFINITE]);
-	sum(j, "indirect", r->classes[CLASS_INDIRECT]);
-	sum(j, "possible", r->classes[CLASS_POSSIBLE]);
-	sum(j, "reachable", r->classes[CLASS_REACHABLE]);
-	sum(j, "runtime", r->classes[CLASS_RUNTIME]);
-	sum(j, "stack_only", r->stack_only);
+	sum(j, "definite", classes ? c[CLASS_DEFINITE] : unknown_sum);
+	sum(j, "indirect", classes ? c[CLASS_INDIRECT] : unknown_sum);
+	sum(j, "possible", classes ? c[CLASS_POSSIBLE] : unknown_sum);
+	sum(j, "reachable", classes ? c[CLASS_REACHABLE] : unknown_sum);
+	sum(j, "runtime", classes ? c[CLASS_RUNTIME] : unknown_sum);
+	sum(j, "stack_only", classes ? r->stack_only : unknown_sum);
 	out_json_end_object(j);
 }
 
 static void leaks(const struct arguments *a, struct json *j, const struct report *r)
 {
+	if (!r->session->graph || report_without_leaks(r)) {
+		out_json_null(j, "leaks");
+		return;
+	}
 	out_json_array(j, "leaks");
 	for (size_t i = 0; i < r->leaks.n; i++) {
 		const struct leak_group *g = &r->leaks.at[i];
@@ -145,6 +204,14 @@ static void leaks(const struct arguments *a, struct json *j, const struct report
 		out_json_end_object(j);
 	}
 	out_json_end_array(j);
+}
+
+static void holders(struct json *j, const struct report *r)
+{
+	if (!r->session->graph) {
+		out_json_null(j, "holders");
+		return;
+	}
 	out_json_array(j, "holders");
 	for (size_t i = 0; i < r->holders.n; i++) {
 		const struct holder_line *h = &r->holders.at[i];
@@ -188,6 +255,10 @@ static void rest(struct json *j, const struct report *r)
 		out_json_end_object(j);
 	}
 	out_json_end_array(j);
+}
+
+static void timings(struct json *j, const struct session *s)
+{
 	const struct picture *p = &s->target->picture;
 	out_json_object(j, "timings");
 	if (p->stopped_seconds >= 0) {
@@ -221,7 +292,9 @@ void report_json(const struct arguments *a, const struct report *r, struct out *
 	rss(&j, r);
 	heap(&j, r);
 	leaks(a, &j, r);
+	holders(&j, r);
 	rest(&j, r);
+	timings(&j, r->session);
 	out_json_end_object(&j);
 	out_puts(o, "\n");
 }
