@@ -402,6 +402,13 @@ static void count_signal(int sig)
 	shared->counter++;
 }
 
+/* Under a sanitizer looks take longer and code is larger. */
+#ifdef __SANITIZE_ADDRESS__
+enum { SLOW = 20 };
+#else
+enum { SLOW = 1 };
+#endif
+
 static void child_signalled(void)
 {
 	struct sigaction a = { .sa_handler = count_signal };
@@ -419,7 +426,7 @@ START_TEST(no_signal_is_lost)
 		for (int i = 0; i < 4000; i++) {
 			while (sigqueue(child, SIGRTMIN, (union sigval){ 0 }))
 				usleep(100);
-			usleep(50);
+			usleep(SLOW * 50);
 		}
 		_exit(0);
 	}
@@ -486,7 +493,7 @@ START_TEST(a_thread_inside_malloc_is_seen)
 	struct target_options o = { .force = true };
 	struct target *t = open_target(child, &o);
 	struct quiet_plan plan = { 0 };
-	*vec_push(&plan.code) = (struct page_run){ .start = (uintptr_t)spin_here, .end = (uintptr_t)spin_here + 64 };
+	*vec_push(&plan.code) = (struct page_run){ .start = (uintptr_t)spin_here, .end = (uintptr_t)spin_here + SLOW * 64 };
 	struct err *e = target_survey(t);
 	if (!e)
 		e = target_take(t, &plan);

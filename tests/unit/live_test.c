@@ -168,7 +168,9 @@ START_TEST(looking_changes_nothing)
 	for (int i = 0; i < 7; i++)
 		ck_assert_msg(status_field(child, fields[i]) == before[i], "%s %ld -> %ld", fields[i], before[i],
 			      status_field(child, fields[i]));
+#ifndef __SANITIZE_ADDRESS__ /* whose shadow memory is read too */
 	ck_assert(t->picture.read_bytes < 4 << 20);
+#endif
 	target_close(t);
 }
 END_TEST
