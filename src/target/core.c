@@ -26,7 +26,7 @@ struct load { /* a PT_LOAD */
 	uint8_t prot;
 };
 struct named { /* a line of NT_FILE */
-	uint64_t start, end, page_offset;
+	uint64_t start, end, offset; /* in the core's unit */
 	const char *path;
 };
 
@@ -37,6 +37,7 @@ struct core {
 	const struct arch *arch;
 	VEC(struct load) loads;
 	VEC(struct named) names;
+	uint64_t name_unit; /* of offsets in NT_FILE: a page from the kernel, a byte from gdb (gdb/linux-tdep.c) */
 	uint64_t needs; /* bytes that the program headers speak of */
 };
 
@@ -127,19 +128,19 @@ static bool add_thread(struct core *c, struct span desc)
 	return true;
 }
 
-/* count, page size, then count of {start, end, offset in pages}, then as many strings (fs/binfmt_elf.c, fill_files_note). */
+/* count, unit of offsets, then count of {start, end, offset}, then as many strings (fs/binfmt_elf.c, fill_files_note). */
 static bool read_names(struct core *c, struct span d)
 {
 	unsigned w = c->arch->word;
-	uint64_t n, page;
-	if (!word(c, d, 0, &n) || !word(c, d, w, &page) || n > LIMIT_MAPPINGS || n > d.n / (3 * w) || !page || page & (page - 1))
+	uint64_t n, unit;
+	if (!word(c, d, 0, &n) || !word(c, d, w, &unit) || n > LIMIT_MAPPINGS || n > d.n / (3 * w) || !unit || unit & (unit - 1))
 		return true; /* damaged: names are missing, bytes are not */
-	c->target.picture.page = page;
+	c->name_unit = unit;
 	size_t text = (2 + 3 * n) * w;
 	for (uint64_t i = 0; i < n; i++) {
 		struct named m;
 		ptrdiff_t length = span_strlen(d, text);
-		if (length < 0 || !word(c, d, (2 + 3 * i) * w, &m.start) || !word(c, d, (3 + 3 * i) * w, &m.end) || !word(c, d, (4 + 3 * i) * w, &m.page_offset))
+		if (length < 0 || !word(c, d, (2 + 3 * i) * w, &m.start) || !word(c, d, (3 + 3 * i) * w, &m.end) || !word(c, d, (4 + 3 * i) * w, &m.offset))
 			return true;
 		m.path = (const char *)d.p + text;
 		text += (size_t)length + 1;
@@ -264,7 +265,7 @@ static bool add_mapping(struct core *c, uint64_t start, uint64_t end, uint8_t pr
 	}
 	*m = (struct mapping){ .start = start, .end = end, .prot = prot, .path = path, .inode = n != NULL };
 	if (n)
-		m->offset = n->page_offset * c->target.picture.page + (start - n->start);
+		m->offset = n->offset * c->name_unit + (start - n->start);
 	m->shared = n && (!strncmp(path, "/dev/shm/", 9) || !strncmp(path, "/SYSV", 5) || !strncmp(path, "/memfd:", 7) || !strncmp(path, "/dev/zero", 9));
 	m->device = n && !strncmp(path, "/dev/", 5) && !m->shared;
 	/* " (deleted)" is part of the name in NT_FILE. */
@@ -385,6 +386,9 @@ static bool name_main_stack(struct core *c)
 static struct err *build_picture(struct core *c)
 {
 	struct picture *p = &c->target.picture;
+	uint64_t page = auxv_value(c, AT_PAGESZ);
+	if (page >= 4096 && page <= 1 << 16 && !(page & (page - 1)))
+		p->page = page;
 	qsort(c->loads.at, c->loads.n, sizeof *c->loads.at, compare_loads);
 	if (c->names.n)
 		qsort(c->names.at, c->names.n, sizeof *c->names.at, compare_names);
