@@ -42,6 +42,8 @@ static pid_t start_analyst(void)
 	pid_t p = fork();
 	if (p)
 		return p;
+	/* It is a group of its own, which libcheck does not end: it must not outlive a test that fails. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	/* libcheck's handlers would end the test. */
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
@@ -233,6 +235,7 @@ static int analyst_in_group(const char *dir, const char *spool)
 {
 	pid_t p = fork();
 	if (!p) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		char pid[16];
 		snprintf(pid, sizeof pid, "%d", (int)getpid());
 		if (!write_file(dir, "cgroup.procs", pid))
