@@ -59,7 +59,9 @@ for program; do
 	if [ $f -gt 0 ]; then
 		[ $status -eq 124 ] && echo "  did not end in $program_timeout s"
 		[ $status -gt 128 ] && echo "  died of signal $((status - 128))"
-		sed 's/^/  | /' "$log" | tail -n 60
+		# What failed first: a sanitizer may have much to say behind it.
+		grep -E ':[FE]:|^not ok |^ERROR: |ERROR: .*Sanitizer' "$log" | head -n 20 | sed 's/^/  ! /'
+		sed 's/^/  | /' "$log" | tail -n 40
 	elif [ -n "${VERBOSE-}" ]; then
 		sed 's/^/  | /' "$log"
 	else

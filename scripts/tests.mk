@@ -28,6 +28,7 @@ FIXTURE_SRC := $(sort $(wildcard fixtures/src/*.c fixtures/src/*.cc))
 FIXTURE_LIB_SRC := $(filter fixtures/src/lib%,$(FIXTURE_SRC))
 FIXTURES := $(call fixture_of,$(filter-out $(FIXTURE_LIB_SRC),$(FIXTURE_SRC))) $(call fixture_of,$(FIXTURE_LIB_SRC),.so)
 
+.SECONDARY: $(SUPPORT_OBJ)
 .PHONY: fixtures tests
 fixtures: $(FIXTURES)
 tests: $(UNIT) $(E2E) $(FIXTURES)
