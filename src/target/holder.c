@@ -90,7 +90,7 @@ static int await(const struct holder *h, pid_t taker)
 /* Replies only when no taker did. */
 static void look(const struct holder *h, const struct holder_plan *plan, const char *spool)
 {
-	struct holder_reply r = { .os = ENOBUFS };
+	static struct holder_reply r;
 	for (unsigned attempt = 0; attempt < 3; attempt++) {
 		pid_t taker = fork();
 		if (taker < 0) {
@@ -105,10 +105,9 @@ static void look(const struct holder *h, const struct holder_plan *plan, const c
 		int status = await(h, taker);
 		if (status == LOOK_REPLIED)
 			return;
-		if (status != LOOK_AGAIN) {
-			r.os = status == LOOK_MAX_STOP ? ETIME : ECHILD;
+		r.os = status == LOOK_FAILED ? h->shared->os : status == LOOK_MAX_STOP ? ETIME : ECHILD;
+		if (r.os != ENOBUFS)
 			break;
-		}
 	}
 	holder_reply(h, &r, NULL, 0);
 }
@@ -192,8 +191,8 @@ void holder_main(int socket, pid_t pid)
 	char path[32];
 	snprintf(path, sizeof path, "/proc/%d", (int)pid);
 	struct holder h = { .pid = pid, .socket = socket, .proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) };
-	h.waits = mmap(NULL, sizeof *h.waits, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (h.waits == MAP_FAILED)
+	h.shared = mmap(NULL, sizeof *h.shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (h.shared == MAP_FAILED)
 		_exit(1);
 	static struct holder_request q;
 	int plan_fd;

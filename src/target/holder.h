@@ -65,7 +65,7 @@ struct table_header {
 	uint64_t data_bytes, swapped_bytes, shared_file_bytes, device_bytes;
 };
 
-/* A wait that a look has restarted: kept over the looks of one holder, in memory that it shares with its takers. */
+/* Memory that the holder shares with its takers. A wait that a look has restarted is remembered for the next look. */
 struct wait {
 	pid_t tid;
 	uint64_t call, sp, args[3];
@@ -74,11 +74,15 @@ struct waits {
 	size_t n;
 	struct wait at[4096];
 };
+struct holder_shared {
+	int os; /* of a taker that failed */
+	struct waits waits;
+};
 
 struct holder {
 	pid_t pid;
 	int proc, socket; /* /proc/PID, bound to this very process: a reused pid is not reached through it */
-	struct waits *waits;
+	struct holder_shared *shared;
 };
 
 /* The holder's life: serves requests until the socket closes. Does not return. */
@@ -97,8 +101,9 @@ int holder_probe(const struct holder *h);
 
 /* look.c. Bytes that a look would take now; errno or 0. */
 int look_estimate(const struct holder *h, const struct holder_plan *plan, uint64_t *ret_bytes);
-/* The taker's life: replies by itself, then exits. LOOK_AGAIN: neither, the room did not suffice. */
-enum look_exit { LOOK_REPLIED = 0, LOOK_MAX_STOP = 77, LOOK_AGAIN = 78 };
+/* The taker's life. It replies when it has a picture, and exits; the holder replies in its place when it has none, so that
+ * the target is free when the analyst hears of it. */
+enum look_exit { LOOK_REPLIED = 0, LOOK_FAILED = 76, LOOK_MAX_STOP = 77 };
 void look_take(const struct holder *h, const struct holder_plan *plan, const char *spool, unsigned attempt) __attribute__((noreturn));
 
 #endif

@@ -5,10 +5,12 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -135,12 +137,38 @@ static int in_the_stop(struct look *l)
 	return os;
 }
 
-/* Room for `bytes` of pages, filled with zeroes by the kernel now and not in the stop. errno or 0. */
+/* A file of huge pages, in a tmpfs that is mounted nowhere: filled in a tenth of the time, and quicker to search. -1 where
+ * that needs more rights than we have (CAP_SYS_ADMIN). */
+static int huge_file(uint64_t bytes)
+{
+	char size[32];
+	snprintf(size, sizeof size, "%llu", (unsigned long long)(bytes + (4u << 20)));
+	AUTO_FD int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+	if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "huge", "always", 0) ||
+	    syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "size", size, 0) ||
+	    syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		return -1;
+	AUTO_FD int mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0);
+	return mount < 0 ? -1 : openat(mount, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
+static int data_file(const char *spool, uint64_t bytes)
+{
+	if (spool)
+		return open(spool, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int fd = huge_file(bytes);
+	return fd >= 0 ? fd : memfd_create("flotsam", MFD_CLOEXEC);
+}
+
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
 
-struct prefault { uint8_t *at; size_t n, page; int os; };
+struct prefault {
+	uint8_t *at;
+	size_t n, page;
+	int os;
+};
 
 static void *prefault(void *arg)
 {
@@ -149,7 +177,7 @@ static void *prefault(void *arg)
 	if (!madvise(p->at, p->n, MADV_POPULATE_WRITE))
 		return NULL;
 	if (errno != EINVAL)
-		p->os = errno;
+		p->os = ENOMEM; /* EFAULT: the file could not grow */
 	for (size_t i = 0; !p->os && i < p->n; i += p->page)
 		((volatile uint8_t *)p->at)[i] = 0;
 	return NULL;
@@ -170,10 +198,11 @@ static int prefault_data(struct look *l)
 	return a.os ? a.os : b.os;
 }
 
+/* Room for `bytes` of pages, filled with zeroes by the kernel now and not in the stop. errno or 0. */
 static int make_data(struct look *l, const char *spool, uint64_t bytes)
 {
 	l->data_cap = align_up(bytes, 2u << 20);
-	l->data_fd = spool ? open(spool, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : memfd_create("flotsam", MFD_CLOEXEC);
+	l->data_fd = data_file(spool, l->data_cap);
 	if (l->data_fd < 0 || ftruncate(l->data_fd, (off_t)l->data_cap))
 		return errno;
 	/* A full disk is found out here, not by SIGBUS. */
@@ -294,18 +323,21 @@ void look_take(const struct holder *h, const struct holder_plan *plan, const cha
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	if (!r.os)
 		r.os = in_the_stop(&l);
-	if (r.os == ENOBUFS && attempt < 2)
-		_exit(LOOK_AGAIN);
-	if (!r.os) {
-		memcpy(h->waits, l.now, sizeof *l.now);
-		/* What never stopped is let go by our end: a child that traces nothing does the rest. */
-		if (l.left && fork() > 0)
-			_exit(LOOK_REPLIED);
-		r.os = write_tables(&l);
-		/* The slack goes back at once. */
-		if (l.pages.data_bytes && ftruncate(l.data_fd, (off_t)align_up(l.pages.data_bytes, l.pages.page)))
-			r.os = errno;
+	if (r.os) {
+		h->shared->os = r.os;
+		_exit(LOOK_FAILED);
 	}
+	h->shared->waits = *l.now;
+	/* What never stopped is let go by our end: a child that traces nothing does the rest, once we are gone. */
+	pid_t taker = getpid();
+	if (l.left && fork() > 0)
+		_exit(LOOK_REPLIED);
+	while (l.left && getppid() == taker)
+		usleep(100);
+	r.os = write_tables(&l);
+	/* The slack goes back at once, but for the rest of a huge page. */
+	if (l.pages.data_bytes && ftruncate(l.data_fd, (off_t)align_up(l.pages.data_bytes, 2u << 20)))
+		r.os = errno;
 	int fds[2] = { l.tables_fd, l.data_fd };
 	holder_reply(h, &r, fds, r.os ? 0 : 2);
 	_exit(LOOK_REPLIED);

@@ -177,7 +177,7 @@ static bool may_restart(struct look *l, pid_t tid, const uint64_t *r, uint64_t c
 	w.args[2] = r[ARG2];
 	if (waits_for_ever(call, r) || restarted_before(l->now, &w))
 		return true;
-	if (restarted_before(l->h->waits, &w) || l->now->n == sizeof l->now->at / sizeof l->now->at[0])
+	if (restarted_before(&l->h->shared->waits, &w) || l->now->n == sizeof l->now->at / sizeof l->now->at[0])
 		return false;
 	l->now->at[l->now->n++] = w;
 	return true;

@@ -194,6 +194,9 @@ void tracees_stop(struct tracees *ts)
 		bool any;
 		size_t running = reap(ts, &any);
 		double now = monotonic_seconds();
+		/* On a busy machine each waits for its turn: patience ends when none has come for so long. */
+		if (any && now < storm_until)
+			until = now + PATIENCE_MS / 1e3;
 		if (!running || now > until) {
 			if (!each_listed(ts, seize_and_interrupt) || now > storm_until)
 				return;
