@@ -9,6 +9,7 @@ struct arguments { /* a parsed command line */
 	const struct command *command;
 	const char *kind;	/* "live" or "core" */
 	const char *target;	/* pid in decimal, or path */
+	bool core_named;	/* by -c */
 	struct session_options session;
 	const char *format;	/* NULL: the command's first */
 	const char *output;	/* -o FILE, or NULL */

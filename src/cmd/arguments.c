@@ -136,6 +136,19 @@ static const char *const colors[] = { "auto", "always", "never", NULL };
 static const char *const interiors[] = { "possible", "reachable", "ignore", NULL };
 static const char *const classes[] = { "reachable", "possible", "definite", "indirect", "runtime", NULL };
 
+static struct err *like_command(struct err *e, const char *name)
+{
+	for (size_t i = 0; command_get(i); i++)
+		if (resembles(name, command_get(i)->name))
+			return err_hint(e, "did you mean flotsam %s?", command_get(i)->name);
+	return err_hint(e, "flotsam --help");
+}
+
+static struct err *two_targets(const struct arguments *a, const char *word)
+{
+	return like_command(err_new(ERR_USAGE, "one target at a time: '%s' and '%s'", a->target, word), a->target);
+}
+
 static struct err *apply(struct arguments *a, enum option_id id, const char *value)
 {
 	struct session_options *s = &a->session;
@@ -145,13 +158,18 @@ static struct err *apply(struct arguments *a, enum option_id id, const char *val
 	switch (id) {
 	case O_PID:
 		TRY(number("-p", value, &n));
+		if (a->target)
+			return two_targets(a, value);
 		a->kind = "live";
 		a->target = value;
 		break;
 	case O_CORE:
+		/* EXE -c CORE, as gdb takes it; the word was taken for a core itself until here. */
+		if (s->target.core_exe || (a->kind && strcmp(a->kind, "core")) || a->core_named)
+			return two_targets(a, value);
 		a->kind = "core";
-		if (a->target && !s->target.core_exe)
-			s->target.core_exe = a->target;
+		a->core_named = true;
+		s->target.core_exe = a->target;
 		a->target = value;
 		break;
 	case O_FORMAT:
@@ -288,14 +306,6 @@ static bool is_called(const char *pid, const char *name)
 	return base && !strcmp(base + 1, name);
 }
 
-static struct err *like_command(struct err *e, const char *name)
-{
-	for (size_t i = 0; command_get(i); i++)
-		if (resembles(name, command_get(i)->name))
-			return err_hint(e, "did you mean flotsam %s?", command_get(i)->name);
-	return err_hint(e, "flotsam --help");
-}
-
 /* Processes whose comm or executable's name this is. */
 static struct err *find_by_name(struct arguments *a, const char *name)
 {
@@ -329,12 +339,12 @@ static struct err *take_target(struct arguments *a, const char *word)
 {
 	struct stat st;
 	if (a->target) {
-		/* EXE -c CORE and -c CORE EXE, as gdb; EXE CORE too. */
+		/* -c CORE EXE, as gdb takes it, and CORE EXE. */
 		if (a->kind && !strcmp(a->kind, "core") && !a->session.target.core_exe) {
 			a->session.target.core_exe = word;
 			return NULL;
 		}
-		return like_command(err_new(ERR_USAGE, "one target at a time: '%s' and '%s'", a->target, word), a->target);
+		return two_targets(a, word);
 	}
 	a->target = word;
 	if (all_digits(word))
