@@ -21,7 +21,7 @@ static bool next_piece(struct look *l, struct piece *p)
 	p->n = 0;
 	p->bytes = 0;
 	pthread_mutex_lock(&l->lock);
-	while (l->extent < l->pages.extents_n && p->n < MAX_IOV && p->bytes < PIECE) {
+	while (!l->h->shared->abort && l->extent < l->pages.extents_n && p->n < MAX_IOV && p->bytes < PIECE) {
 		const struct table_extent *e = &l->pages.extents[l->extent];
 		uint64_t n = e->bytes - l->in;
 		n = n < PIECE - p->bytes ? n : PIECE - p->bytes;

@@ -64,22 +64,25 @@ static const struct holder_plan *map_plan(int fd, size_t *ret_n)
 	return p;
 }
 
-/* Waits for a taker; kills it when the analyst has gone, and so lets the target go. Returns its exit status, or -1 when it
- * was killed. */
+enum { ABORT_MS = 300 };
+
+/* Waits for a taker. When the analyst has gone it is asked to let go, repairs included, and killed when it takes too long.
+ * Returns its exit status, or -1 when it was killed. */
 static int await(const struct holder *h, pid_t taker)
 {
 	AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, taker, 0);
 	struct pollfd p[2] = { { .fd = pidfd, .events = POLLIN }, { .fd = h->socket } };
-	int status;
+	int status, n;
 	while (pidfd >= 0) {
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
+		bool gone = h->shared->abort;
+		n = poll(p, gone ? 1 : 2, gone ? ABORT_MS : -1);
+		if (n > 0 && p[0].revents)
 			break;
-		if (p[1].revents & (POLLHUP | POLLERR)) {
+		if (gone || (n < 0 && errno != EINTR)) {
 			kill(taker, SIGKILL);
 			break;
 		}
-		if (p[0].revents)
-			break;
+		h->shared->abort = p[1].revents & (POLLHUP | POLLERR);
 	}
 	while (waitpid(taker, &status, 0) < 0)
 		if (errno != EINTR)

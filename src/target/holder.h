@@ -75,7 +75,8 @@ struct waits {
 	struct wait at[4096];
 };
 struct holder_shared {
-	int os; /* of a taker that failed */
+	volatile int abort; /* the analyst has gone: let go as soon as may be */
+	int os;		    /* of a taker that failed */
 	struct waits waits;
 };
 

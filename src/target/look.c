@@ -43,6 +43,20 @@ static size_t extended_max(void)
 	return frame > 4096 ? frame : 4096;
 }
 
+/* Where no general register is the thread pointer: TPIDR on arm64; on x86 with 32 bits the base that gs selects. */
+static uint64_t thread_pointer(const struct look *l, const struct table_thread *t)
+{
+	enum { I386_GREGS = 68, I386_GS = 10, GET_THREAD_AREA = 25 };
+	uint32_t gs, area[4] = { 0 }; /* struct user_desc: entry, base, limit, flags */
+	uint64_t tp = 0;
+	struct iovec v = { &tp, sizeof tp };
+	if (arch_host()->elf_machine == EM_X86_64 && t->gregs_n == I386_GREGS) {
+		memcpy(&gs, l->regs + t->gregs + I386_GS * sizeof gs, sizeof gs);
+		return ptrace((enum __ptrace_request)GET_THREAD_AREA, t->tid, (void *)(uintptr_t)(gs >> 3), area) ? 0 : area[1];
+	}
+	return arch_host()->reg_tp < 0 && !ptrace(PTRACE_GETREGSET, t->tid, NT_ARM_TLS, &v) ? tp : 0;
+}
+
 static bool take_thread(struct look *l, const struct tracee *t)
 {
 	if (l->threads_n == l->threads_cap)
@@ -61,9 +75,7 @@ static bool take_thread(struct look *l, const struct tracee *t)
 		return false;
 	if (!ptrace(PTRACE_GETREGSET, t->tid, NT_X86_XSTATE, &v) || !ptrace(PTRACE_GETREGSET, t->tid, NT_PRFPREG, &v))
 		l->regs_n += to->fpregs_n = (uint32_t)v.iov_len;
-	v = (struct iovec){ &to->tp, sizeof to->tp };
-	if (arch_host()->reg_tp < 0 && ptrace(PTRACE_GETREGSET, t->tid, NT_ARM_TLS, &v))
-		to->tp = 0;
+	to->tp = thread_pointer(l, to);
 	return true;
 }
 
@@ -92,7 +104,7 @@ static void stop_quietly(struct look *l)
 		if (l->ts.exec_seen || l->ts.too_many)
 			return;
 		l->quiet = look_is_quiet(l);
-		if (l->quiet || tries == QUIET_TRIES || l->stopped * 1e3 > QUIET_SUM_MS)
+		if (l->quiet || tries == QUIET_TRIES || l->h->shared->abort || l->stopped * 1e3 > QUIET_SUM_MS)
 			return;
 		let_go(l);
 		usleep(1000 + (unsigned)(tries - 1) % 5 * 1000);
@@ -116,6 +128,8 @@ static void arm(uint64_t ns)
 static int in_the_stop(struct look *l)
 {
 	int os = 0;
+	if (l->h->shared->abort)
+		return EINTR;
 	arm(l->plan->max_stop_ns ? l->plan->max_stop_ns : 1);
 	stop_quietly(l);
 	if (l->ts.exec_seen) {
@@ -134,7 +148,7 @@ static int in_the_stop(struct look *l)
 	}
 	let_go(l);
 	arm(0);
-	return os;
+	return l->h->shared->abort ? EINTR : os;
 }
 
 /* A file of huge pages, in a tmpfs that is mounted nowhere: filled in a tenth of the time, and quicker to search. -1 where

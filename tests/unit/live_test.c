@@ -175,6 +175,36 @@ START_TEST(looking_changes_nothing)
 }
 END_TEST
 
+static void child_swapped(void)
+{
+	size_t n = 8 << 20;
+	uint8_t *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (size_t i = 0; i < n; i++)
+		p[i] = (uint8_t)(i >> 12 ^ i);
+	madvise(p, n, MADV_PAGEOUT);
+	shared->address[0] = (uintptr_t)p;
+	shared->ready = 1;
+	for (;;)
+		pause();
+}
+
+START_TEST(swapped_heap_is_touched_before_the_stop)
+{
+	start(child_swapped);
+	if (status_field(child, "VmSwap:") <= 0) {
+		printf("SKIP swapped_heap_is_touched_before_the_stop: needs swap\n");
+		return;
+	}
+	struct target *t = look(child);
+	const uint8_t *b = bytes_at(&t->picture, shared->address[0], 8 << 20);
+	ck_assert_ptr_nonnull(b);
+	for (size_t i = 0; i < 8 << 20; i += 509)
+		ck_assert_uint_eq(b[i], (uint8_t)(i >> 12 ^ i));
+	ck_assert(!t->picture.at_most);
+	target_close(t);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("live");
@@ -184,6 +214,7 @@ int main(void)
 	tcase_add_test(t, resident_pages_add_up_to_rss);
 	tcase_add_test(t, all_threads_have_registers);
 	tcase_add_test(t, looking_changes_nothing);
+	tcase_add_test(t, swapped_heap_is_touched_before_the_stop);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
