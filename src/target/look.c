@@ -166,10 +166,24 @@ static int huge_file(uint64_t bytes)
 	return mount < 0 ? -1 : openat(mount, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 }
 
+/* Without a name: nobody else reads it, and our end removes it. */
+static int spool_file(const char *dir)
+{
+	char path[LIMIT_PATH + 16];
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR)) /* the file system has no such files */
+		return fd;
+	snprintf(path, sizeof path, "%s/flotsamXXXXXX", dir);
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd >= 0)
+		unlink(path);
+	return fd;
+}
+
 static int data_file(const char *spool, uint64_t bytes)
 {
 	if (spool)
-		return open(spool, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+		return spool_file(spool);
 	int fd = huge_file(bytes);
 	return fd >= 0 ? fd : memfd_create("flotsam", MFD_CLOEXEC);
 }

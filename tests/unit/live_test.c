@@ -175,6 +175,22 @@ START_TEST(looking_changes_nothing)
 }
 END_TEST
 
+START_TEST(a_spool_file_has_no_name)
+{
+	char dir[] = "/tmp/flotsam-test-XXXXXX";
+	start(child_with_memory);
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	struct target_options o = { .force = true, .spool_dir = dir };
+	struct target *t = open_target(child, &o);
+	survey_and_take(t);
+	const uint8_t *b = bytes_at(&t->picture, shared->address[0] + 2 * 4096, 4096);
+	ck_assert(b && b[4095] == 3);
+	/* Empty while it is in use. */
+	ck_assert_int_eq(rmdir(dir), 0);
+	target_close(t);
+}
+END_TEST
+
 static void child_swapped(void)
 {
 	size_t n = 8 << 20;
@@ -214,6 +230,7 @@ int main(void)
 	tcase_add_test(t, resident_pages_add_up_to_rss);
 	tcase_add_test(t, all_threads_have_registers);
 	tcase_add_test(t, looking_changes_nothing);
+	tcase_add_test(t, a_spool_file_has_no_name);
 	tcase_add_test(t, swapped_heap_is_touched_before_the_stop);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
