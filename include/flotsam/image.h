@@ -20,6 +20,8 @@ bool image_add_file(struct image *img, uint64_t address, const uint8_t *data, ui
 size_t image_window(const struct image *img, uint64_t address, const uint8_t **ret);
 /* As image_window, dumped bytes alone: file-backed ones are taken as absent. */
 size_t image_window_dumped(const struct image *img, uint64_t address, const uint8_t **ret);
+/* The first address at or behind this one with dumped bytes; UINT64_MAX when there is none. A hole may be of any size. */
+uint64_t image_next_dumped(const struct image *img, uint64_t address);
 /* All n bytes, or false. */
 bool image_read(const struct image *img, uint64_t address, void *to, size_t n);
 bool image_word(const struct image *img, uint64_t address, uint64_t *ret);

@@ -159,8 +159,8 @@ static void scan_block(struct marker *m, const struct scan_item *it)
 	size_t n = it->n;
 	while (left) {
 		if (!n) {
-			/* Not in the picture: never touched, given back, or swapped. Go on at the next page. */
-			uint64_t page = image_picture(m->priv->img)->page, next = align_down(at, page) + page;
+			/* Not in the picture: never touched, given back, or swapped. */
+			uint64_t next = image_next_dumped(m->priv->img, at + 1);
 			if (next - at >= left)
 				break;
 			left -= next - at;
@@ -338,12 +338,11 @@ void graph_each_candidate(const struct graph *g, uint64_t address, uint64_t n, g
 	uint32_t offsets[PIECE + 1];
 	unsigned step = priv->o.unaligned ? 1 : priv->word;
 	size_t piece = (size_t)PIECE * step;
-	uint64_t page = image_picture(priv->img)->page;
 	while (address < end) {
 		const uint8_t *data;
 		size_t have = image_window_dumped(priv->img, address, &data);
 		if (!have) {
-			address = align_down(address, page) + page;
+			address = image_next_dumped(priv->img, address + 1);
 			continue;
 		}
 		if (have > end - address)

@@ -132,6 +132,23 @@ size_t image_window_dumped(const struct image *img, uint64_t address, const uint
 	return find(&img->dumped, address, ret);
 }
 
+/* Extents are sorted (target.h). */
+uint64_t image_next_dumped(const struct image *img, uint64_t address)
+{
+	const struct layer *l = &img->dumped;
+	size_t lo = 0, hi = l->extents.n;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		if (l->extents.at[mid].address + l->extents.at[mid].bytes <= address)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo == l->extents.n)
+		return UINT64_MAX;
+	return l->extents.at[lo].address > address ? l->extents.at[lo].address : address;
+}
+
 /* Bytes from address to where the dumped layer takes over again. */
 static size_t until_dumped(const struct image *img, uint64_t address, size_t n)
 {
@@ -218,11 +235,7 @@ void image_each_window(const struct image *img, uint64_t start, uint64_t end, im
 		const uint8_t *p;
 		size_t n = find(&img->dumped, start, &p);
 		if (!n) {
-			/* Skip to the next page, or over a whole leaf that has none. */
-			uint64_t leaf = start >> (PAGE_SHIFT + LEAF_SHIFT);
-			bool none = leaf >= img->dumped.n_leaves || !img->dumped.leaves[leaf];
-			unsigned shift = none ? PAGE_SHIFT + LEAF_SHIFT : PAGE_SHIFT;
-			start = ((start >> shift) + 1) << shift;
+			start = image_next_dumped(img, start + 1);
 			continue;
 		}
 		if (n > end - start)
