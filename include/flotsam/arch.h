@@ -18,6 +18,7 @@ struct arch {
 	uint16_t reg_sp, reg_pc, reg_fp; /* indexes into pr_reg */
 	int16_t reg_tp;		/* thread pointer's index into pr_reg; -1: not there (i386: GDT; aarch64: NT_ARM_TLS) */
 	uint16_t reg_result, reg_syscall; /* syscall result, and the syscall number kept beside it (orig_rax) */
+	uint16_t low_vectors; /* bytes of the extended state without AVX-512's registers; 0: no such part */
 	bool tls_below_tp;	/* TLS variant II (x86): blocks lie below the thread pointer */
 	uint16_t dtv_slot;	/* offset from the thread pointer of its dtv pointer */
 	int16_t guard_slot;	/* offset from the thread pointer of the pointer guard; -1: not there */

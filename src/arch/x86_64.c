@@ -20,6 +20,7 @@ const struct arch arch_x86_64 = {
 	.reg_tp = 21, /* fs_base */
 	.reg_result = 10,
 	.reg_syscall = 15,
+	.low_vectors = 512 + 64 + 256, /* FXSAVE, header, YMM_Hi128 (Intel SDM vol. 1, 13.4) */
 	.tls_below_tp = true,
 	.dtv_slot = 8,	  /* tcbhead_t.dtv, glibc sysdeps/x86_64/nptl/tls.h */
 	.guard_slot = 48, /* tcbhead_t.pointer_guard */

@@ -171,6 +171,19 @@ static void scan_span(struct gather *ga, struct span s)
 		on_word(ga, 0, v & ga->priv->mask);
 }
 
+/* libc's string functions work in AVX-512's upper registers, which nothing clears afterwards: what a memmove() of pointers
+ * left there would hold them for ever. In a system call that libc made they are dead (System V ABI: no vector register
+ * outlives a call). */
+static struct span vectors_of(struct gather *ga, const struct thread *t)
+{
+	const struct arch *a = image_arch(ga->priv->img);
+	const struct module *m = modules_at(ga->priv->ms, arch_reg(a, t->gregs, a->reg_pc));
+	bool in_call = t->gregs.n && (int64_t)arch_reg(a, t->gregs, a->reg_syscall) >= 0;
+	if (a->low_vectors && t->fpregs.n > a->low_vectors && in_call && m && m->role == MODULE_LIBC)
+		return span_sub(t->fpregs, 0, a->low_vectors);
+	return t->fpregs;
+}
+
 static void scan_registers(struct gather *ga)
 {
 	const struct picture *p = image_picture(ga->priv->img);
@@ -178,7 +191,7 @@ static void scan_registers(struct gather *ga)
 		ga->region = (struct root_region){ .kind = ROOT_REGISTER, .thread = (int)i };
 		scan_span(ga, p->threads.at[i].gregs);
 		if (!ga->priv->o.no_vector_roots)
-			scan_span(ga, p->threads.at[i].fpregs);
+			scan_span(ga, vectors_of(ga, &p->threads.at[i]));
 	}
 }
 
