@@ -11,6 +11,8 @@ if ! command -v valgrind >/dev/null; then
 	export VALGRIND=$root/usr/bin/valgrind VALGRIND_LIB=$root/usr/libexec/valgrind
 fi
 command -v ${cxx%% *} >/dev/null || { echo "SKIP referee: needs g++"; exit 0; }
+# Without the symbols of ld.so it cannot start (it replaces strlen there).
+"${VALGRIND:-valgrind}" -q --leak-check=no true 2>/dev/null || { echo "SKIP referee: needs libc6-dbg"; exit 0; }
 tmp=$(mktemp -d) || exit
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 130' INT TERM
