@@ -466,7 +466,7 @@ struct err *arguments_parse(int argc, char **argv, struct arguments *ret)
 			operands_only = true;
 		} else if (!operands_only && word[0] == '-' && word[1]) {
 			TRY(parse_option(argc, argv, &i, ret));
-		} else if (!ret->command && !ret->target && command_find(word)) {
+		} else if (!ret->command && (!ret->target || (ret->kind && !strcmp(ret->kind, "live"))) && command_find(word)) {
 			ret->command = command_find(word);
 		} else if (!ret->command && !ret->target && !strcmp(word, "help")) {
 			ret->help = true;
@@ -512,7 +512,7 @@ static void print_options(struct out *o, const struct command *c)
 void help_print(struct out *o, const struct command *c)
 {
 	if (c) {
-		out_printf(o, "flotsam %s TARGET [OPTIONS]: %s\n\n%s", c->name, c->summary, c->help);
+		out_printf(o, "flotsam %s TARGET [OPTIONS]\n%s\n\n%s", c->name, c->summary, c->help);
 	} else {
 		out_puts(o, "flotsam looks into a running process or a core dump and says what has leaked,\n"
 			    "who holds the rest, and why RSS is what it is. It only reads.\n\n"

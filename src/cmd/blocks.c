@@ -61,9 +61,10 @@ const struct command command_blocks = {
 	.name = "blocks",
 	.summary = "every block of the heap, one a line",
 	.formats = { "text", "jsonl", "csv" },
-	.help = "  flotsam blocks 4242 --class definite\n"
-		"  flotsam blocks 4242 --format jsonl -o blocks.jsonl    the last line is {\"end\":true,...}\n"
-		"  flotsam blocks core.4242 --state mmapped --min-size 1000000 --format csv\n",
+	.help = "  flotsam blocks 4242 --class definite         each lost block\n"
+		"  flotsam blocks 4242 --format jsonl -o all.jsonl\n"
+		"                                               a whole file ends in {\"end\":true\n"
+		"  flotsam blocks ./core.4242 --state mmapped --min-size 1000000 --format csv\n",
 	.filters = true,
 	.run = run,
 };
