@@ -1,5 +1,6 @@
 /* system: what the kernel says: maps, smaps, status, cgroup. Every function reads text or a file descriptor, or a path
- * below a root prefix, so that tests have a known machine. Sizes are bytes. */
+ * below a root prefix, so that tests have a known machine. Sizes are bytes. A `text` of n bytes is followed by a NUL, as
+ * system_read() leaves it; system_maps_next() alone needs none. */
 #ifndef FLOTSAM_SYSTEM_H
 #define FLOTSAM_SYSTEM_H
 
