@@ -132,12 +132,17 @@ struct finding {
 	const char *kind; /* static word with dashes: "bad-size" */
 	uint64_t address; /* 0 when none */
 	char *text;	  /* owned by the list */
+	uint64_t expected, found; /* the word that should stand there, and the one that does */
+	bool has_expected, has_found;
+	uint64_t neighbour;	  /* payload of the block that probably wrote beyond its end; 0: none */
 };
 struct findings {
 	VEC(struct finding) list;
 	size_t dropped; /* beyond LIMIT_FINDINGS */
 };
 void findings_add(struct findings *f, const char *kind, uint64_t address, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* The same with the structured part: kind, address, expected, found and neighbour of `what`. */
+void findings_add_words(struct findings *f, const struct finding *what, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void findings_free(struct findings *f);
 
 static inline uint64_t align_down(uint64_t x, uint64_t a) { return x & ~(a - 1); }

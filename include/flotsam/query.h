@@ -73,4 +73,29 @@ struct report {
 struct err *query_report(struct session *s, struct report **ret) MUST_CHECK;
 void report_free(struct report *r);
 
+/* What a kind of finding says of the target, and what to do about it. */
+struct finding_kind {
+	const char *kind;
+	bool damage;		/* malloc's records contradict each other; else a limit of the look */
+	const char *meaning, *next;
+};
+const struct finding_kind *query_finding_kind(const char *kind);  /* never NULL */
+
+struct verify_line {
+	const struct finding *finding;
+	const struct finding_kind *kind;
+	char *neighbour_label;	/* NULL without a neighbour that is a block */
+	uint64_t neighbour_bytes;
+};
+struct verify {
+	struct session *session; /* borrowed */
+	uint64_t blocks, free_blocks, arenas, segments, mmapped, tcaches;
+	VEC(struct verify_line) lines; /* damage first, then what limits the look */
+	size_t damage, dropped;	/* lines that are damage; findings that the limit left out */
+	bool walked, complete;
+	bool in_malloc;		/* somebody stood inside malloc: lists were not judged in full */
+};
+struct err *query_verify(struct session *s, struct verify **ret) MUST_CHECK;
+void verify_free(struct verify *v); /* NULL allowed */
+
 #endif

@@ -116,25 +116,39 @@ void map64_free(struct map64 *m)
 	*m = (struct map64){ 0 };
 }
 
-void findings_add(struct findings *f, const char *kind, uint64_t address, const char *fmt, ...)
+static void add_finding(struct findings *f, const struct finding *what, const char *fmt, va_list ap)
 {
+	char *text = NULL;
 	if (f->list.n >= LIMIT_FINDINGS) {
 		f->dropped++;
 		return;
 	}
-	char *text = NULL;
-	va_list ap;
-	va_start(ap, fmt);
-	int n = vasprintf(&text, fmt, ap);
-	va_end(ap);
-	if (n < 0)
+	if (vasprintf(&text, fmt, ap) < 0)
 		return;
 	struct finding *slot = vec_push(&f->list);
 	if (!slot) {
 		free(text);
 		return;
 	}
-	*slot = (struct finding){ .kind = kind, .address = address, .text = text };
+	*slot = *what;
+	slot->text = text;
+}
+
+void findings_add_words(struct findings *f, const struct finding *what, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	add_finding(f, what, fmt, ap);
+	va_end(ap);
+}
+
+void findings_add(struct findings *f, const char *kind, uint64_t address, const char *fmt, ...)
+{
+	struct finding what = { .kind = kind, .address = address };
+	va_list ap;
+	va_start(ap, fmt);
+	add_finding(f, &what, fmt, ap);
+	va_end(ap);
 }
 
 void findings_free(struct findings *f)

@@ -20,7 +20,7 @@ static const struct option_row {
 	char letter;
 	const char *name, *operand, *help;
 } options[] = {
-	{ O_FORMAT, G_OUTPUT, 0, "format", "FORMAT", "report: text, json; blocks: text, jsonl, csv" },
+	{ O_FORMAT, G_OUTPUT, 0, "format", "FORMAT", "report, verify: text, json; blocks: text, jsonl, csv" },
 	{ O_OUTPUT, G_OUTPUT, 'o', NULL, "FILE", "write there instead of to standard output" },
 	{ O_TOP, G_OUTPUT, 0, "top", "N", "list so many leaks and holders (10); 0: all" },
 	{ O_QUIET, G_OUTPUT, 'q', NULL, NULL, "the verdict alone, on one line" },
@@ -522,7 +522,7 @@ void help_print(struct out *o, const struct command *c)
 			out_printf(o, "  %-20s %s\n", command_get(i)->name, command_get(i)->summary);
 	}
 	print_options(o, c);
-	out_puts(o, "\nexit status: 0 done, 2 usage, 3 cannot attach or read, 4 partial,\n"
-		    "130 and 143 interrupted. `man flotsam` has examples, and says what is done to\n"
-		    "your process.\n");
+	out_puts(o, "\nexit status: 0 done, 1 damage (verify), 2 usage, 3 cannot attach or read,\n"
+		    "4 partial, 130 and 143 interrupted. `man flotsam` has examples, and says what\n"
+		    "is done to your process.\n");
 }

@@ -4,7 +4,7 @@
 #include "flotsam/cmd.h"
 #include "flotsam/query.h"
 
-extern const struct command command_report, command_blocks;
+extern const struct command command_report, command_blocks, command_verify;
 
 /* columns 0: one line */
 void report_verdict(const struct report *r, struct out *o, int columns);
@@ -12,4 +12,7 @@ void report_verdict(const struct report *r, struct out *o, int columns);
 bool report_without_leaks(const struct report *r);
 void report_text(const struct arguments *a, const struct report *r, struct out *o);
 void report_json(const struct arguments *a, const struct report *r, struct out *o);
+/* The keys "target" and "allocator"; those of a finding, into an open object. */
+void report_json_identity(struct json *j, const struct session *s);
+void report_json_finding(struct json *j, const struct finding *f);
 #endif

@@ -20,7 +20,7 @@ static void sum(struct json *j, const char *key, struct class_sum s)
 	out_json_end_object(j);
 }
 
-static void identity(struct json *j, const struct session *s)
+void report_json_identity(struct json *j, const struct session *s)
 {
 	const struct picture *p = &s->target->picture;
 	out_json_object(j, "target");
@@ -229,6 +229,24 @@ static void holders(struct json *j, const struct report *r)
 	out_json_end_array(j);
 }
 
+static void known_address(struct json *j, const char *key, bool known, uint64_t v)
+{
+	if (known)
+		out_json_address(j, key, v);
+	else
+		out_json_null(j, key);
+}
+
+void report_json_finding(struct json *j, const struct finding *f)
+{
+	out_json_string(j, "kind", f->kind);
+	known_address(j, "address", f->address, f->address);
+	out_json_string(j, "text", f->text);
+	known_address(j, "expected", f->has_expected, f->expected);
+	known_address(j, "found", f->has_found, f->found);
+	known_address(j, "neighbour", f->neighbour, f->neighbour);
+}
+
 static void rest(struct json *j, const struct report *r)
 {
 	const struct session *s = r->session;
@@ -244,14 +262,8 @@ static void rest(struct json *j, const struct report *r)
 	out_json_end_array(j);
 	out_json_array(j, "findings");
 	for (size_t i = 0; i < r->findings.n; i++) {
-		const struct finding *f = r->findings.at[i];
 		out_json_object(j, NULL);
-		out_json_string(j, "kind", f->kind);
-		if (f->address)
-			out_json_address(j, "address", f->address);
-		else
-			out_json_null(j, "address");
-		out_json_string(j, "text", f->text);
+		report_json_finding(j, r->findings.at[i]);
 		out_json_end_object(j);
 	}
 	out_json_end_array(j);
@@ -287,7 +299,7 @@ void report_json(const struct arguments *a, const struct report *r, struct out *
 	out_json_object(&j, NULL);
 	out_json_string(&j, "schema", "flotsam.report/1");
 	out_json_string(&j, "version", FLOTSAM_VERSION);
-	identity(&j, r->session);
+	report_json_identity(&j, r->session);
 	coverage(&j, r);
 	rss(&j, r);
 	heap(&j, r);

@@ -1,7 +1,7 @@
 /* The commands. A new one is a file beside this and a line here. */
 #include "cmd.h"
 
-static const struct command *const table[] = { &command_report, &command_blocks };
+static const struct command *const table[] = { &command_report, &command_blocks, &command_verify };
 
 const struct command *command_get(size_t i)
 {

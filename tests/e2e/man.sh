@@ -37,8 +37,10 @@ for _ in $(seq 100); do
 done
 "$FIXTURES/drive" "$port" >/dev/null || echo 'not ok man: the requests failed'
 "$FLOTSAM" report "$server" --format json >"$tmp/report" || echo "not ok man: report ended with $?"
+"$FLOTSAM" verify "$server" --format json >"$tmp/verify" || echo "not ok man: verify ended with $?"
 "$FLOTSAM" blocks "$server" --format jsonl >"$tmp/blocks" || echo "not ok man: blocks ended with $?"
 all_in 'each key of the report' man/flotsam-json.5 "$(grep -Eo '"[a-z_]+" *:' "$tmp/report" | tr -d '": ')"
+all_in 'each key of verify' man/flotsam-json.5 "$(grep -Eo '"[a-z_]+" *:' "$tmp/verify" | tr -d '": ')"
 all_in 'each key of the blocks' man/flotsam-json.5 "$(grep -Eo '"[a-z_]+" *:' "$tmp/blocks" | sort -u | tr -d '": ')"
 for key in cause state class reason found_by identified_by reason; do
 	values=$(grep -Eoh "\"$key\" *: *\"[a-z_-]+\"" "$tmp/report" "$tmp/blocks" | sort -u | sed 's/.*: *"\(.*\)"/\1/')
