@@ -142,15 +142,24 @@ static bool thread_extents(struct finder *f, size_t i)
 	return add_left_stack(f, i, own);
 }
 
-/* struct pthread keeps its own address twice (sysdeps/x86_64/nptl/tls.h: tcb and self), and the thread's id, which the
- * kernel clears when the thread ends (set_tid_address). The id's offset is learned from a live thread. */
+/* Offset of struct pthread's tid: libc tells its debuggers (nptl_db/structs.def: _thread_db_pthread_tid, three words of 32
+ * bits: bits, elements, offset). Where it does not, a live thread's descriptor holds the number that the kernel knows. */
 static uint64_t tid_offset(const struct finder *f)
 {
+	static const enum module_role roles[] = { MODULE_LIBC, MODULE_LIBPTHREAD };
+	for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+		struct module *m = modules_by_role(f->ms, roles[i]);
+		struct symbol s;
+		uint32_t off = 0;
+		if (m && modules_symbol(f->ms, m, "_thread_db_pthread_tid", &s) && image_u32(f->img, s.address + 8, &off) &&
+		    off >= 0x60 && off < DESCRIPTOR_AT_LEAST)
+			return off;
+	}
 	for (size_t i = 0; i < f->p->threads.n; i++) {
 		const struct thread *t = &f->p->threads.at[i];
 		uint32_t v;
-		for (uint64_t off = 0x40; t->tp && off < DESCRIPTOR_AT_LEAST; off += 4)
-			if (image_u32(f->img, t->tp + off, &v) && v == (uint32_t)t->tid && off >= 0x60)
+		for (uint64_t off = 0x60; t->tp && off < DESCRIPTOR_AT_LEAST; off += 4)
+			if (image_u32(f->img, t->tp + off, &v) && v == (uint32_t)t->tid)
 				return off;
 	}
 	return 0;
@@ -166,16 +175,29 @@ static bool known_descriptor(const struct finder *f, uint64_t tp)
 
 struct dead_scan { struct finder *f; uint64_t tid_at; const struct mapping *m; uint64_t from; bool failed; };
 
+/* By what the descriptors of living threads say themselves: in another pid namespace the kernel's numbers are others. */
+static bool tid_lives(const struct dead_scan *d, uint32_t tid)
+{
+	const struct picture *p = d->f->p;
+	uint32_t v;
+	for (size_t i = 0; i < p->threads.n; i++)
+		if (p->threads.at[i].tp && image_u32(d->f->img, p->threads.at[i].tp + d->tid_at, &v) && v == tid)
+			return true;
+	return false;
+}
+
+/* struct pthread keeps its own address twice (sysdeps/x86_64/nptl/tls.h: tcb and self). Up to 2.42 the kernel clears its tid
+ * when the thread ends (set_tid_address), joining writes -1 (nptl/pthread_join_common.c); 2.43 has the kernel clear
+ * joinstate and leaves the tid as it was. */
 static bool is_dead_descriptor(const struct dead_scan *d, uint64_t at)
 {
 	const struct finder *f = d->f;
-	uint32_t tid = 1;
+	uint32_t tid;
 	unsigned w = f->arch->word;
 	if (word_at(f, at) != at || word_at(f, at + 2 * w) != at || known_descriptor(f, at))
 		return false;
 	uint64_t dtv = word_at(f, at + f->arch->dtv_slot);
-	/* Joined threads have -1 there (nptl/pthread_join_common.c). */
-	return image_u32(f->img, at + d->tid_at, &tid) && (int32_t)tid <= 0 && dtv && dtv % w == 0;
+	return dtv && dtv % w == 0 && image_u32(f->img, at + d->tid_at, &tid) && ((int32_t)tid <= 0 || !tid_lives(d, tid));
 }
 
 static bool add_dead(struct dead_scan *d, uint64_t tp)
