@@ -20,6 +20,7 @@ struct pages {
 	uint64_t zero_frame; /* number of the zero page's frame, 0 when not told */
 	uint64_t data_bytes, swapped_bytes, shared_file_bytes, device_bytes;
 	bool no_scan, too_small;
+	bool no_guards; /* the kernel's PAGEMAP_SCAN does not tell guard pages */
 };
 
 /* Opens what is read in the stop, by a living thread. errno or 0; a closed pagemap is no error: pagemap_fd is -1. */
