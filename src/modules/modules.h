@@ -23,6 +23,7 @@ struct priv { /* of one module */
 	Dwarf *dwarf, *alt;
 	int alt_fd;
 	bool symbols_read, lines_read, dwarf_tried;
+	bool asks_for_loader;	/* PT_INTERP */
 	VEC(struct raw_symbol) symbols, tls;
 	uint32_t *by_name;	/* hash table over symbols, then tls: index + 1 */
 	size_t by_name_size;

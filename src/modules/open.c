@@ -159,13 +159,20 @@ static const char *same_file(struct modules *ms, struct module *m, const struct 
 	return memory && !n ? NULL : ms->target->live ? "the file was replaced" : "memory shows no build-id to compare with";
 }
 
-static enum module_role role_of(struct modules *ms, const struct module *m, uint64_t entry, uint64_t base, uint64_t vdso)
+static bool is_loader_name(const char *name)
+{
+	return !strncmp(name, "ld-linux", 8) || !strncmp(name, "ld-2.", 5) || !strncmp(name, "ld.so", 5);
+}
+
+static enum module_role role_of(const struct module *m, uint64_t entry, uint64_t base, uint64_t vdso)
 {
 	if (vdso && m->start == vdso)
 		return MODULE_VDSO;
-	if ((entry && entry >= m->start && entry < m->end))
-		return MODULE_PROGRAM;
-	if ((base && m->start == base) || !strncmp(m->name, "ld-linux", 8) || !strncmp(m->name, "ld-2.", 5) || !strncmp(m->name, "ld.so", 5))
+	/* Without AT_BASE the kernel loaded no interpreter: the entry is a static program's, or that of a loader that was run
+	 * by name (fs/binfmt_elf.c: create_elf_tables). */
+	if (entry && entry >= m->start && entry < m->end)
+		return !base && is_loader_name(m->name) ? MODULE_LDSO : MODULE_PROGRAM;
+	if ((base && m->start == base) || is_loader_name(m->name))
 		return MODULE_LDSO;
 	if (!strcmp(m->name, "libc.so.6") || !strncmp(m->name, "libc-2.", 7))
 		return MODULE_LIBC;
@@ -173,8 +180,22 @@ static enum module_role role_of(struct modules *ms, const struct module *m, uint
 		return MODULE_LIBPTHREAD;
 	if (!strncmp(m->name, "libstdc++", 9))
 		return MODULE_LIBSTDCXX;
-	(void)ms;
 	return MODULE_OTHER;
+}
+
+/* A loader that was run by name maps the program: the file that asks for an interpreter, as libc's own do as well. */
+static void find_loaded_program(struct modules *ms)
+{
+	struct module *found = NULL;
+	for (size_t i = 0; i < ms->list.n; i++) {
+		struct module *m = ms->list.at[i];
+		if (m->role == MODULE_PROGRAM)
+			return;
+		if (!found && m->role == MODULE_OTHER && priv_of(m)->asks_for_loader)
+			found = m;
+	}
+	if (found)
+		found->role = MODULE_PROGRAM;
 }
 
 static uint64_t auxv_value(const struct modules *ms, uint64_t tag)
@@ -210,6 +231,8 @@ static bool take_segments(struct module *m, const struct header *h)
 			m->tls_file_bytes = p->filesz;
 			m->tls_bytes = p->memsz;
 			m->tls_align = p->align;
+		} else if (p->type == PT_INTERP) {
+			priv_of(m)->asks_for_loader = true;
 		}
 	}
 	return m->segments;
@@ -328,7 +351,8 @@ static struct err *scan(struct modules *ms)
 		qsort(ms->list.at, ms->list.n, sizeof *ms->list.at, compare_modules);
 	uint64_t entry = auxv_value(ms, AT_ENTRY), base = auxv_value(ms, AT_BASE);
 	for (size_t i = 0; i < ms->list.n; i++)
-		ms->list.at[i]->role = role_of(ms, ms->list.at[i], entry, base, vdso);
+		ms->list.at[i]->role = role_of(ms->list.at[i], entry, base, vdso);
+	find_loaded_program(ms);
 	for (size_t i = 0; ms->img && i < ms->list.n; i++)
 		lay_file(ms, ms->list.at[i]);
 	return NULL;
