@@ -56,17 +56,42 @@ bool have_program(const char *name)
 	return false;
 }
 
+enum { MOST_WORDS = 32, MOST_TEXT = 4096 };
+struct words { char text[MOST_TEXT]; const char *at[MOST_WORDS + 1]; size_t n; };
+
+static void add_word(struct words *w, const char *word)
+{
+	if (w->n < MOST_WORDS)
+		w->at[w->n++] = word;
+	w->at[w->n] = NULL;
+}
+
+/* The words of an environment variable, split at blanks. */
+static void add_environment(struct words *w, const char *name)
+{
+	const char *value = getenv(name);
+	char *save = NULL;
+	snprintf(w->text, sizeof w->text, "%s", value ? value : "");
+	for (char *word = strtok_r(w->text, " ", &save); word; word = strtok_r(NULL, " ", &save))
+		add_word(w, word);
+}
+
 bool child_start(struct child *c, char *const argv[], const char *dir, bool cores)
 {
 	const char *fixtures = getenv("FIXTURES");
 	char path[4096];
 	int in[2], out[2];
+	struct words run = { 0 };
 	snprintf(path, sizeof path, "%s/%s", fixtures ? fixtures : "build/release/fixtures", argv[0]);
 	char *absolute = realpath(path, NULL);
 	if (!absolute || pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC)) {
 		free(absolute);
 		return false;
 	}
+	add_environment(&run, "FIXTURE_LAUNCH");
+	add_word(&run, absolute);
+	for (size_t i = 1; argv[i]; i++)
+		add_word(&run, argv[i]);
 	c->pid = fork();
 	if (c->pid == 0) {
 		struct rlimit core = { 0, 0 };
@@ -79,7 +104,7 @@ bool child_start(struct child *c, char *const argv[], const char *dir, bool core
 		/* Its own: flotsam is wary of a target that shares a pipe with it. */
 		dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
 		if (!dir || !chdir(dir))
-			execv(absolute, argv);
+			execv(run.at[0], (char *const *)run.at);
 		_exit(127);
 	}
 	free(absolute);
@@ -202,9 +227,15 @@ json_t *run_json(char *const argv[], int *ret_status)
 
 json_t *flotsam_blocks(const char *target, const char **ret_why)
 {
-	const char *argv[] = { flotsam_path(), "blocks", target, "--format", "jsonl", NULL };
+	struct words argv = { 0 };
 	int status;
-	char *text = run_text((char *const *)argv, &status), *save = NULL;
+	add_word(&argv, flotsam_path());
+	add_word(&argv, "blocks");
+	add_word(&argv, target);
+	add_word(&argv, "--format");
+	add_word(&argv, "jsonl");
+	add_environment(&argv, "FLOTSAM_OPTIONS");
+	char *text = run_text((char *const *)argv.at, &status), *save = NULL;
 	json_t *all = json_object();
 	size_t n = 0;
 	json_int_t end = -1;

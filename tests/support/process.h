@@ -11,7 +11,8 @@ struct child {
 	int in, out;	/* our ends of its standard input and output */
 };
 
-/* A program below $FIXTURES, in directory dir (NULL: ours), allowed to dump core if cores. argv[0] is its name. */
+/* A program below $FIXTURES, in directory dir (NULL: ours), allowed to dump core if cores. argv[0] is its name.
+ * $FIXTURE_LAUNCH: words in front of it, the first an absolute path ("/lib/ld.so --library-path DIR"). */
 bool child_start(struct child *c, char *const argv[], const char *dir, bool cores);
 /* Reads one JSON object from its output. NULL: it said something else, or nothing in 60 seconds. */
 json_t *child_json(struct child *c);
@@ -28,6 +29,6 @@ json_t *run_json(char *const argv[], int *ret_status);
 const char *flotsam_path(void);	/* $FLOTSAM */
 bool have_program(const char *name);
 
-/* `flotsam blocks TARGET --format jsonl` as an object from address to block. NULL when it fails or was cut short: *ret_why. */
+/* `flotsam blocks TARGET --format jsonl $FLOTSAM_OPTIONS` as an object from address to block. NULL when it fails or was cut short: *ret_why. */
 json_t *flotsam_blocks(const char *target, const char **ret_why);
 #endif
