@@ -5,6 +5,9 @@
 #include "flotsam/out.h"
 #include "flotsam/session.h"
 
+struct desk; /* what the commands of one sitting share: item numbers, named sets, the thread looked at */
+
+enum { MAX_WORDS = 64, MAX_SCRIPTS = 32 };
 struct arguments { /* a parsed command line */
 	const struct command *command;
 	const char *kind;	/* "live" or "core" */
@@ -19,25 +22,61 @@ struct arguments { /* a parsed command line */
 	const char *class;	/* --class, or NULL */
 	const char *state;	/* --state, or NULL */
 	uint64_t min_size;	/* --min-size */
+	const char *words[MAX_WORDS]; /* operands behind the target */
+	unsigned n_words;
+	const char *execute[MAX_SCRIPTS]; /* -e, in order */
+	unsigned n_execute;
+	const char *script;	/* -x FILE, or NULL */
+	bool defaulted, named_format; /* no command was named; --format was given */
+	bool prompt;		/* typed at the prompt: lists carry item numbers */
+	struct desk *desk;	/* set by the front before a command runs */
 	char found[16];		/* the pid that a name was resolved to; `target` then points here */
 };
 
 enum { EXIT_REPORT = 0, EXIT_RULE = 1, EXIT_USAGE = 2, EXIT_TARGET = 3, EXIT_PARTIAL = 4 };
 
-enum { N_FORMATS = 4 };
+enum command_group { GROUP_REPORT, GROUP_BLOCKS, GROUP_GRAPH, GROUP_STACKS, GROUP_CODE, GROUP_MALLOC, GROUP_MACHINE, GROUP_PROMPT, N_GROUPS };
+const char *command_group_name(enum command_group g);
+
+enum target_need { TARGET_ONE, TARGET_OPTIONAL, TARGET_SITTING /* at the prompt alone */ };
+enum completes { COMPLETES_NOTHING, COMPLETES_ADDRESS, COMPLETES_FILTER, COMPLETES_COMMAND, COMPLETES_THREAD };
+
+enum { N_FORMATS = 5 };
 struct command {
 	const char *name, *summary, *formats[N_FORMATS]; /* the first format is the default */
 	const char *help;	/* examples */
+	enum command_group group;
+	enum target_need target;
+	const char *operands;	/* "ADDR|N", for people; NULL: none */
+	unsigned min_words, max_words;
+	enum completes completes;
 	bool filters;		/* takes --class, --state, --min-size */
-	/* Returns an exit status in *ret_status. Prints to `out` alone. */
+	/* Returns an exit status in *ret_status. Prints to `out` alone. s is NULL when a target is optional and none was
+	 * named. NULL: the front itself runs it. */
 	struct err *(*run)(const struct arguments *a, struct session *s, struct out *out, int *ret_status);
 };
 const struct command *command_find(const char *name); /* NULL when none */
+/* As typed at the prompt: a name, or the beginning of exactly one. Else ERR_USAGE with the nearest names. */
+struct err *command_resolve(const char *typed, const struct command **ret) MUST_CHECK;
 const struct command *command_get(size_t i);	      /* NULL behind the last */
 
 /* Parses argv[1..] into pointers into argv: *ret must stay where it is. Errors are ERR_USAGE; several processes of one name
  * too, with the list as hint; none: ERR_NOT_FOUND. */
 struct err *arguments_parse(int argc, char **argv, struct arguments *ret) MUST_CHECK;
+/* A line of the prompt, cut into words: command, operands, options. `base` gives the session's options. */
+struct err *arguments_parse_line(int n, char **words, const struct arguments *base, struct arguments *ret) MUST_CHECK;
+/* The name of the i-th long option, without dashes; NULL behind the last. */
+const char *arguments_option(size_t i);
+
+struct desk *desk_create(void); /* NULL: no memory */
+void desk_destroy(struct desk *d);
+/* A new picture stands in s: what was computed from the old one is forgotten, numbers keep their addresses. */
+void desk_renew(struct desk *d);
+/* Item numbers given so far: 1..n. */
+unsigned desk_items(const struct desk *d);
+/* Completion: the i-th name of a set that the user made; NULL behind the last. */
+const char *desk_set_name(const struct desk *d, size_t i);
+
 /* The text of --help (command NULL) or of one command's. */
 void help_print(struct out *o, const struct command *c);
 

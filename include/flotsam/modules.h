@@ -66,6 +66,9 @@ bool modules_symbol_at(struct modules *ms, uint64_t address, struct symbol *ret)
 /* The TLS object that covers `offset` in the module's TLS block. */
 bool modules_tls_symbol_at(struct modules *ms, struct module *m, uint64_t offset, struct symbol *ret);
 
+/* Names of symbols that begin with prefix, one a call; *cursor 0 at first. NULL at the end. */
+const char *modules_symbol_by_prefix(struct modules *ms, const char *prefix, size_t *cursor);
+
 /* Offset of the module's static TLS block from every thread pointer (negative as two's complement on x86), read from its GOT
  * slots with R_*_TPOFF relocations without a symbol: slot = offset + addend. False when it has none. */
 bool modules_tls_offset(struct modules *ms, struct module *m, uint64_t *ret);

@@ -14,6 +14,10 @@ struct out {
 	int width;	 /* columns of the terminal, 80 when none */
 	char *buffer;
 	size_t n;
+	/* Called once, when the first flush has more lines than page_lines: may put another fd in place. NULL: never. */
+	void (*page)(struct out *o);
+	void *page_ctx;
+	unsigned page_lines;
 };
 void out_init(struct out *o, int fd, const char *color /* "auto", "always", "never" */);
 void out_deinit(struct out *o); /* flushes; does not close fd */
@@ -51,6 +55,7 @@ enum cell_type { CELL_TEXT, CELL_COUNT, CELL_BYTES, CELL_ADDRESS, CELL_BOOL, CEL
 struct column {
 	const char *key, *header, *doc;
 	enum cell_type type;
+	int width; /* in text; 0: by type */
 };
 struct cell {
 	const char *text; /* CELL_TEXT: NULL is unknown; CELL_INT_OR_TEXT: non-NULL wins */
@@ -69,8 +74,9 @@ struct sink {
 	const struct column *columns;
 	size_t n_columns;
 	uint64_t records;
+	const char *noun; /* what a record is, in the last line of jsonl: "blocks" unless set */
 };
-const struct sink_row *sink_find(const char *name); /* "text", "jsonl", "csv"; NULL when none */
+const struct sink_row *sink_find(const char *name); /* "text", "json", "jsonl", "csv"; NULL when none */
 void sink_begin(struct sink *s, const struct sink_row *row, struct out *o, const struct column *columns, size_t n);
 void sink_record(struct sink *s, const struct cell *cells);
 void sink_end(struct sink *s);

@@ -1,5 +1,5 @@
 /* The command line: options are rows, the first word is resolved as the man page says. */
-#include "flotsam/cmd.h"
+#include "cmd.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -9,7 +9,7 @@
 
 enum option_id { O_PID, O_CORE, O_FORMAT, O_OUTPUT, O_TOP, O_QUIET, O_VERBOSE, O_COLOR, O_SHOW, O_CLASS, O_STATE, O_MIN_SIZE, O_MAX_STOP, O_FORCE,
 		 O_NO_RESTART, O_SWAP, O_SHARED, O_SPOOL, O_SYSROOT, O_DEBUG_DIR, O_INTERIOR, O_NO_RULE, O_NO_VECTOR, O_TAGGED, O_UNALIGNED,
-		 O_THREADS, O_HELP, O_VERSION };
+		 O_THREADS, O_EXECUTE, O_SCRIPT, O_HELP, O_VERSION };
 
 enum option_group { G_OUTPUT, G_BLOCKS, G_LOOK, G_RULES, G_OTHER };
 static const char *const group_names[] = { "output", "the list of blocks (flotsam blocks)", "the look", "what counts as a pointer", "other" };
@@ -46,6 +46,8 @@ static const struct option_row {
 	{ O_TAGGED, G_RULES, 0, "tagged", NULL, "ignore tags in the high bits of pointers" },
 	{ O_UNALIGNED, G_RULES, 0, "unaligned", NULL, "read a pointer at every byte" },
 	{ O_THREADS, G_OTHER, 0, "threads", "N", "mark with so many threads (one a processor)" },
+	{ O_EXECUTE, G_OTHER, 'e', NULL, "COMMAND", "flotsam shell: run this command of the prompt" },
+	{ O_SCRIPT, G_OTHER, 'x', NULL, "FILE", "flotsam shell: run the commands in this file" },
 	{ O_HELP, G_OTHER, 'h', "help", NULL, "this text; of a command: flotsam help COMMAND" },
 	{ O_VERSION, G_OTHER, 0, "version", NULL, "the version" },
 };
@@ -66,35 +68,6 @@ static struct err *choose(const char *option, const char *value, const char *con
 	return e;
 }
 
-/* Edits between two words, capped: insertions, deletions, changes. */
-static int distance(const char *a, const char *b)
-{
-	enum { LONGEST = 24 };
-	int row[LONGEST + 1], n = (int)strlen(b);
-	if (n > LONGEST || strlen(a) > LONGEST)
-		return LONGEST;
-	for (int k = 0; k <= n; k++)
-		row[k] = k;
-	for (int i = 1; a[i - 1]; i++) {
-		int corner = row[0];
-		row[0] = i;
-		for (int k = 1; k <= n; k++) {
-			int changed = corner + (a[i - 1] != b[k - 1]);
-			corner = row[k];
-			row[k] = (row[k] < row[k - 1] ? row[k] : row[k - 1]) + 1;
-			if (changed < row[k])
-				row[k] = changed;
-		}
-	}
-	return row[n];
-}
-
-/* A slip of the fingers, no other word. */
-static bool resembles(const char *typed, const char *meant)
-{
-	return distance(typed, meant) <= (strlen(meant) < 5 ? 1 : 2);
-}
-
 static struct err *unknown_option(const char *word)
 {
 	char name[32];
@@ -102,7 +75,7 @@ static struct err *unknown_option(const char *word)
 	name[strcspn(name, "=")] = '\0';
 	struct err *e = err_new(ERR_USAGE, "unknown option '%s'", word);
 	for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
-		if (options[i].name && resembles(name, options[i].name))
+		if (options[i].name && cmd_resembles(name, options[i].name))
 			return err_hint(e, "did you mean --%s?", options[i].name);
 	return err_hint(e, "flotsam --help");
 }
@@ -139,7 +112,7 @@ static const char *const classes[] = { "reachable", "possible", "definite", "ind
 static struct err *like_command(struct err *e, const char *name)
 {
 	for (size_t i = 0; command_get(i); i++)
-		if (resembles(name, command_get(i)->name))
+		if (cmd_resembles(name, command_get(i)->name))
 			return err_hint(e, "did you mean flotsam %s?", command_get(i)->name);
 	return err_hint(e, "flotsam --help");
 }
@@ -174,6 +147,7 @@ static struct err *apply(struct arguments *a, enum option_id id, const char *val
 		break;
 	case O_FORMAT:
 		a->format = value;
+		a->named_format = true;
 		break;
 	case O_OUTPUT:
 		a->output = value;
@@ -249,6 +223,14 @@ static struct err *apply(struct arguments *a, enum option_id id, const char *val
 	case O_THREADS:
 		TRY(number("--threads", value, &n));
 		s->graph.threads = n > 64 ? 64 : (int)n;
+		break;
+	case O_EXECUTE:
+		if (a->n_execute >= MAX_SCRIPTS)
+			return err_new(ERR_LIMIT, "more than %d times -e", MAX_SCRIPTS);
+		a->execute[a->n_execute++] = value;
+		break;
+	case O_SCRIPT:
+		a->script = value;
 		break;
 	case O_HELP:
 		a->help = true;
@@ -335,9 +317,19 @@ static struct err *find_by_name(struct arguments *a, const char *name)
 	return err;
 }
 
+static struct err *take_operand(struct arguments *a, const char *word)
+{
+	if (a->n_words >= MAX_WORDS)
+		return err_new(ERR_LIMIT, "more than %d words", MAX_WORDS);
+	a->words[a->n_words++] = word;
+	return NULL;
+}
+
 static struct err *take_target(struct arguments *a, const char *word)
 {
 	struct stat st;
+	if (a->target && a->command && a->command->max_words)
+		return take_operand(a, word);
 	if (a->target) {
 		/* -c CORE EXE, as gdb takes it, and CORE EXE. */
 		if (a->kind && !strcmp(a->kind, "core") && !a->session.target.core_exe) {
@@ -429,17 +421,32 @@ static struct err *check_state(const struct arguments *a)
 	return e;
 }
 
+static struct err *check_words(const struct arguments *a)
+{
+	const struct command *c = a->command;
+	if (a->n_words > c->max_words)
+		return err_hint(err_new(ERR_USAGE, "%s: one word too many: '%s'", c->name, a->words[c->max_words]), "help %s", c->name);
+	if (a->n_words < c->min_words)
+		return err_hint(err_new(ERR_USAGE, "%s needs %s", c->name, c->operands ? c->operands : "an operand"), "help %s", c->name);
+	return NULL;
+}
+
 static struct err *check(struct arguments *a)
 {
 	if (a->help || a->version)
 		return NULL;
-	if (!a->target)
+	if (a->command->target == TARGET_SITTING && !a->prompt)
+		return err_hint(err_new(ERR_USAGE, "%s is a command of the prompt", a->command->name), "flotsam shell TARGET -e '%s ...'", a->command->name);
+	if (!a->target && a->command->target == TARGET_ONE)
 		return err_hint(err_new(ERR_USAGE, "which process or core?"), "flotsam PID   |   flotsam NAME   |   flotsam CORE   |   flotsam --help");
+	TRY(check_words(a));
 	TRY(check_format(a));
 	TRY(check_state(a));
+	if ((a->n_execute || a->script) && strcmp(a->command->name, "shell"))
+		return err_hint(err_new(ERR_USAGE, "-e and -x belong to shell"), "flotsam shell TARGET -e 'COMMAND'");
 	if (!a->command->filters && (a->class || a->state || a->min_size))
 		return err_hint(err_new(ERR_USAGE, "%s takes none of --class, --state, --min-size", a->command->name), "flotsam blocks takes them");
-	return a->kind ? NULL : find_by_name(a, a->target);
+	return a->kind || !a->target ? NULL : find_by_name(a, a->target);
 }
 
 /* The word behind `help`. */
@@ -466,7 +473,8 @@ struct err *arguments_parse(int argc, char **argv, struct arguments *ret)
 			operands_only = true;
 		} else if (!operands_only && word[0] == '-' && word[1]) {
 			TRY(parse_option(argc, argv, &i, ret));
-		} else if (!ret->command && (!ret->target || (ret->kind && !strcmp(ret->kind, "live"))) && command_find(word)) {
+		} else if (!ret->command && (!ret->target || (ret->kind && !strcmp(ret->kind, "live"))) && command_find(word) &&
+			   command_find(word)->target != TARGET_SITTING) {
 			ret->command = command_find(word);
 		} else if (!ret->command && !ret->target && !strcmp(word, "help")) {
 			ret->help = true;
@@ -476,9 +484,41 @@ struct err *arguments_parse(int argc, char **argv, struct arguments *ret)
 			TRY(take_target(ret, word));
 		}
 	}
-	if (!ret->command && !ret->help)
+	ret->defaulted = !ret->command && !ret->help;
+	if (ret->defaulted)
 		ret->command = command_get(0);
 	return check(ret);
+}
+
+struct err *arguments_parse_line(int n, char **words, const struct arguments *base, struct arguments *ret)
+{
+	*ret = (struct arguments){ .color = base->color, .top = base->top, .show_content = base->show_content, .verbose = base->verbose,
+				   .session = base->session, .kind = base->kind, .target = base->target, .prompt = true, .desk = base->desk };
+	bool operands_only = false;
+	/* A line that starts with a set's name is an expression of sets. */
+	bool set = base->desk && desk_is_set(base->desk, words[0]);
+	if (set)
+		ret->command = &command_blocks;
+	else
+		TRY(command_resolve(words[0], &ret->command));
+	for (int i = !set; i < n; i++) {
+		const char *word = words[i];
+		if (!operands_only && !strcmp(word, "--"))
+			operands_only = true;
+		else if (!operands_only && word[0] == '-' && word[1] && !isdigit((unsigned char)word[1]))
+			TRY(parse_option(n, words, &i, ret));
+		else
+			TRY(take_operand(ret, word));
+	}
+	return check(ret);
+}
+
+const char *arguments_option(size_t i)
+{
+	for (size_t k = 0; k < N_OPTIONS; k++)
+		if (options[k].name && !i--)
+			return options[k].name;
+	return NULL;
 }
 
 static void print_option(struct out *o, const struct option_row *row)
@@ -512,7 +552,8 @@ static void print_options(struct out *o, const struct command *c)
 void help_print(struct out *o, const struct command *c)
 {
 	if (c) {
-		out_printf(o, "flotsam %s TARGET [OPTIONS]\n%s\n\n%s", c->name, c->summary, c->help);
+		out_printf(o, "flotsam %s %s%s%s [OPTIONS]\n%s\n\n%s", c->name, c->target == TARGET_OPTIONAL ? "[TARGET]" : "TARGET", c->operands ? " " : "",
+			   c->operands ? c->operands : "", c->summary, c->help);
 	} else {
 		out_puts(o, "flotsam looks into a running process or a core dump and says what has leaked,\n"
 			    "who holds the rest, and why RSS is what it is. It only reads.\n\n"

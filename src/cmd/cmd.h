@@ -4,7 +4,31 @@
 #include "flotsam/cmd.h"
 #include "flotsam/query.h"
 
-extern const struct command command_report, command_blocks, command_verify;
+extern const struct command command_report;
+extern const struct command command_shell;
+extern const struct command command_verify;
+extern const struct command command_blocks;
+extern const struct command command_help;
+
+/* A slip of the fingers, no other word. */
+bool cmd_resembles(const char *typed, const char *meant);
+
+bool desk_is_set(const struct desk *d, const char *name);
+/* The item number of an address, given on first sight. 0: no memory. */
+unsigned desk_number(struct desk *d, uint64_t address);
+/* What an operand means as an address of the target: 0x7f.., a decimal item number, L1 (the first block of that group), SYMBOL;
+ * each with +N or -N behind it, * in front reads the word there. */
+struct err *cmd_address(const struct arguments *a, struct session *s, const char *word, uint64_t *ret) MUST_CHECK;
+/* The same, as a block: the one that holds the address. ERR_NOT_FOUND when none does. */
+struct err *cmd_block(const struct arguments *a, struct session *s, const char *word, block_id *ret) MUST_CHECK;
+/* H3 as the holder's name; any other word as it is. */
+struct err *cmd_holder_name(const struct arguments *a, struct session *s, const char *word, const char **ret) MUST_CHECK;
+/* A number of bytes: 4096, 0x1000, 64k, 1M, 2G (1,024s). */
+bool cmd_bytes(const char *word, uint64_t *ret);
+/* Takes the numbers L1.. and H1.. of a report that is printed. */
+void desk_take_report(struct desk *d, const struct report *r);
+/* The heap was walked, or an error that says why not, and *ret_status EXIT_PARTIAL. */
+struct err *cmd_need_walk(struct session *s, int *ret_status) MUST_CHECK;
 
 /* columns 0: one line */
 void report_verdict(const struct report *r, struct out *o, int columns);

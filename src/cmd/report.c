@@ -9,6 +9,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 		report_json(a, r, o);
 	else
 		report_text(a, r, o);
+	desk_take_report(a->desk, r);
 	*ret_status = r->complete ? EXIT_REPORT : EXIT_PARTIAL;
 	report_free(r);
 	return NULL;

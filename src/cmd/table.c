@@ -1,7 +1,23 @@
 /* The commands. A new one is a file beside this and a line here. */
 #include "cmd.h"
 
-static const struct command *const table[] = { &command_report, &command_blocks, &command_verify };
+static const struct command *const table[] = {
+	&command_report,
+	&command_shell,
+	&command_verify,
+	&command_blocks,
+	&command_help,
+};
+
+static const char *const groups[N_GROUPS] = {
+	[GROUP_REPORT] = "the whole",   [GROUP_BLOCKS] = "blocks",   [GROUP_GRAPH] = "who points where", [GROUP_STACKS] = "stacks",
+	[GROUP_CODE] = "code",		[GROUP_MALLOC] = "malloc",   [GROUP_MACHINE] = "the machine",	 [GROUP_PROMPT] = "the prompt",
+};
+
+const char *command_group_name(enum command_group g)
+{
+	return groups[g];
+}
 
 const struct command *command_get(size_t i)
 {
@@ -14,4 +30,58 @@ const struct command *command_find(const char *name)
 		if (!strcmp(command_get(i)->name, name))
 			return command_get(i);
 	return NULL;
+}
+
+/* Edits between two words, capped: insertions, deletions, changes. */
+static int distance(const char *a, const char *b)
+{
+	enum { LONGEST = 24 };
+	int row[LONGEST + 1] = { 0 }, n = (int)strlen(b);
+	if (n > LONGEST || strlen(a) > LONGEST)
+		return LONGEST;
+	for (int k = 0; k <= n; k++)
+		row[k] = k;
+	for (int i = 1; a[i - 1]; i++) {
+		int corner = row[0];
+		row[0] = i;
+		for (int k = 1; k <= n; k++) {
+			int changed = corner + (a[i - 1] != b[k - 1]);
+			corner = row[k];
+			row[k] = (row[k] < row[k - 1] ? row[k] : row[k - 1]) + 1;
+			if (changed < row[k])
+				row[k] = changed;
+		}
+	}
+	return row[n];
+}
+
+/* A slip of the fingers, no other word. */
+bool cmd_resembles(const char *typed, const char *meant)
+{
+	return distance(typed, meant) <= (strlen(meant) < 5 ? 1 : 2);
+}
+
+struct err *command_resolve(const char *typed, const struct command **ret)
+{
+	struct strbuf near = { 0 };
+	size_t n = 0;
+	if ((*ret = command_find(typed)))
+		return NULL;
+	for (size_t i = 0; command_get(i); i++)
+		if (!strncmp(command_get(i)->name, typed, strlen(typed))) {
+			*ret = command_get(i);
+			strbuf_printf(&near, n++ ? ", %s" : "%s", command_get(i)->name);
+		}
+	struct err *e = NULL;
+	if (n > 1) {
+		e = err_hint(err_new(ERR_USAGE, "'%s' may be several commands", typed), "%s", near.text ? near.text : "");
+	} else if (!n) {
+		for (size_t i = 0; command_get(i); i++)
+			if (cmd_resembles(typed, command_get(i)->name))
+				strbuf_printf(&near, n++ ? ", %s" : "%s", command_get(i)->name);
+		e = err_new(ERR_USAGE, "no command is called '%s'", typed);
+		e = n ? err_hint(e, "did you mean %s?", near.text ? near.text : "") : err_hint(e, "help lists them");
+	}
+	strbuf_free(&near);
+	return e;
 }

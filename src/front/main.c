@@ -1,5 +1,5 @@
 /* flotsam: arguments, signals, progress, exit status. */
-#include "flotsam/cmd.h"
+#include "front.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,12 +9,12 @@
 #include <unistd.h>
 
 /* Progress goes to a terminal alone, after 0.3 s, on one line that is wiped at the end. */
-struct progress {
-	double started;
-	bool on, drawn;
-};
+void progress_begin(struct progress *p)
+{
+	*p = (struct progress){ monotonic_seconds(), isatty(STDERR_FILENO), false };
+}
 
-static void show_progress(void *ctx, const char *text)
+void progress_show(void *ctx, const char *text)
 {
 	struct progress *p = ctx;
 	if (!p->on || monotonic_seconds() - p->started < 0.3)
@@ -23,16 +23,18 @@ static void show_progress(void *ctx, const char *text)
 	p->drawn = true;
 }
 
-static void wipe_progress(struct progress *p)
+void progress_wipe(struct progress *p)
 {
 	if (p->drawn)
 		dprintf(STDERR_FILENO, "\r\033[K");
 	p->drawn = false;
 }
 
+static bool in_sitting; /* Ctrl-C ends a command, never the sitting */
+
 static void on_signal(int sig)
 {
-	if (interrupted)
+	if (interrupted && !in_sitting)
 		_exit(128 + sig); /* asked twice: the holder lets go by itself */
 	interrupted = sig;
 }
@@ -76,7 +78,7 @@ static void print_escaped(const char *head, const char *text, const char *tail)
 	strbuf_free(&b);
 }
 
-static int complain(struct err *e)
+int front_complain(struct err *e)
 {
 	int status = status_of(e);
 	if (e->kind != ERR_INTERRUPTED) {
@@ -126,19 +128,57 @@ static int output_close(const struct output *f, bool failed)
 	return os;
 }
 
-static struct err *run(const struct arguments *a, struct progress *progress, const struct output *f, struct out *o, int *ret_status)
+static struct err *open_session(const struct arguments *a, struct progress *progress, struct session **ret)
 {
 	struct session_options options = a->session;
-	struct session *s;
-	options.progress = options.target.progress = show_progress;
+	options.progress = options.target.progress = progress_show;
 	options.progress_ctx = options.target.progress_ctx = progress;
-	TRY(session_open(a->kind, a->target, &options, &s));
-	output_begin(f);
-	struct err *e = a->command->run(a, s, o, ret_status);
-	wipe_progress(progress);
+	return session_open(a->kind, a->target, &options, ret);
+}
+
+/* One command, in batch. */
+static struct err *run(struct arguments *a, struct progress *progress, const struct output *f, struct out *o, int *ret_status)
+{
+	struct session *s = NULL;
+	a->desk = desk_create();
+	struct err *e = a->desk ? NULL : err_nomem();
+	if (!e && a->target)
+		e = open_session(a, progress, &s);
+	if (!e) {
+		output_begin(f);
+		e = a->command->run(a, s, o, ret_status);
+	}
+	progress_wipe(progress);
 	out_flush(o);
+	desk_destroy(a->desk);
 	session_close(s);
 	return e;
+}
+
+/* A prompt follows the report when a person sits at both ends and asked for nothing else. */
+static bool wants_prompt(const struct arguments *a)
+{
+	return !a->command->run || (a->defaulted && !a->quiet && !a->output && !a->named_format && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO));
+}
+
+static int sit(const struct arguments *a, struct progress *progress)
+{
+	struct outside *w;
+	struct session *s;
+	struct err *e = outside_start(&w);
+	if (e)
+		return front_complain(e);
+	e = open_session(a, progress, &s);
+	progress_wipe(progress);
+	if (e) {
+		outside_stop(w);
+		return front_complain(e);
+	}
+	in_sitting = true;
+	int status = prompt_run(a, s, w, progress, a->command->run != NULL);
+	session_close(s);
+	outside_stop(w);
+	return interrupted == SIGTERM ? 128 + SIGTERM : status;
 }
 
 static int help_or_version(const struct arguments *a)
@@ -156,25 +196,28 @@ static int help_or_version(const struct arguments *a)
 int main(int argc, char **argv)
 {
 	struct arguments a;
-	struct progress progress = { monotonic_seconds(), isatty(STDERR_FILENO), false };
+	struct progress progress;
 	int status = EXIT_REPORT;
 
+	progress_begin(&progress);
 	setlocale(LC_ALL, "");
 	setlocale(LC_NUMERIC, "C");
 	struct err *e = arguments_parse(argc, argv, &a);
 	if (e)
-		return complain(e);
+		return front_complain(e);
 	if (a.help || a.version)
 		return help_or_version(&a);
 	catch_signals();
+	if (wants_prompt(&a))
+		return sit(&a, &progress);
 	struct output f;
 	struct out o;
 	e = output_open(a.output, &f);
 	if (e)
-		return complain(e);
+		return front_complain(e);
 	out_init(&o, f.fd, a.color);
 	e = run(&a, &progress, &f, &o, &status);
-	wipe_progress(&progress);
+	progress_wipe(&progress);
 	out_flush(&o);
 	int lost = o.error;
 	out_deinit(&o);
@@ -182,8 +225,8 @@ int main(int argc, char **argv)
 	if (!lost)
 		lost = late;
 	if (e)
-		status = complain(e);
+		status = front_complain(e);
 	else if (lost && lost != EPIPE) /* a reader that has seen enough is no failure */
-		status = complain(err_os(lost, "cannot write %s", a.output ? a.output : "to standard output"));
+		status = front_complain(err_os(lost, "cannot write %s", a.output ? a.output : "to standard output"));
 	return interrupted ? 128 + interrupted : status;
 }

@@ -309,3 +309,24 @@ char *modules_demangle(const char *name)
 	}
 	return strdup(name);
 }
+
+const char *modules_symbol_by_prefix(struct modules *ms, const char *prefix, size_t *cursor)
+{
+	size_t n = strlen(prefix), skip = *cursor;
+	for (size_t i = 0; i < ms->list.n; i++) {
+		struct module *m = ms->list.at[i];
+		modules_read_symbols(ms, m);
+		struct priv *p = priv_of(m);
+		if (skip >= p->symbols.n) {
+			skip -= p->symbols.n;
+			continue;
+		}
+		for (size_t k = skip; k < p->symbols.n; k++) {
+			++*cursor;
+			if (!strncmp(p->symbols.at[k].name, prefix, n))
+				return p->symbols.at[k].name;
+		}
+		skip = 0;
+	}
+	return NULL;
+}

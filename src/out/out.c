@@ -25,9 +25,20 @@ void out_init(struct out *o, int fd, const char *color)
 		o->error = ENOMEM;
 }
 
+static bool more_than(const char *p, size_t n, unsigned lines)
+{
+	for (const char *end = p + n; (p = memchr(p, '\n', (size_t)(end - p))); p++)
+		if (!lines--)
+			return true;
+	return false;
+}
+
 void out_flush(struct out *o)
 {
 	size_t at = 0;
+	if (o->page && more_than(o->buffer, o->n, o->page_lines))
+		o->page(o);
+	o->page = NULL;
 	while (at < o->n && !o->error) {
 		ssize_t k = write(o->fd, o->buffer + at, o->n - at);
 		if (k >= 0)

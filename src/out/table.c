@@ -3,7 +3,7 @@
 
 static int width_of(const struct column *c)
 {
-	return c->type == CELL_ADDRESS ? 18 : c->type == CELL_TEXT ? 10 : 12;
+	return c->width ? c->width : c->type == CELL_ADDRESS ? 18 : c->type == CELL_TEXT ? 10 : 12;
 }
 
 static void text_cell(struct sink *s, size_t i, const char *p)
@@ -89,7 +89,7 @@ static void json_text(struct sink *s, const char *p)
 	out_bytes(s->out, "\"", 1);
 }
 
-static void jsonl_record(struct sink *s, const struct cell *cells)
+static void json_record(struct sink *s, const struct cell *cells)
 {
 	struct out *o = s->out;
 	for (size_t i = 0; i < s->n_columns; i++) {
@@ -121,13 +121,35 @@ static void jsonl_record(struct sink *s, const struct cell *cells)
 			break;
 		}
 	}
-	out_puts(o, "}\n");
+	out_puts(o, "}");
+}
+
+static void jsonl_record(struct sink *s, const struct cell *cells)
+{
+	json_record(s, cells);
+	out_puts(s->out, "\n");
+}
+
+static void array_begin(struct sink *s)
+{
+	out_puts(s->out, "[");
+}
+
+static void array_record(struct sink *s, const struct cell *cells)
+{
+	out_puts(s->out, s->records > 1 ? ",\n" : "\n");
+	json_record(s, cells);
+}
+
+static void array_end(struct sink *s)
+{
+	out_puts(s->out, s->records ? "\n]\n" : "]\n");
 }
 
 /* A cut file is seen by the missing end. */
 static void jsonl_end(struct sink *s)
 {
-	out_printf(s->out, "{\"end\":true,\"blocks\":%llu}\n", (unsigned long long)s->records);
+	out_printf(s->out, "{\"end\":true,\"%s\":%llu}\n", s->noun, (unsigned long long)s->records);
 }
 
 static void csv_begin(struct sink *s)
@@ -178,6 +200,7 @@ static void csv_record(struct sink *s, const struct cell *cells)
 
 static const struct sink_row table[] = {
 	{ "text", ".txt", text_begin, text_record, nothing },
+	{ "json", ".json", array_begin, array_record, array_end },
 	{ "jsonl", ".jsonl", nothing, jsonl_record, jsonl_end },
 	{ "csv", ".csv", csv_begin, csv_record, nothing },
 };
@@ -192,7 +215,7 @@ const struct sink_row *sink_find(const char *name)
 
 void sink_begin(struct sink *s, const struct sink_row *row, struct out *o, const struct column *columns, size_t n)
 {
-	*s = (struct sink){ .row = row, .out = o, .columns = columns, .n_columns = n };
+	*s = (struct sink){ .row = row, .out = o, .columns = columns, .n_columns = n, .noun = "blocks" };
 	row->begin(s);
 }
 

@@ -236,7 +236,7 @@ START_TEST(commands_have_what_help_needs)
 	size_t n = 0;
 	for (const struct command *c; (c = command_get(n)); n++) {
 		ck_assert_ptr_eq(command_find(c->name), c);
-		ck_assert(c->summary && c->help && c->formats[0] && c->run);
+		ck_assert(c->summary && c->help && c->formats[0] && (c->run || !strcmp(c->name, "shell")));
 		ck_assert_msg(strstr(c->help, c->name), "the help of %s has no example", c->name);
 	}
 	ck_assert_uint_ge(n, 2);

@@ -1,0 +1,236 @@
+/* What the commands of one sitting share: item numbers, the ranks of the last report, named sets. */
+#include "desk.h"
+
+#include <ctype.h>
+
+struct desk *desk_create(void)
+{
+	return calloc(1, sizeof(struct desk));
+}
+
+static void forget_ranks(struct desk *d)
+{
+	for (size_t i = 0; i < d->holders.n; i++)
+		free(d->holders.at[i]);
+	vec_free(&d->holders);
+	vec_free(&d->leaks);
+	d->ranked = false;
+}
+
+static void forget_sets(struct desk *d)
+{
+	for (size_t i = 0; i < d->sets.n; i++) {
+		free(d->sets.at[i].name);
+		free(d->sets.at[i].bits);
+	}
+	vec_free(&d->sets);
+}
+
+void desk_renew(struct desk *d)
+{
+	/* Ids are of one picture: sets go, addresses stay. */
+	forget_sets(d);
+	d->thread = d->frame = 0;
+}
+
+void desk_destroy(struct desk *d)
+{
+	if (!d)
+		return;
+	desk_renew(d);
+	forget_ranks(d);
+	vec_free(&d->items);
+	map64_free(&d->number_of);
+	free(d);
+}
+
+unsigned desk_items(const struct desk *d)
+{
+	return (unsigned)d->items.n;
+}
+
+unsigned desk_number(struct desk *d, uint64_t address)
+{
+	uint64_t n;
+	if (map64_find(&d->number_of, address, &n))
+		return (unsigned)n;
+	uint64_t *slot = d->items.n < UINT32_MAX ? vec_push(&d->items) : NULL;
+	if (!slot || !map64_put(&d->number_of, address, d->items.n)) {
+		d->items.n -= slot != NULL;
+		return 0;
+	}
+	*slot = address;
+	return (unsigned)d->items.n;
+}
+
+bool desk_is_set(const struct desk *d, const char *name)
+{
+	for (size_t i = 0; i < d->sets.n; i++)
+		if (!strcmp(d->sets.at[i].name, name))
+			return true;
+	return false;
+}
+
+const char *desk_set_name(const struct desk *d, size_t i)
+{
+	return i < d->sets.n ? d->sets.at[i].name : NULL;
+}
+
+void desk_take_report(struct desk *d, const struct report *r)
+{
+	if (!d)
+		return;
+	forget_ranks(d);
+	for (size_t i = 0; i < r->leaks.n; i++) {
+		uint64_t *slot = vec_push(&d->leaks);
+		if (slot)
+			*slot = r->leaks.at[i].n_samples ? r->leaks.at[i].sample[0] : 0;
+	}
+	for (size_t i = 0; i < r->holders.n; i++) {
+		char **slot = vec_push(&d->holders);
+		if (slot)
+			*slot = strdup(r->holders.at[i].name);
+	}
+	d->ranked = true;
+}
+
+static struct err *need_ranks(struct desk *d, struct session *s)
+{
+	struct report *r;
+	if (d->ranked)
+		return NULL;
+	TRY(query_report(s, &r));
+	desk_take_report(d, r);
+	report_free(r);
+	return NULL;
+}
+
+struct err *cmd_holder_name(const struct arguments *a, struct session *s, const char *word, const char **ret)
+{
+	char *end;
+	*ret = word;
+	if ((*word != 'H' && *word != 'h') || !isdigit((unsigned char)word[1]))
+		return NULL;
+	unsigned long n = strtoul(word + 1, &end, 10);
+	if (*end)
+		return NULL;
+	TRY(need_ranks(a->desk, s));
+	if (!n || n > a->desk->holders.n)
+		return err_hint(err_new(ERR_USAGE, "there is no %s: the report has %zu holders", word, a->desk->holders.n), "report --top 0");
+	*ret = a->desk->holders.at[n - 1];
+	return NULL;
+}
+
+bool cmd_bytes(const char *word, uint64_t *ret)
+{
+	char *end;
+	if (!isdigit((unsigned char)*word))
+		return false;
+	uint64_t v = strtoull(word, &end, 0);
+	unsigned shift = 0;
+	switch (tolower((unsigned char)*end)) {
+	case 't':
+		shift += 10;
+		/* fallthrough */
+	case 'g':
+		shift += 10;
+		/* fallthrough */
+	case 'm':
+		shift += 10;
+		/* fallthrough */
+	case 'k':
+		shift += 10;
+		end++;
+		break;
+	default:
+		break;
+	}
+	if (shift && (!strcasecmp(end, "iB") || !strcasecmp(end, "B")))
+		end += strlen(end);
+	if (*end || (shift && v >> (64 - shift)))
+		return false;
+	*ret = v << shift;
+	return true;
+}
+
+static struct err *leak_sample(const struct arguments *a, struct session *s, const char *word, unsigned long n, uint64_t *ret)
+{
+	TRY(need_ranks(a->desk, s));
+	if (!n || n > a->desk->leaks.n)
+		return err_hint(err_new(ERR_USAGE, "there is no %s: the report has %zu groups of leaks", word, a->desk->leaks.n), "report --top 0");
+	*ret = a->desk->leaks.at[n - 1];
+	return NULL;
+}
+
+/* The part before + or -. */
+static struct err *base_address(const struct arguments *a, struct session *s, const char *word, uint64_t *ret)
+{
+	char *end;
+	if (word[0] == '0' && tolower((unsigned char)word[1]) == 'x') {
+		*ret = strtoull(word, &end, 16);
+		return *end || !word[2] ? err_new(ERR_USAGE, "'%s' is no address", word) : NULL;
+	}
+	if (isdigit((unsigned char)*word)) {
+		unsigned long n = strtoul(word, &end, 10);
+		if (*end)
+			return err_hint(err_new(ERR_USAGE, "'%s' is no address", word), "addresses begin with 0x");
+		if (!n || n > a->desk->items.n)
+			return err_hint(err_new(ERR_USAGE, "there is no item %lu yet", n), "lists number what they show; addresses begin with 0x");
+		*ret = a->desk->items.at[n - 1];
+		return NULL;
+	}
+	if (toupper((unsigned char)*word) == 'L' && isdigit((unsigned char)word[1])) {
+		unsigned long n = strtoul(word + 1, &end, 10);
+		if (!*end)
+			return leak_sample(a, s, word, n, ret);
+	}
+	struct symbol sym;
+	for (size_t i = 0; i < modules_count(s->modules); i++)
+		if (modules_symbol(s->modules, modules_get(s->modules, i), word, &sym) && !sym.is_tls) {
+			*ret = sym.address;
+			return NULL;
+		}
+	return err_hint(err_new(ERR_NOT_FOUND, "no symbol is called '%s'", word), "an operand is 0xADDRESS, an item number, L1, or SYMBOL[+N]");
+}
+
+struct err *cmd_address(const struct arguments *a, struct session *s, const char *word, uint64_t *ret)
+{
+	char base[512];
+	uint64_t offset = 0;
+	unsigned reads = 0;
+	for (; *word == '*'; word++)
+		reads++;
+	const char *sign = strpbrk(word + (*word != '\0'), "+-");
+	if (strlen(word) >= sizeof base)
+		return err_new(ERR_USAGE, "an operand of %zu bytes", strlen(word));
+	snprintf(base, sizeof base, "%.*s", sign ? (int)(sign - word) : (int)strlen(word), word);
+	if (sign && !cmd_bytes(sign + 1, &offset))
+		return err_new(ERR_USAGE, "'%s' is no offset", sign);
+	TRY(base_address(a, s, base, ret));
+	*ret += sign && *sign == '-' ? 0 - offset : offset;
+	for (; reads; reads--)
+		if (!image_word(s->image, *ret, ret))
+			return err_new(ERR_FAULT, "0x%llx cannot be read", (unsigned long long)*ret);
+	return NULL;
+}
+
+struct err *cmd_block(const struct arguments *a, struct session *s, const char *word, block_id *ret)
+{
+	uint64_t address;
+	TRY(cmd_address(a, s, word, &address));
+	*ret = blocks_at(s->blocks, address);
+	if (*ret == BLOCK_NONE)
+		return err_hint(err_new(ERR_NOT_FOUND, "no block of the heap is at 0x%llx", (unsigned long long)address), "maps 0x%llx says what is",
+				(unsigned long long)address);
+	return NULL;
+}
+
+struct err *cmd_need_walk(struct session *s, int *ret_status)
+{
+	TRY(session_walk(s));
+	if (s->blocks)
+		return NULL;
+	*ret_status = EXIT_PARTIAL;
+	return err_hint(err_new(ERR_UNSUPPORTED, "%s", s->alloc->findings.list.n ? s->alloc->findings.list.at[0].text : "the heap was not walked"),
+			"flotsam report says what can be said");
+}

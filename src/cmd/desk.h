@@ -1,0 +1,20 @@
+/* What stands on the desk. Only the files that keep something there include this. */
+#ifndef CMD_DESK_H
+#define CMD_DESK_H
+#include "cmd.h"
+
+struct named_set {
+	char *name;
+	uint64_t *bits;	/* by block id */
+};
+
+struct desk {
+	VEC(uint64_t) items;	 /* item N is items.at[N - 1]: an address of the target */
+	struct map64 number_of;	 /* address -> N */
+	bool ranked;		 /* the two below are there */
+	VEC(uint64_t) leaks;	 /* by rank: the first sample's address */
+	VEC(char *) holders;	 /* by rank: the name */
+	VEC(struct named_set) sets;
+	unsigned thread, frame;	 /* chosen by `stack` and `frame` */
+};
+#endif

@@ -1,0 +1,85 @@
+/* help: the commands by group, one command, or the commands of a group. */
+#include "cmd.h"
+
+static void line_of(struct out *o, const struct command *c)
+{
+	char left[64];
+	snprintf(left, sizeof left, "%s%s%s", c->name, c->operands ? " " : "", c->operands ? c->operands : "");
+	if (strlen(left) > 24)
+		out_printf(o, "  %s\n  %-24s %s\n", left, "", c->summary);
+	else
+		out_printf(o, "  %-24s %s\n", left, c->summary);
+}
+
+static bool list_group(struct out *o, enum command_group g)
+{
+	bool any = false;
+	for (size_t i = 0; command_get(i); i++) {
+		if (command_get(i)->group != g)
+			continue;
+		if (!any)
+			out_printf(o, "%s\n", command_group_name(g));
+		any = true;
+		line_of(o, command_get(i));
+	}
+	return any;
+}
+
+static void list_all(struct out *o)
+{
+	for (int g = 0; g < N_GROUPS; g++)
+		list_group(o, (enum command_group)g);
+	out_puts(o, "\nADDR is 0x7f.., a number that a list showed, L1 of the report, or SYMBOL+8; * reads.\n"
+		    "COMMAND | shell-command, COMMAND > file. help COMMAND has examples.\n");
+}
+
+static enum command_group group_called(const char *word)
+{
+	int g = 0;
+	while (g < N_GROUPS && !strstr(command_group_name((enum command_group)g), word))
+		g++;
+	return (enum command_group)g;
+}
+
+static struct err *run(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
+{
+	(void)s;
+	const struct command *c;
+	*ret_status = EXIT_REPORT;
+	if (!a->n_words) {
+		list_all(o);
+		return NULL;
+	}
+	enum command_group g = group_called(a->words[0]);
+	if (!command_find(a->words[0]) && g != N_GROUPS) {
+		list_group(o, g);
+		return NULL;
+	}
+	TRY(command_resolve(a->words[0], &c));
+	out_printf(o, "%s%s%s\n%s\n\n%s", c->name, c->operands ? " " : "", c->operands ? c->operands : "", c->summary, c->help);
+	return NULL;
+}
+
+const struct command command_help = {
+	.name = "help",
+	.summary = "the commands; of one: what it takes, with examples",
+	.formats = { "text" },
+	.help = "  help\n  help who\n  help malloc\n",
+	.group = GROUP_PROMPT,
+	.target = TARGET_SITTING,
+	.operands = "[COMMAND|GROUP]",
+	.max_words = 1,
+	.completes = COMPLETES_COMMAND,
+	.run = run,
+};
+
+const struct command command_shell = {
+	.name = "shell",
+	.summary = "a prompt, or commands from -e, -x, standard input",
+	.formats = { "text" },
+	.help = "  flotsam shell 4242\n"
+		"  flotsam shell ./core.4242 -e 'report' -e 'why L1'\n"
+		"  flotsam shell 4242 -x questions.txt\n"
+		"  echo 'who 0x55d0c0a012a0' | flotsam shell 4242\n",
+	.group = GROUP_REPORT,
+};

@@ -1,0 +1,48 @@
+/* What the files of front share. */
+#ifndef FRONT_INTERNAL_H
+#define FRONT_INTERNAL_H
+
+#include "flotsam/cmd.h"
+
+/* One line of the prompt, taken apart: words, then `| shell command` or `> file`. */
+struct line {
+	char *words[MAX_WORDS];
+	int n;
+	char *pipe;	/* text behind the first | outside quotes, or NULL */
+	char *file;	/* word behind > or >>, or NULL */
+	bool append;
+	char *text;	/* owns the words */
+};
+/* Quotes as a shell has them; a > inside a word belongs to it (size>=1M). Nothing is expanded. n 0: nothing to do. */
+struct err *line_parse(const char *text, struct line *ret) MUST_CHECK;
+void line_free(struct line *l);
+
+/* Runs what stands outside flotsam (shell commands, the pager, files that the user names) with the caller's own uid and without
+ * our rights: a small process that is made before the target is opened. */
+struct outside;
+struct err *outside_start(struct outside **ret) MUST_CHECK;
+void outside_stop(struct outside *w); /* NULL allowed */
+/* Starts `command` in a shell with a pipe as its standard input; *ret_fd is the end to write. outside_wait() after closing it. */
+struct err *outside_run(struct outside *w, const char *command, int *ret_fd) MUST_CHECK;
+/* Wait status of what outside_run() started. */
+int outside_wait(struct outside *w);
+struct err *outside_open(struct outside *w, const char *path, bool append, int *ret_fd) MUST_CHECK;
+/* The shell command of the pager. */
+extern const char outside_pager[];
+
+struct progress {
+	double started;
+	bool on, drawn;
+};
+void progress_begin(struct progress *p);
+void progress_show(void *ctx, const char *text);
+void progress_wipe(struct progress *p);
+
+/* Prints the error and frees it; the exit status. */
+int front_complain(struct err *e);
+
+/* A sitting over an open session: report first when `greet`; then -e and -x, or lines of standard input. The exit status of
+ * the last command that failed, 0 when none did. */
+int prompt_run(const struct arguments *base, struct session *s, struct outside *w, struct progress *p, bool greet);
+
+#endif

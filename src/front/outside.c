@@ -1,0 +1,190 @@
+/* Shell commands, the pager and the user's files: a small process of the caller's own rights runs and opens them, so that the
+ * analyst can be shut in, and so that rights given to flotsam do not leak into a shell. */
+#include "front.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct outside { int fd; pid_t pid; };
+
+enum request_kind { REQUEST_RUN, REQUEST_OPEN, REQUEST_APPEND };
+struct request { int32_t kind; char text[LIMIT_PATH * 2]; };
+struct reply { int32_t os, status; };
+
+const char outside_pager[] = "export LESS=\"${LESS-FRX}\"; if [ -n \"$PAGER\" ]; then exec sh -c \"$PAGER\"; "
+			     "elif command -v less >/dev/null; then exec less; elif command -v more >/dev/null; then exec more; else exec cat; fi";
+
+static bool send_with_fd(int to, const void *data, size_t n, int fd)
+{
+	struct iovec v = { (void *)data, n };
+	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = { 0 };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+	if (fd >= 0) {
+		m.msg_control = control.room;
+		m.msg_controllen = sizeof control.room;
+		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+		*c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+		memcpy(CMSG_DATA(c), &fd, sizeof fd);
+	}
+	ssize_t k;
+	while ((k = sendmsg(to, &m, MSG_NOSIGNAL)) < 0 && errno == EINTR)
+		;
+	return k == (ssize_t)n;
+}
+
+static ssize_t receive_with_fd(int from, void *data, size_t n, int *ret_fd)
+{
+	struct iovec v = { data, n };
+	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control;
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room };
+	ssize_t k;
+	*ret_fd = -1;
+	while ((k = recvmsg(from, &m, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
+		;
+	struct cmsghdr *c = k > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+	return k;
+}
+
+/* The caller's ids, and no capability that our file brought along. */
+static void shed_rights(void)
+{
+	if (setresgid(getgid(), getgid(), getgid()) || setresuid(getuid(), getuid(), getuid()))
+		_exit(1);
+	if (getuid()) {
+		struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+		struct __user_cap_data_struct none[2] = { 0 };
+		syscall(SYS_capset, &head, none);
+	}
+}
+
+static struct reply run_shell(const char *command, int input)
+{
+	struct reply r = { 0 };
+	pid_t pid = fork();
+	if (!pid) {
+		signal(SIGINT, SIG_DFL);
+		signal(SIGQUIT, SIG_DFL);
+		signal(SIGPIPE, SIG_DFL);
+		if (dup2(input, STDIN_FILENO) >= 0)
+			execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+		_exit(127);
+	}
+	if (input >= 0)
+		close(input);
+	if (pid < 0)
+		r.os = errno;
+	while (pid > 0 && waitpid(pid, &r.status, 0) < 0 && errno == EINTR)
+		;
+	return r;
+}
+
+static void serve(int fd)
+{
+	static struct request q;
+	int given;
+	for (ssize_t k; (k = receive_with_fd(fd, &q, sizeof q, &given)) == (ssize_t)sizeof q;) {
+		struct reply r = { 0 };
+		int opened = -1;
+		q.text[sizeof q.text - 1] = '\0';
+		if (q.kind == REQUEST_RUN) {
+			r = run_shell(q.text, given);
+		} else {
+			opened = open(q.text, O_WRONLY | O_CREAT | O_CLOEXEC | (q.kind == REQUEST_APPEND ? O_APPEND : O_TRUNC), 0600);
+			r.os = opened < 0 ? errno : 0;
+		}
+		if (!send_with_fd(fd, &r, sizeof r, opened))
+			break;
+		if (opened >= 0)
+			close(opened);
+	}
+}
+
+struct err *outside_start(struct outside **ret)
+{
+	int pair[2];
+	struct outside *w = calloc(1, sizeof *w);
+	if (!w)
+		return err_nomem();
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
+		free(w);
+		return err_os(errno, "no socket pair");
+	}
+	w->pid = fork();
+	if (!w->pid) {
+		close(pair[0]);
+		signal(SIGINT, SIG_IGN);
+		signal(SIGQUIT, SIG_IGN);
+		shed_rights();
+		serve(pair[1]);
+		_exit(0);
+	}
+	close(pair[1]);
+	w->fd = pair[0];
+	if (w->pid < 0) {
+		int os = errno;
+		close(w->fd);
+		free(w);
+		return err_os(os, "cannot fork");
+	}
+	*ret = w;
+	return NULL;
+}
+
+void outside_stop(struct outside *w)
+{
+	if (!w)
+		return;
+	close(w->fd);
+	while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	free(w);
+}
+
+static struct err *ask(struct outside *w, enum request_kind kind, const char *text, int fd)
+{
+	static struct request q;
+	memset(&q, 0, sizeof q);
+	q.kind = (int32_t)kind;
+	if (strlen(text) >= sizeof q.text)
+		return err_new(ERR_LIMIT, "a command of more than %zu bytes", sizeof q.text - 1);
+	memcpy(q.text, text, strlen(text));
+	return send_with_fd(w->fd, &q, sizeof q, fd) ? NULL : err_os(errno, "the process that runs shell commands has ended");
+}
+
+struct err *outside_run(struct outside *w, const char *command, int *ret_fd)
+{
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC))
+		return err_os(errno, "no pipe");
+	struct err *e = ask(w, REQUEST_RUN, command, ends[0]);
+	close(ends[0]);
+	if (e)
+		close(ends[1]);
+	else
+		*ret_fd = ends[1];
+	return e;
+}
+
+int outside_wait(struct outside *w)
+{
+	struct reply r = { 0 };
+	int fd;
+	return receive_with_fd(w->fd, &r, sizeof r, &fd) == (ssize_t)sizeof r && !r.os ? r.status : -1;
+}
+
+struct err *outside_open(struct outside *w, const char *path, bool append, int *ret_fd)
+{
+	struct reply r = { 0 };
+	TRY(ask(w, append ? REQUEST_APPEND : REQUEST_OPEN, path, -1));
+	if (receive_with_fd(w->fd, &r, sizeof r, ret_fd) != (ssize_t)sizeof r)
+		return err_new(ERR_OS, "the process that opens files has ended");
+	return r.os ? err_os(r.os, "cannot write %s", path) : NULL;
+}

@@ -1,0 +1,373 @@
+/* A sitting: lines come from a terminal, a pipe, -e or -x; each is a command of the table. */
+#include "front.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <readline/history.h>
+#include <readline/readline.h>
+
+enum { HISTORY_LINES = 1000 };
+
+struct prompt {
+	const struct arguments *base;
+	struct arguments line_base; /* base with the desk */
+	struct session *s;
+	struct outside *w;
+	struct progress *progress;
+	struct desk *desk;
+	bool terminal;		/* a person types */
+	bool done;
+	int history_fd;
+	int status;		/* of the last command that failed */
+};
+
+static struct prompt *sitting; /* readline's callbacks take no argument */
+
+/* Completion */
+
+static const char *const filter_words[] = { "size>=", "size<=", "size=", "state=", "class=", "label=", "type=", "arena=", "holder=", "text=", "thread=",
+					    "leaked", "used", "free", "stack_only", "group", "by", "sort", "top", "count", "sum", NULL };
+
+static const char *next_word_of(enum completes what, const char *typed, size_t *at)
+{
+	const char *w = NULL;
+	switch (what) {
+	case COMPLETES_COMMAND:
+		while (command_get(*at) && strncmp((w = command_get(*at)->name), typed, strlen(typed)))
+			++*at;
+		return command_get((*at)++) ? w : NULL;
+	case COMPLETES_FILTER:
+		while ((w = filter_words[*at]) && strncmp(w, typed, strlen(typed)))
+			++*at;
+		*at += w != NULL;
+		return w;
+	case COMPLETES_ADDRESS:
+		return *typed ? modules_symbol_by_prefix(sitting->s->modules, typed, at) : NULL;
+	case COMPLETES_THREAD: {
+		static char number[24];
+		while (*at < sitting->s->target->picture.threads.n) {
+			snprintf(number, sizeof number, "%zu", ++*at);
+			if (!strncmp(number, typed, strlen(typed)))
+				return number;
+		}
+		return NULL;
+	}
+	case COMPLETES_NOTHING:
+		break;
+	}
+	return NULL;
+}
+
+static enum completes completes_now;
+
+static char *generate(const char *typed, int state)
+{
+	static size_t at;
+	static char option[64];
+	if (!state)
+		at = 0;
+	const char *w = NULL;
+	if (typed[0] == '-') {
+		for (const char *name; (name = arguments_option(at)); ) {
+			at++;
+			snprintf(option, sizeof option, "--%s", name);
+			if (!strncmp(option, typed, strlen(typed))) {
+				w = option;
+				break;
+			}
+		}
+	} else {
+		w = next_word_of(completes_now, typed, &at);
+	}
+	return w ? strdup(w) : NULL;
+}
+
+/* What the word that begins at `start` may be: the first is a command, the others are what the command takes. */
+static char **complete(const char *typed, int start, int end)
+{
+	(void)end;
+	const struct command *c = NULL;
+	char first[64];
+	int i = 0, n = 0;
+	rl_attempted_completion_over = 1;
+	rl_completion_append_character = ' ';
+	while (rl_line_buffer[i] == ' ')
+		i++;
+	completes_now = COMPLETES_COMMAND;
+	if (start > i) {
+		while (rl_line_buffer[i + n] && rl_line_buffer[i + n] != ' ' && n < (int)sizeof first - 1)
+			n++;
+		snprintf(first, sizeof first, "%.*s", n, rl_line_buffer + i);
+		err_free(command_resolve(first, &c));
+		completes_now = c ? c->completes : COMPLETES_NOTHING;
+		if (completes_now == COMPLETES_FILTER && typed[0])
+			rl_completion_append_character = strchr("sctlah", typed[0]) ? '\0' : ' ';
+	}
+	return rl_completion_matches(typed, generate);
+}
+
+/* Ctrl-C at the prompt throws the line away. */
+static int on_interrupt(void)
+{
+	if (interrupted == SIGINT) {
+		interrupted = 0;
+		rl_replace_line("", 0);
+		rl_crlf();
+		rl_on_new_line();
+		rl_redisplay();
+	} else if (interrupted) {
+		rl_done = 1;
+	}
+	return 0;
+}
+
+/* History: opened once, written line by line, so that a sitting that is killed keeps it. */
+
+static int open_history(void)
+{
+	char path[LIMIT_PATH];
+	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+	if (getauxval(AT_SECURE))
+		return -1;
+	int n = state && *state ? snprintf(path, sizeof path, "%s/flotsam/history", state)
+				: snprintf(path, sizeof path, "%s/.local/state/flotsam/history", home ? home : "");
+	if (n >= (int)sizeof path || path[0] != '/')
+		return -1;
+	for (char *p = path + 1; (p = strchr(p, '/')); p++) {
+		*p = '\0';
+		mkdir(path, 0700);
+		*p = '/';
+	}
+	return open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+static void load_history(int fd)
+{
+	int copy = fd >= 0 ? dup(fd) : -1;
+	AUTO_FILE FILE *f = copy >= 0 ? fdopen(copy, "r") : NULL;
+	AUTO_FREE char *line = NULL;
+	size_t room = 0;
+	stifle_history(HISTORY_LINES);
+	for (ssize_t n; f && (n = getline(&line, &room, f)) > 0;) {
+		if (line[n - 1] == '\n')
+			line[n - 1] = '\0';
+		add_history(line);
+	}
+}
+
+static void remember(struct prompt *p, const char *line)
+{
+	HIST_ENTRY *last = history_length ? history_get(history_base + history_length - 1) : NULL;
+	if (!line[strspn(line, " \t")] || (last && !strcmp(last->line, line)))
+		return;
+	add_history(line);
+	if (p->history_fd >= 0 && dprintf(p->history_fd, "%s\n", line) < 0)
+		p->history_fd = -1;
+}
+
+/* Output: to the terminal, the pager, a shell command or a file. */
+
+struct destination {
+	struct prompt *p;
+	int fd;		/* ours to close; -1: none */
+	bool shell;	/* to be waited for */
+};
+
+/* More than a screen: the rest goes through the pager, with what is held back so far. */
+static void start_pager(struct out *o)
+{
+	struct destination *d = o->page_ctx;
+	o->page = NULL;
+	struct err *e = outside_run(d->p->w, outside_pager, &d->fd);
+	if (e) {
+		err_free(e);
+		return;
+	}
+	progress_wipe(d->p->progress);
+	d->shell = true;
+	o->fd = d->fd;
+}
+
+static struct err *destination_open(struct destination *d, const struct line *l, struct out *o)
+{
+	int fd = STDOUT_FILENO;
+	d->fd = -1;
+	if (l->pipe) {
+		TRY(outside_run(d->p->w, l->pipe, &d->fd));
+		d->shell = true;
+	} else if (l->file) {
+		TRY(outside_open(d->p->w, l->file, l->append, &d->fd));
+	}
+	out_init(o, d->fd >= 0 ? d->fd : fd, d->p->base->color);
+	struct winsize size;
+	const char *term = getenv("TERM");
+	if (d->fd < 0 && d->p->terminal && isatty(fd) && term && strcmp(term, "dumb") && !ioctl(fd, TIOCGWINSZ, &size) && size.ws_row > 2) {
+		o->page = start_pager;
+		o->page_ctx = d;
+		o->page_lines = size.ws_row - 1u;
+	}
+	return NULL;
+}
+
+static int destination_close(struct destination *d, struct out *o)
+{
+	out_flush(o);
+	int lost = o->error;
+	out_deinit(o);
+	if (d->fd >= 0)
+		close(d->fd);
+	/* What the shell command makes of its input is its own affair. */
+	if (d->shell)
+		outside_wait(d->p->w);
+	return lost;
+}
+
+static struct err *run_command(struct prompt *p, const struct arguments *a, const struct line *l, int *ret_status)
+{
+	struct out o;
+	struct destination d = { .p = p };
+	TRY(destination_open(&d, l, &o));
+	struct err *e = NULL;
+	if (a->help)
+		help_print(&o, a->command);
+	else
+		e = a->command->run(a, p->s, &o, ret_status);
+	progress_wipe(p->progress);
+	int lost = destination_close(&d, &o);
+	if (!e && lost && lost != EPIPE)
+		e = err_os(lost, "cannot write %s", l->file ? l->file : "the output");
+	return e;
+}
+
+static struct err *run_words(struct prompt *p, const struct line *l, int *ret_status)
+{
+	struct arguments a;
+	if (!strcmp(l->words[0], "quit") || !strcmp(l->words[0], "exit") || !strcmp(l->words[0], "q")) {
+		p->done = true;
+		return NULL;
+	}
+	if (!strcmp(l->words[0], "?")) {
+		char help[] = "help", *words[] = { help };
+		TRY(arguments_parse_line(1, words, &p->line_base, &a));
+	} else {
+		TRY(arguments_parse_line(l->n, (char **)l->words, &p->line_base, &a));
+	}
+	if (!a.command->run)
+		return err_new(ERR_USAGE, "this is the %s", a.command->name);
+	return run_command(p, &a, l, ret_status);
+}
+
+/* One line; an error costs the line, not the sitting. */
+static void run_line(struct prompt *p, const char *text)
+{
+	struct line l;
+	int status = EXIT_REPORT;
+	interrupted = 0;
+	progress_begin(p->progress);
+	struct err *e = line_parse(text, &l);
+	if (!e && l.n)
+		e = run_words(p, &l, &status);
+	progress_wipe(p->progress);
+	if (e && e->kind == ERR_INTERRUPTED && p->terminal)
+		dprintf(STDERR_FILENO, "interrupted\n");
+	if (e)
+		status = front_complain(e);
+	if (status)
+		p->status = status;
+	line_free(&l);
+}
+
+/* A paste may hold several lines. */
+static void run_lines(struct prompt *p, char *text)
+{
+	char *save = NULL;
+	for (char *one = strtok_r(text, "\n", &save); one && !p->done; one = strtok_r(NULL, "\n", &save)) {
+		if (p->terminal)
+			remember(p, one);
+		run_line(p, one);
+	}
+}
+
+static void read_terminal(struct prompt *p)
+{
+	char ask[64], name[20];
+	struct strbuf comm = { 0 };
+	strbuf_add_escaped(&comm, p->s->target->comm, strlen(p->s->target->comm));
+	snprintf(name, sizeof name, "%s", comm.n ? comm.text : "flotsam");
+	snprintf(ask, sizeof ask, "%s> ", name);
+	strbuf_free(&comm);
+	rl_readline_name = "flotsam";
+	rl_attempted_completion_function = complete;
+	rl_completer_word_break_characters = " \t\n|>*+&()";
+	rl_signal_event_hook = on_interrupt;
+	p->history_fd = open_history();
+	load_history(p->history_fd);
+	while (!p->done) {
+		interrupted = 0;
+		AUTO_FREE char *text = readline(ask);
+		if (interrupted && interrupted != SIGINT)
+			break;
+		if (!text) {
+			dprintf(STDOUT_FILENO, "\n");
+			break;
+		}
+		run_lines(p, text);
+	}
+	clear_history();
+	if (p->history_fd >= 0)
+		close(p->history_fd);
+}
+
+static void read_stream(struct prompt *p, FILE *f)
+{
+	AUTO_FREE char *line = NULL;
+	size_t room = 0;
+	while (!p->done && interrupted != SIGTERM && getline(&line, &room, f) > 0) {
+		run_lines(p, line);
+		if (interrupted)
+			break;
+	}
+}
+
+static void read_script(struct prompt *p, const char *path)
+{
+	AUTO_FILE FILE *f = fopen(path, "re");
+	if (f)
+		read_stream(p, f);
+	else
+		p->status = front_complain(err_os(errno, "cannot read %s", path));
+}
+
+int prompt_run(const struct arguments *base, struct session *s, struct outside *w, struct progress *progress, bool greet)
+{
+	struct prompt p = { .base = base, .s = s, .w = w, .progress = progress, .desk = desk_create(), .history_fd = -1 };
+	if (!p.desk)
+		return front_complain(err_nomem());
+	p.line_base = *base;
+	p.line_base.desk = p.desk;
+	sitting = &p;
+	p.terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !base->n_execute && !base->script;
+	if (greet)
+		run_line(&p, "report");
+	for (unsigned i = 0; i < base->n_execute && !p.done && !interrupted; i++) {
+		AUTO_FREE char *text = strdup(base->execute[i]);
+		if (text)
+			run_lines(&p, text);
+	}
+	if (base->script && !p.done && !interrupted)
+		read_script(&p, base->script);
+	if (p.terminal)
+		read_terminal(&p);
+	else if (!base->n_execute && !base->script)
+		read_stream(&p, stdin);
+	desk_destroy(p.desk);
+	sitting = NULL;
+	return p.terminal ? EXIT_REPORT : p.status;
+}
