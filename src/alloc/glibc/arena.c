@@ -177,7 +177,9 @@ static bool read_arena(struct glibc *g, uint64_t address, struct arena *a)
 		a->top = 0;
 		return true;
 	}
-	if (!word_at(g, a->top + g->w, &field) || !plausible_size(g, chunk_size(field), a->system_mem + g->heap_max)) {
+	/* Top ends with its page, so on i386 its size is no multiple of the alignment: payloads are, 8 bytes into the chunk. */
+	if (!word_at(g, a->top + g->w, &field) || chunk_size(field) < g->min_chunk || chunk_size(field) % g->header ||
+	    chunk_size(field) > a->system_mem + g->heap_max) {
 		findings_add(&g->alloc->findings, "bad-top", a->top, "the top chunk's size is 0x%llx", (unsigned long long)field);
 		g->alloc->partial = true;
 		return true;

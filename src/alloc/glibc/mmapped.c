@@ -24,7 +24,8 @@ static bool header_at(struct scan *s, uint64_t chunk, struct candidate *ret)
 	uint64_t size = chunk_size(field), tail = g->l->mmap_trailer ? g->header : 0;
 	if (g->l->mmap_trailer)
 		prev &= ~(uint64_t)1; /* 2.43: MMAP_HP */
-	if (size < g->min_chunk || size % g->granule || prev > chunk || prev > s->run_end || size > s->run_end - s->run_start)
+	/* On i386 the base is a header off the alignment, and so is the size (sysmalloc_mmap: front_misalign). */
+	if (size < g->min_chunk || size % g->header || prev > chunk || prev > s->run_end || size > s->run_end - s->run_start)
 		return false;
 	uint64_t base = chunk - prev, end = chunk + size + tail;
 	if (base % s->page || end % s->page || base < s->run_start || end > s->run_end || end <= chunk)

@@ -35,14 +35,16 @@ static bool flags_fit(const struct walk *w, uint64_t field)
 	return !(field & IS_MMAPPED) && !(w->a->main && field & NON_MAIN);
 }
 
-static bool size_fits(const struct walk *w, uint64_t chunk, uint64_t size)
-{
-	return size >= w->g->min_chunk && size % w->g->granule == 0 && size <= w->s->end - chunk;
-}
-
 static bool is_top(const struct walk *w, uint64_t chunk)
 {
 	return chunk == w->a->top;
+}
+
+static bool size_fits(const struct walk *w, uint64_t chunk, uint64_t size)
+{
+	/* Top's ends with its page (see arena.c). */
+	unsigned multiple = is_top(w, chunk) ? w->g->header : w->g->granule;
+	return size >= w->g->min_chunk && size % multiple == 0 && size <= w->s->end - chunk;
 }
 
 /* End marks of a segment that is not the last (malloc/malloc.c, sysmalloc): main arena: two chunks of 2 words; heaps: one
