@@ -22,6 +22,7 @@ struct arguments { /* a parsed command line */
 	const char *class;	/* --class, or NULL */
 	const char *state;	/* --state, or NULL */
 	uint64_t min_size;	/* --min-size */
+	const char *root;	/* --root, or NULL */
 	const char *words[MAX_WORDS]; /* operands behind the target */
 	unsigned n_words;
 	const char *execute[MAX_SCRIPTS]; /* -e, in order */
@@ -38,7 +39,8 @@ enum { EXIT_REPORT = 0, EXIT_RULE = 1, EXIT_USAGE = 2, EXIT_TARGET = 3, EXIT_PAR
 enum command_group { GROUP_REPORT, GROUP_BLOCKS, GROUP_GRAPH, GROUP_STACKS, GROUP_CODE, GROUP_MALLOC, GROUP_MACHINE, GROUP_PROMPT, N_GROUPS };
 const char *command_group_name(enum command_group g);
 
-enum target_need { TARGET_ONE, TARGET_OPTIONAL, TARGET_SITTING /* at the prompt alone */ };
+enum target_need { TARGET_ONE, TARGET_OPTIONAL, TARGET_SITTING /* at the prompt alone */,
+		   TARGET_UNSEEN /* none or a process, and no look is taken of it: s is NULL in batch */ };
 enum completes { COMPLETES_NOTHING, COMPLETES_ADDRESS, COMPLETES_FILTER, COMPLETES_COMMAND, COMPLETES_THREAD };
 
 enum { N_FORMATS = 5 };

@@ -98,4 +98,34 @@ struct verify {
 struct err *query_verify(struct session *s, struct verify **ret) MUST_CHECK;
 void verify_free(struct verify *v); /* NULL allowed */
 
+/* The machine: what the kernel would refuse now, and why. Needs no session. */
+enum verdict_when { VERDICT_NOW, VERDICT_SOON, VERDICT_PAST, VERDICT_NOTE };
+const char *verdict_when_name(enum verdict_when w); /* "now", ... */
+struct machine_verdict {
+	const char *kind;	/* static word with dashes */
+	enum verdict_when when;
+	char *text, *step;	/* sentences; step (what helps) may be NULL */
+};
+struct machine {
+	const char *root;	/* borrowed; "": this machine */
+	uint64_t page;
+	struct system_zones zones;
+	struct system_memory memory;
+	struct system_counters counters;
+	struct system_pressure pressure;
+	struct system_swaps swaps;
+	struct system_groups groups;	/* of the process alone, when there is one */
+	struct system_kernel_log log;
+	int pid;			/* 0: none was named */
+	bool have_process;		/* false: it has ended */
+	struct system_process process;
+	unsigned orders;		/* that the kernel keeps lists of; 0: unknown */
+	int served;			/* the largest order that a request of the kernel gets at once; -1: none */
+	uint64_t commit_room;		/* UNKNOWN unless overcommit is strict */
+	VEC(struct machine_verdict) verdicts; /* worst first */
+};
+/* pid 0: the machine alone. ERR_NOT_FOUND when there is no such process, and no word of its end in the kernel log. */
+struct err *query_machine(const char *root, int pid, struct machine **ret) MUST_CHECK;
+void machine_free(struct machine *m);
+
 #endif

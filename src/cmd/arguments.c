@@ -9,7 +9,7 @@
 
 enum option_id { O_PID, O_CORE, O_FORMAT, O_OUTPUT, O_TOP, O_QUIET, O_VERBOSE, O_COLOR, O_SHOW, O_CLASS, O_STATE, O_MIN_SIZE, O_MAX_STOP, O_FORCE,
 		 O_NO_RESTART, O_SWAP, O_SHARED, O_SPOOL, O_SYSROOT, O_DEBUG_DIR, O_INTERIOR, O_NO_RULE, O_NO_VECTOR, O_TAGGED, O_UNALIGNED,
-		 O_THREADS, O_EXECUTE, O_SCRIPT, O_HELP, O_VERSION };
+		 O_THREADS, O_ROOT, O_EXECUTE, O_SCRIPT, O_HELP, O_VERSION };
 
 enum option_group { G_OUTPUT, G_BLOCKS, G_LOOK, G_RULES, G_OTHER };
 static const char *const group_names[] = { "output", "the list of blocks (flotsam blocks)", "the look", "what counts as a pointer", "other" };
@@ -20,7 +20,7 @@ static const struct option_row {
 	char letter;
 	const char *name, *operand, *help;
 } options[] = {
-	{ O_FORMAT, G_OUTPUT, 0, "format", "FORMAT", "report, verify: text, json; blocks: text, jsonl, csv" },
+	{ O_FORMAT, G_OUTPUT, 0, "format", "FORMAT", "text, json; blocks: text, jsonl, csv" },
 	{ O_OUTPUT, G_OUTPUT, 'o', NULL, "FILE", "write there instead of to standard output" },
 	{ O_TOP, G_OUTPUT, 0, "top", "N", "list so many leaks and holders (10); 0: all" },
 	{ O_QUIET, G_OUTPUT, 'q', NULL, NULL, "the verdict alone, on one line" },
@@ -39,6 +39,7 @@ static const struct option_row {
 	{ O_SHARED, G_LOOK, 0, "scan-shared", NULL, "shared mappings of disk files hold pointers too" },
 	{ O_SPOOL, G_LOOK, 0, "spool", "DIR", "keep the picture in an unlinked file there" },
 	{ O_SYSROOT, G_LOOK, 0, "sysroot", "DIR", "where the files named in a core are" },
+	{ O_ROOT, G_LOOK, 0, "root", "DIR", "flotsam system: read a saved /proc and /sys there" },
 	{ O_DEBUG_DIR, G_LOOK, 0, "debug-dir", "DIR", "separate debug files, besides /usr/lib/debug" },
 	{ O_INTERIOR, G_RULES, 0, "interior", "RULE", "a block with inner pointers alone is: possible,\nreachable, or lost (ignore)" },
 	{ O_NO_RULE, G_RULES, 0, "no-rule", "NAME", "switch one interior rule off, by its name in -v" },
@@ -223,6 +224,9 @@ static struct err *apply(struct arguments *a, enum option_id id, const char *val
 	case O_THREADS:
 		TRY(number("--threads", value, &n));
 		s->graph.threads = n > 64 ? 64 : (int)n;
+		break;
+	case O_ROOT:
+		a->root = value;
 		break;
 	case O_EXECUTE:
 		if (a->n_execute >= MAX_SCRIPTS)
@@ -431,6 +435,18 @@ static struct err *check_words(const struct arguments *a)
 	return NULL;
 }
 
+/* For a command that looks at no target: a process, or none, on this machine or on a saved one. */
+static struct err *check_unseen(const struct arguments *a)
+{
+	if (a->root && a->command->target != TARGET_UNSEEN)
+		return err_hint(err_new(ERR_USAGE, "%s takes no --root", a->command->name), "flotsam system --root DIR");
+	if (a->command->target != TARGET_UNSEEN || a->prompt || !a->target)
+		return NULL;
+	if (a->kind && strcmp(a->kind, "live"))
+		return err_new(ERR_USAGE, "%s takes a process or nothing, no core", a->command->name);
+	return a->root && !a->kind ? err_new(ERR_USAGE, "with --root a process is named by its number, not '%s'", a->target) : NULL;
+}
+
 static struct err *check(struct arguments *a)
 {
 	if (a->help || a->version)
@@ -439,6 +455,7 @@ static struct err *check(struct arguments *a)
 		return err_hint(err_new(ERR_USAGE, "%s is a command of the prompt", a->command->name), "flotsam shell TARGET -e '%s ...'", a->command->name);
 	if (!a->target && a->command->target == TARGET_ONE)
 		return err_hint(err_new(ERR_USAGE, "which process or core?"), "flotsam PID   |   flotsam NAME   |   flotsam CORE   |   flotsam --help");
+	TRY(check_unseen(a));
 	TRY(check_words(a));
 	TRY(check_format(a));
 	TRY(check_state(a));
@@ -552,7 +569,7 @@ static void print_options(struct out *o, const struct command *c)
 void help_print(struct out *o, const struct command *c)
 {
 	if (c) {
-		out_printf(o, "flotsam %s %s%s%s [OPTIONS]\n%s\n\n%s", c->name, c->target == TARGET_OPTIONAL ? "[TARGET]" : "TARGET", c->operands ? " " : "",
+		out_printf(o, "flotsam %s %s%s%s [OPTIONS]\n%s\n\n%s", c->name, c->target == TARGET_OPTIONAL ? "[TARGET]" : c->target == TARGET_UNSEEN ? "[PID]" : "TARGET", c->operands ? " " : "",
 			   c->operands ? c->operands : "", c->summary, c->help);
 	} else {
 		out_puts(o, "flotsam looks into a running process or a core dump and says what has leaked,\n"

@@ -9,6 +9,7 @@ extern const struct command command_shell;
 extern const struct command command_verify;
 extern const struct command command_blocks;
 extern const struct command command_help;
+extern const struct command command_system;
 
 /* A slip of the fingers, no other word. */
 bool cmd_resembles(const char *typed, const char *meant);
@@ -39,4 +40,6 @@ void report_json(const struct arguments *a, const struct report *r, struct out *
 /* The keys "target" and "allocator"; those of a finding, into an open object. */
 void report_json_identity(struct json *j, const struct session *s);
 void report_json_finding(struct json *j, const struct finding *f);
+void system_text(const struct arguments *a, const struct machine *m, struct out *o);
+void system_json(const struct machine *m, struct out *o);
 #endif

@@ -142,7 +142,7 @@ static struct err *run(struct arguments *a, struct progress *progress, const str
 	struct session *s = NULL;
 	a->desk = desk_create();
 	struct err *e = a->desk ? NULL : err_nomem();
-	if (!e && a->target)
+	if (!e && a->target && a->command->target != TARGET_UNSEEN)
 		e = open_session(a, progress, &s);
 	if (!e) {
 		output_begin(f);

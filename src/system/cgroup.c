@@ -1,5 +1,5 @@
 /* Memory cgroups, version 1 and 2 (Documentation/admin-guide/cgroup-v{1/memory.rst,2.rst}), and the room that is left. */
-#include "flotsam/system.h"
+#include "cgroup.h"
 
 #include <sys/resource.h>
 
@@ -32,8 +32,6 @@ static uint64_t stat_field(const char *root, const char *dir, const char *file, 
 			return strtoull(p + k, NULL, 10);
 	return UINT64_MAX;
 }
-
-struct hierarchy { char mount[512], group_root[512]; int version; };
 
 /* Mount point of the memory controller (proc_pid_mountinfo(5): "... root mountpoint ... - type source options"). */
 static bool find_mount(const char *root, int version, struct hierarchy *ret)
@@ -90,24 +88,37 @@ static void read_group(const char *root, const struct hierarchy *h, const char *
 	}
 }
 
+bool cgroup_locate(const char *root, const char *proc_cgroup, struct hierarchy *ret, char *path, size_t n)
+{
+	*path = '\0';
+	for (int version = 1; version <= 2; version++)
+		if ((!proc_cgroup || group_path(proc_cgroup, version, path, n)) && find_mount(root, version, ret))
+			return true;
+	return false;
+}
+
+const char *cgroup_below(const struct hierarchy *h, const char *path)
+{
+	/* Inside a container the mount shows a part of the tree: its root is a prefix of the path. */
+	size_t k = strlen(h->group_root);
+	if (k > 1 && !strncmp(path, h->group_root, k))
+		path += k;
+	/* Seen from a cgroup namespace, a group outside of it begins with "/..". */
+	return strstr(path, "/..") ? NULL : strcmp(path, "/") ? path : "";
+}
+
 void system_cgroup(const char *root, const char *proc_cgroup, struct cgroup_memory *ret)
 {
 	*ret = (struct cgroup_memory){ .limit = UINT64_MAX, .anon = UINT64_MAX, .file = UINT64_MAX, .usage = UINT64_MAX };
 	struct hierarchy h;
-	int version = 1;
-	if (!group_path(proc_cgroup, 1, ret->path, sizeof ret->path) || !find_mount(root, 1, &h)) {
-		version = 2;
-		if (!group_path(proc_cgroup, 2, ret->path, sizeof ret->path) || !find_mount(root, 2, &h))
-			return;
-	}
-	ret->version = version;
-	/* Inside a container the mount shows a part of the tree: its root is a prefix of the path. */
-	const char *below = ret->path;
-	size_t k = strlen(h.group_root);
-	if (k > 1 && !strncmp(below, h.group_root, k))
-		below += k;
+	if (!cgroup_locate(root, proc_cgroup, &h, ret->path, sizeof ret->path))
+		return;
+	ret->version = h.version;
+	const char *below = cgroup_below(&h, ret->path);
+	if (!below)
+		return;
 	char dir[2048];
-	int n = snprintf(dir, sizeof dir, "%s%s", h.mount, strcmp(below, "/") ? below : "");
+	int n = snprintf(dir, sizeof dir, "%s%s", h.mount, below);
 	if (n < 0 || (size_t)n >= sizeof dir)
 		return;
 	size_t top = strlen(h.mount);

@@ -1,5 +1,5 @@
 /* /proc/PID/status, stat, fdinfo, timers: what the kernel says of a process, and the words that only it holds. */
-#include "flotsam/system.h"
+#include "text.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -45,33 +45,21 @@ char *system_read(const char *root, const char *path, size_t *ret_n)
 	return fd < 0 ? NULL : system_read_fd(fd, ret_n);
 }
 
-/* Value of "Key:\tvalue" at the start of a line; NULL when there is none. */
-static const char *find_line(const char *text, const char *key)
-{
-	size_t k = strlen(key);
-	for (const char *p = text; p; p = strchr(p, '\n')) {
-		p += *p == '\n';
-		if (!strncmp(p, key, k))
-			return p + k;
-	}
-	return NULL;
-}
-
 static uint64_t kib(const char *text, const char *key)
 {
-	const char *p = find_line(text, key);
+	const char *p = text_line(text, key);
 	return p ? strtoull(p, NULL, 10) * 1024 : UINT64_MAX;
 }
 
 static int integer(const char *text, const char *key)
 {
-	const char *p = find_line(text, key);
+	const char *p = text_line(text, key);
 	return p ? (int)strtol(p, NULL, 10) : 0;
 }
 
 static void ids(const char *text, const char *key, uint32_t to[4])
 {
-	const char *p = find_line(text, key);
+	const char *p = text_line(text, key);
 	for (int i = 0; p && i < 4; i++) {
 		char *end;
 		to[i] = (uint32_t)strtoul(p, &end, 10);
@@ -82,7 +70,7 @@ static void ids(const char *text, const char *key, uint32_t to[4])
 struct err *system_status(const char *text, size_t n, struct process_status *ret)
 {
 	struct process_status s = { 0 };
-	const char *name = find_line(text, "Name:\t"), *state = find_line(text, "State:\t");
+	const char *name = text_line(text, "Name:\t"), *state = text_line(text, "State:\t");
 	if (!n || !name || !state)
 		return err_new(ERR_BAD_DATA, "status has no Name and State");
 	snprintf(s.name, sizeof s.name, "%.*s", (int)strcspn(name, "\n"), name);
@@ -101,6 +89,7 @@ struct err *system_status(const char *text, size_t n, struct process_status *ret
 	s.vm_pte = kib(text, "VmPTE:");
 	s.vm_swap = kib(text, "VmSwap:");
 	s.vm_lck = kib(text, "VmLck:");
+	s.vm_data = kib(text, "VmData:");
 	s.kernel_thread = integer(text, "Kthread:") == 1;
 	*ret = s;
 	return NULL;
@@ -132,7 +121,7 @@ double system_uptime(const char *root)
 
 bool system_fdinfo_is_epoll(const char *text, size_t n)
 {
-	return n && find_line(text, "tfd:");
+	return n && text_line(text, "tfd:");
 }
 
 void system_fdinfo_epoll(const char *text, size_t n, system_word_fn *f, void *ctx)

@@ -73,6 +73,20 @@ START_TEST(paths_become_cores)
 }
 END_TEST
 
+START_TEST(the_machine_needs_no_target)
+{
+	accept("system");
+	ck_assert(!a.target && a.command->target == TARGET_UNSEEN);
+	target_is("system 4242", "system", "live", "4242", NULL);
+	accept("system --root /saved 4242");
+	ck_assert_str_eq(a.root, "/saved");
+	refuse("system ./core.1", "takes a process or nothing", NULL);
+	refuse("system -c core.1", "takes a process or nothing", NULL);
+	refuse("system --root /saved nginx", "named by its number", NULL);
+	refuse("report 1 --root /saved", "report takes no --root", "flotsam system");
+}
+END_TEST
+
 /* A child that is called so, until it is ended. */
 static pid_t named_child(const char *name)
 {
@@ -252,6 +266,7 @@ int main(void)
 	setlocale(LC_ALL, "C.UTF-8");
 	tcase_add_test(t, words_become_targets);
 	tcase_add_test(t, paths_become_cores);
+	tcase_add_test(t, the_machine_needs_no_target);
 	tcase_add_test(t, names_become_processes);
 	tcase_add_test(t, base_name_of_the_executable_will_do);
 	tcase_add_test(t, options_arrive);
