@@ -8,6 +8,7 @@ static const struct command *const table[] = {
 	&command_blocks,
 	&command_x,
 	&command_system,
+	&command_disas,
 	&command_help,
 };
 
