@@ -111,18 +111,39 @@ int holder_open_below(const struct holder *h, const char *path)
 }
 
 /* map_files names the very file that is mapped, deleted or not; it needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN
- * (proc_map_files_get_link, fs/proc/base.c). */
+ * (proc_map_files_get_link, fs/proc/base.c). A first thread that has ended has none; /proc/TID of another has. */
+static int open_map_file(const struct holder *h, pid_t tid, uint64_t start, uint64_t end)
+{
+	char of[32] = ".", path[128];
+	if (tid != h->pid)
+		snprintf(of, sizeof of, "../%d", (int)tid);
+	snprintf(path, sizeof path, "%s/map_files/%llx-%llx", of, (unsigned long long)start, (unsigned long long)end);
+	return open_link(h, path);
+}
+
+/* A name of maps starts at our root, not at the target's (seq_path, d_path): below a chroot that is a prefix too many. */
+static const char *below_root(const struct holder *h, pid_t tid, const char *name, char root[LIMIT_PATH])
+{
+	char path[64];
+	snprintf(path, sizeof path, "task/%d/root", (int)tid);
+	ssize_t n = readlinkat(h->proc, path, root, LIMIT_PATH - 1);
+	if (n <= 1)
+		return name;
+	root[n] = '\0';
+	return !strncmp(name, root, (size_t)n) && name[n] == '/' ? name + n : name;
+}
+
 int holder_open_mapped(const struct holder *h, const struct holder_request *q)
 {
-	char path[128];
-	snprintf(path, sizeof path, "map_files/%llx-%llx", (unsigned long long)q->a, (unsigned long long)q->b);
-	int fd = open_link(h, path);
+	char path[128], root[LIMIT_PATH];
+	pid_t tid = holder_living(h);
+	int fd = open_map_file(h, tid, q->a, q->b);
 	if (fd < 0 && errno != EINVAL)
-		fd = holder_open_below(h, q->name);
+		fd = holder_open_below(h, below_root(h, tid, q->name, root));
 	if (fd >= 0 || errno == EINVAL)
 		return fd;
 	/* The program itself may have been replaced: exe still names the one that runs. */
-	snprintf(path, sizeof path, "task/%d/exe", (int)holder_living(h));
+	snprintf(path, sizeof path, "task/%d/exe", (int)tid);
 	char exe[LIMIT_PATH];
 	ssize_t n = readlinkat(h->proc, path, exe, sizeof exe - 1);
 	int os = errno;
