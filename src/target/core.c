@@ -383,6 +383,44 @@ static bool name_main_stack(struct core *c)
 	return true;
 }
 
+static bool all_zero(const uint8_t *p, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++)
+		if (p[i])
+			return false;
+	return true;
+}
+
+enum { FRAMES_BYTES = 1024 };
+
+/* A stack in use has words other than 0 above its pointer. gcore stops writing a mapping where it meets a page that cannot
+ * be read (gdb/gcore.c: gcore_copy_callback), and a guard page of glibc 2.42 is one: the rest of the stack is left zero. */
+static bool stack_is_lost(const struct picture *p, uint64_t sp)
+{
+	for (size_t i = 0; i < p->extents.n; i++) {
+		const struct extent *e = &p->extents.at[i];
+		uint64_t off = sp - e->address;
+		if (sp >= e->address && off < e->bytes)
+			return all_zero(e->data + off, e->bytes - off < FRAMES_BYTES ? e->bytes - off : FRAMES_BYTES);
+	}
+	return true;
+}
+
+static void count_lost_stacks(struct core *c)
+{
+	struct picture *p = &c->target.picture;
+	size_t lost = 0;
+	for (size_t i = 0; i < p->threads.n; i++) {
+		const struct thread *t = &p->threads.at[i];
+		lost += t->gregs.n && stack_is_lost(p, arch_reg(c->arch, t->gregs, c->arch->reg_sp));
+	}
+	if (!lost)
+		return;
+	p->at_most = true;
+	findings_add(&p->findings, "lost-stack", 0, "the core lacks the stacks of %zu of %zu threads: what they hold looks lost%s", lost,
+		     p->threads.n, p->truncated ? "" : " (gdb leaves out what lies behind a guard page)");
+}
+
 static struct err *build_picture(struct core *c)
 {
 	struct picture *p = &c->target.picture;
@@ -422,6 +460,7 @@ static struct err *build_picture(struct core *c)
 		findings_add(&p->findings, "truncated", 0,
 			     "core is truncated (needs %.1f MiB, has %.1f): raise ProcessSizeMax/ExternalSizeMax in coredump.conf",
 			     (double)c->needs / (1 << 20), (double)c->file.n / (1 << 20));
+	count_lost_stacks(c);
 	return NULL;
 }
 

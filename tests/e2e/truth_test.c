@@ -210,6 +210,23 @@ static void make_directory(void)
 	ck_assert(mkdtemp(directory));
 }
 
+/* gdb leaves out stacks with guard pages as glibc 2.42 makes them: flotsam says so, and there is no more to compare. */
+static bool stacks_are_lost(const char *core)
+{
+	const char *argv[] = { flotsam_path(), "report", core, "--format", "json", NULL };
+	int status;
+	bool lost = false;
+	json_t *report = run_json((char *const *)argv, &status), *finding;
+	size_t i;
+	ck_assert_msg(report, "flotsam report %s failed", core);
+	json_array_foreach(json_object_get(report, "findings"), i, finding)
+		lost |= !strcmp(text_of(finding, "kind"), "lost-stack");
+	if (lost)
+		ck_assert(json_is_true(json_object_get(json_object_get(report, "coverage"), "at_most")));
+	json_decref(report);
+	return lost;
+}
+
 START_TEST(core_of_gcore)
 {
 	const char *name = fixtures[_i];
@@ -231,6 +248,12 @@ START_TEST(core_of_gcore)
 	const char *argv[] = { "gcore", "-o", prefix, pid, NULL };
 	free(run_text((char *const *)argv, &status));
 	ck_assert_msg(status == 0 && !access(core, R_OK), "gcore failed");
+	if (stacks_are_lost(core)) {
+		printf("SKIP truth gcore %s: needs a gdb that writes stacks with guard pages\n", name);
+		fflush(stdout);
+		json_decref(truth);
+		return;
+	}
 	json_t *got = blocks_of(core), *live_blocks = blocks_of(pid);
 	compare_with_truth(&f, truth, got, true);
 	compare_live_with_core(&f, truth, live_blocks, got);
@@ -294,13 +317,14 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("truth");
-	TCase *tc = tcase_create("fixtures");
-	tcase_add_loop_test(tc, live, 0, N_FIXTURES);
-	TCase *gcore = tcase_create("gcore"); /* of its own, so that check-all can run it with a gdb that is not installed */
-	tcase_add_loop_test(gcore, core_of_gcore, 0, N_FIXTURES - 1);
-	tcase_add_loop_test(tc, core_of_kernel, 0, N_FIXTURES);
-	suite_add_tcase(s, tc);
-	suite_add_tcase(s, gcore);
+	/* Cases of their own, so that one kind can be run alone: CK_RUN_CASE. */
+	TCase *of_live = tcase_create("live"), *of_gcore = tcase_create("gcore"), *of_kernel = tcase_create("kernel");
+	tcase_add_loop_test(of_live, live, 0, N_FIXTURES);
+	tcase_add_loop_test(of_gcore, core_of_gcore, 0, N_FIXTURES - 1);
+	tcase_add_loop_test(of_kernel, core_of_kernel, 0, N_FIXTURES);
+	suite_add_tcase(s, of_live);
+	suite_add_tcase(s, of_gcore);
+	suite_add_tcase(s, of_kernel);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
 	int failed = srunner_ntests_failed(r);
