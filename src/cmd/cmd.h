@@ -8,8 +8,6 @@ extern const struct command command_report;
 extern const struct command command_shell;
 extern const struct command command_verify;
 extern const struct command command_blocks;
-extern const struct command command_x;
-extern const struct command command_disas;
 extern const struct command command_help;
 extern const struct command command_system;
 

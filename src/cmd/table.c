@@ -6,9 +6,7 @@ static const struct command *const table[] = {
 	&command_shell,
 	&command_verify,
 	&command_blocks,
-	&command_x,
 	&command_system,
-	&command_disas,
 	&command_help,
 };
 

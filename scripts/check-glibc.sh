@@ -1,0 +1,151 @@
+#!/bin/bash
+# The truth of the fixtures under the C libraries of other Debian releases: a line a library and way, then the count.
+# Ways: by the library's own ld.so, or in a chroot where it is the system's; live, from the kernel's core, from gcore's; with
+# libc's separate debug file and without. Environment: MODE, FLOTSAM, CACHE, SUITES.
+set -u
+cd "$(dirname "$0")/.." || exit
+here=$PWD
+build=$here/build/${MODE:-release}
+export FLOTSAM=${FLOTSAM:-$build/flotsam} CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT:-120} CK_VERBOSITY=normal
+suites=${SUITES:-bullseye bookworm trixie sid}
+# All fixtures are built against the oldest library, which the others can stand in for.
+oldest=bullseye
+
+tmp=$(mktemp -d) || exit
+entered=
+trap 'rm -rf "$tmp" ${entered:+"$entered"}' EXIT
+trap 'exit 130' INT TERM
+passed=0 failed=0 skipped=0
+
+row() { # LIBRARY WAY PASSED FAILED SKIPPED [LOG]
+	passed=$((passed + $3)) failed=$((failed + $4)) skipped=$((skipped + $5))
+	printf '%-22s %-28s %4d passed, %d failed, %d skipped\n' "${@:1:5}"
+	[ "$4" -eq 0 ] || grep -v '^warning: ' "$6" | sed 's/^/  | /' | head -n 60
+}
+skip() { # LIBRARY WAY WHY
+	skipped=$((skipped + 1))
+	printf '%-22s %-28s SKIP %s\n' "$@"
+}
+
+# Below $tmp, at the same path as below a root that is entered.
+build_fixtures() { # ROOT TRIPLET CC CXX DIRECTORY
+	local root=$1 lib=$1/usr/lib/$2 cc=$3 cxx=$4 to=$5 source name flags std
+	mkdir -p "$to" || return
+	# gcc 12's headers call a function that libstdc++ of gcc 10 has not.
+	echo '#include <cstdlib>
+namespace std { void __throw_bad_array_new_length() { abort(); } }' >"$tmp/compat.cc"
+	for source in fixtures/src/*.c ${cxx:+fixtures/src/*.cc}; do
+		name=$(basename "${source%.*}")
+		flags=$(sed -n '1s,^\(//\|/\*\) *flags:\([^*]*\).*,\2,p' "$source")
+		case $name in
+		drive | leaky-api) continue ;; # they tell no truth
+		lib*) name=$name.so flags="-shared -fPIC $flags" ;;
+		esac
+		case $source in
+		*.cc) set -- "$cxx" -std=gnu++17 -x c++ "$tmp/compat.cc" ;;
+		*) set -- "$cc" -std=gnu17 ;;
+		esac
+		# libstdc++ and libgcc are the compiler's and ask for a newer libc, unlike what they are run with.
+		# shellcheck disable=SC2086
+		timeout 120 "$@" --sysroot="$root" -B"$lib" -O1 -g -w -pthread -Wl,--allow-shlib-undefined -o "$to/$name" "$source" $flags || return
+	done
+}
+
+truth() { # LIBRARY WAY CASE DIRECTORY OPTIONS LAUNCH...
+	local library=$1 way=$2 case=$3 directory=$4 options=$5 log=$tmp/log p=0 f=0 s status
+	shift 5
+	FIXTURES=$directory FLOTSAM_OPTIONS=$options FIXTURE_LAUNCH=$* CK_RUN_CASE=$case timeout -k 10 300 "${quiet[@]}" "$build/tests/truth_test" >"$log" 2>&1 </dev/null
+	status=$?
+	s=$(grep -c '^SKIP ' "$log")
+	read -r p f < <(sed -n 's/^[0-9]*%: Checks: \([0-9]*\), Failures: \([0-9]*\), Errors: \([0-9]*\)$/\1 \2 \3/p' "$log" | {
+		read -r checks failures errors && echo $((checks - failures - errors - s)) $((failures + errors))
+	})
+	[ "$status" -eq 0 ] || [ "${f:-0}" -gt 0 ] || f=1
+	row "$library" "$way" "${p:-0}" "${f:-0}" "$s" "$log"
+}
+
+# How flotsam found the arenas, and what it takes the library for.
+identity() { # LIBRARY WAY DIRECTORY VERSION FOUND-BY OPTIONS LAUNCH...
+	local library=$1 way=$2 directory=$3 version=$4 by=$5 options=$6 said pid in out
+	shift 6
+	coproc { exec "${quiet[@]}" "$@" "$directory/clean" 2>/dev/null; }
+	pid=$COPROC_PID in=${COPROC[1]} out=${COPROC[0]}
+	said=
+	while read -r -t 20 -u "$out" said && [ "$said" != ']}' ]; do :; done
+	# shellcheck disable=SC2086
+	"${quiet[@]}" "$FLOTSAM" report "$pid" --format json $options >"$tmp/report" 2>"$tmp/log"
+	exec {in}>&-
+	wait "$pid" 2>/dev/null
+	said=$(sed -n 's/.*"allocator":{[^}]*"version":"\([^"]*\)"[^}]*"found_by":"\([^"]*\)".*/\1 by \2/p' <(tr -d '\n ' <"$tmp/report"))
+	if [ "$said" = "$version by ${by// /}" ]; then
+		row "$library" "$way" 1 0 0
+	else
+		echo "flotsam says '$said', not '$version by $by'" >>"$tmp/log"
+		row "$library" "$way" 0 1 0 "$tmp/log"
+	fi
+}
+
+# Where this system has debug files of its own, and they are those of a library here, flotsam must not find them.
+quiet=()
+if [ -d /usr/lib/debug ] && unshare -m sh -c 'mount -t tmpfs none /usr/lib/debug' 2>/dev/null; then
+	quiet=(unshare -m sh -c 'mount -t tmpfs none /usr/lib/debug && exec "$@"' sh)
+fi
+# A root of its own with the kernel's file systems in it. chroot(1) would leave the directory that the core is written to.
+cat >"$tmp/enter" <<'END'
+#!/bin/sh
+# usage: enter ROOT PROGRAM ARGUMENT...
+[ "$1" = inside ] || exec unshare -m "$0" inside "$@"
+shift
+mkdir -p "$1/proc" "$1/dev" "$1/var/tmp" && mount --rbind /proc "$1/proc" && mount --rbind /dev "$1/dev" &&
+	exec perl -e 'chroot shift or die; exec @ARGV' "$@"
+END
+chmod +x "$tmp/enter"
+
+library_checks() { # SUITE ROOT TRIPLET LOADER FIXTURES
+	local suite=$1 root=$2 triplet=$3 fixtures=$5 version library ld debug
+	version=$(grep -ao 'release version 2\.[0-9]*' "$root/lib/$triplet/libc.so.6" | head -n 1 | grep -o '2\.[0-9]*')
+	library="$suite $version"
+	ld=("$root/$4" --library-path "$root/lib/$triplet:$root/usr/lib/$triplet")
+	debug="--debug-dir $root/usr/lib/debug"
+	identity "$library" 'found without debug file' "$fixtures" "$version" 'file signature' '' "${ld[@]}"
+	identity "$library" 'found with debug file' "$fixtures" "$version" symbols "$debug" "${ld[@]}"
+	truth "$library" 'ld.so, live' live "$fixtures" '' "${ld[@]}"
+	truth "$library" 'ld.so, live, debug file' live "$fixtures" "$debug" "${ld[@]}"
+	truth "$library" 'ld.so, core' kernel "$fixtures" '' "${ld[@]}"
+	truth "$library" 'ld.so, core, debug file' kernel "$fixtures" "$debug" "${ld[@]}"
+	truth "$library" 'ld.so, gcore' gcore "$fixtures" '' "${ld[@]}"
+	if ! "$tmp/enter" "$root" "/$4" --list "/$4" >"$tmp/why" 2>&1; then
+		skip "$library" 'chroot' "needs unshare, mount and perl, as root: $(tail -n 1 "$tmp/why")"
+		return
+	fi
+	entered=$root$tmp
+	mkdir -p "$entered" && cp -r "$fixtures" "$entered" || exit
+	truth "$library" 'chroot, live' live "$fixtures" '' "$tmp/enter" "$root"
+	truth "$library" 'chroot, core, --sysroot' kernel "$fixtures" "--sysroot $root" "$tmp/enter" "$root"
+	rm -rf "$entered"
+}
+
+packages='libc6 libc6-dbg libstdc++6 libgcc-s1'
+fetch() { # SUITE ARCHITECTURE PACKAGE...
+	scripts/fetch-suite.sh "$@" 2>"$tmp/why"
+}
+# shellcheck disable=SC2086
+if ! sdk=$(fetch $oldest amd64 $packages libc6-dev linux-libc-dev); then
+	skip "$oldest" 'all' "needs its packages: $(tail -n 1 "$tmp/why")"
+	echo "$passed passed, $failed failed, $skipped skipped"
+	exit 0
+fi
+fixtures=$tmp/fixtures
+build_fixtures "$sdk" x86_64-linux-gnu "${FIXTURE_CC:-gcc}" "${FIXTURE_CXX:-g++}" "$fixtures" || exit
+for suite in $suites; do
+	more=
+	[ "$suite" = "$oldest" ] && more='libc6-dev linux-libc-dev'
+	# shellcheck disable=SC2086
+	if root=$(fetch "$suite" amd64 $packages $more); then
+		library_checks "$suite" "$root" x86_64-linux-gnu lib64/ld-linux-x86-64.so.2 "$fixtures"
+	else
+		skip "$suite" 'all' "needs its packages: $(tail -n 1 "$tmp/why")"
+	fi
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
