@@ -142,6 +142,12 @@ static inline uint64_t region_granule(const struct blocks *b, const struct regio
 	return (address - r->start) >> b->granule_shift;
 }
 
+/* The last may be a part of one: on i386 a segment starts 8 bytes off and ends with its page. */
+static inline uint64_t region_granules(const struct blocks *b, const struct region *r)
+{
+	return (r->end - r->start + (1u << b->granule_shift) - 1) >> b->granule_shift;
+}
+
 static inline bool region_is_start(const struct region *r, uint64_t g)
 {
 	return r->groups[g / GROUP_GRANULES].bits[g % GROUP_GRANULES / 64] >> g % GROUP_GRANULES % 64 & 1;

@@ -27,8 +27,7 @@ static bool open_region(struct builder *bd, const struct segment *s)
 		if (!r->marks)
 			return false;
 	} else {
-		uint64_t granules = (s->end - s->start) >> b->granule_shift;
-		r->n_groups = granules / GROUP_GRANULES + 1;
+		r->n_groups = region_granules(b, r) / GROUP_GRANULES + 1;
 		size_t bytes = r->n_groups * sizeof *r->groups;
 		void *p = mmap(NULL, 2 * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (p == MAP_FAILED)
@@ -124,7 +123,7 @@ static block_id exact(const struct blocks *b, uint64_t chunk, uint64_t *ret_size
 		*ret_size = r->end - r->start;
 		return chunk == r->start ? r->first_id : BLOCK_NONE;
 	}
-	uint64_t g = region_granule(b, r, chunk), n = (r->end - r->start) >> b->granule_shift;
+	uint64_t g = region_granule(b, r, chunk), n = region_granules(b, r);
 	if (r->start + (g << b->granule_shift) != chunk || !region_is_start(r, g))
 		return BLOCK_NONE;
 	uint64_t next = region_start_after(r, g, n);

@@ -69,7 +69,7 @@ static uint64_t chunk_of(const struct blocks *b, block_id id, const struct regio
 		*ret_bytes = r->end - r->start;
 		return r->start;
 	}
-	uint64_t g = select_start(r, id), n = (r->end - r->start) >> b->granule_shift, next = region_start_after(r, g, n);
+	uint64_t g = select_start(r, id), n = region_granules(b, r), next = region_start_after(r, g, n);
 	uint64_t chunk = r->start + (g << b->granule_shift);
 	*ret_bytes = (next == n ? r->end : r->start + (next << b->granule_shift)) - chunk;
 	return chunk;
@@ -139,7 +139,7 @@ bool blocks_next(struct block_cursor *c)
 		c->chunk_bytes = r->end - r->start;
 		c->usable = alloc_usable(b->alloc, &b->alloc->segments.at[r->segment], c->chunk, c->chunk_bytes);
 	} else {
-		uint64_t n = (r->end - r->start) >> b->granule_shift;
+		uint64_t n = region_granules(b, r);
 		c->chunk = c->next_ ? c->next_ : r->start;
 		uint64_t next = region_start_after(r, region_granule(b, r, c->chunk), n);
 		c->next_ = next == n ? r->end : r->start + (next << b->granule_shift);

@@ -62,7 +62,7 @@ static inline uint64_t block_chunk_bytes_of(const struct blocks *b, const struct
 {
 	if (!t->r->groups)
 		return t->r->end - t->r->start;
-	uint64_t n = (t->r->end - t->r->start) >> b->granule_shift, next = region_start_after(t->r, t->granule, n);
+	uint64_t n = region_granules(b, t->r), next = region_start_after(t->r, t->granule, n);
 	return (next == n ? t->r->end : t->r->start + (next << b->granule_shift)) - t->r->start -
 	       (t->granule << b->granule_shift);
 }

@@ -53,8 +53,8 @@ const struct segment *glibc_segment_at(const struct alloc *a, uint64_t address)
 	return lo < a->segments.n && a->segments.at[lo].header_from <= address ? &a->segments.at[lo] : NULL;
 }
 
-/* First chunk at or behind `from`: the payload is aligned, not the chunk (i386: chunk % 16 == 8). */
-static uint64_t first_chunk(const struct glibc *g, uint64_t from)
+/* The payload is aligned, not the chunk (i386: chunk % 16 == 8). */
+uint64_t glibc_first_chunk(const struct glibc *g, uint64_t from)
 {
 	return align_up(from + g->header, g->granule) - g->header;
 }
@@ -98,8 +98,13 @@ static struct err *noncontiguous_segments(struct glibc *g, struct arena *a, int 
 		if (!(m->prot & PROT_W) || m->shared || m->device || !anonymous)
 			continue;
 		for (uint64_t at = m->start; at < m->end && sum < a->system_mem;) {
-			uint64_t chunk = first_chunk(g, at), field, end = 0;
-			if (word_at(g, chunk + g->w, &field) && (field & 7) == PREV_INUSE && chunk_size(field))
+			uint64_t chunk = glibc_first_chunk(g, at), field, end = 0;
+			if (!word_at(g, chunk + g->w, &field)) { /* a mapping may be all hole, and of any size */
+				uint64_t next = align_down(image_next_dumped(g->img, at), p->page);
+				at = next > at ? next : at + p->page;
+				continue;
+			}
+			if ((field & 7) == PREV_INUSE && chunk_size(field))
 				end = chain_end(g, chunk, m->end, a->top, a->top + a->top_bytes);
 			if (!end) {
 				at += p->page;
@@ -115,55 +120,72 @@ static struct err *noncontiguous_segments(struct glibc *g, struct arena *a, int 
 	return NULL;
 }
 
+/* The end of the break, as far as malloc's own count tells; 0: it does not. */
+static uint64_t break_end(const struct glibc *g, const struct arena *a)
+{
+	bool whole = a->system_mem && a->system_mem % image_picture(g->img)->page == 0;
+	return g->sbrk_base && whole ? g->sbrk_base + a->system_mem : 0;
+}
+
 static struct err *main_segments(struct glibc *g, struct arena *a, int index)
 {
 	if (!a->contiguous)
 		return noncontiguous_segments(g, a, index);
-	uint64_t base = g->sbrk_base;
-	if (!base || base > a->top) {
-		/* Without mp_ the break's mapping is the next best word on where the heap starts. */
-		const struct mapping *m = picture_mapping(image_picture(g->img), a->top);
+	uint64_t base = g->sbrk_base, end = a->top_bytes ? a->top + a->top_bytes : break_end(g, a);
+	if (!base || base >= end) {
+		/* Without mp_ the break's mapping is the next best word on where the heap starts, and without top on its end. */
+		const struct mapping *m = picture_mapping(image_picture(g->img), base && !end ? base : a->top);
 		if (!m)
 			return NULL;
-		base = m->start;
+		base = base && !end ? base : m->start;
+		end = end > base ? end : m->end;
 	}
-	uint64_t start = first_chunk(g, base);
-	a->walked_bytes = a->top + a->top_bytes - base;
-	return glibc_add_segment(g, index, start, start, a->top + a->top_bytes) ? NULL : err_nomem();
+	uint64_t start = glibc_first_chunk(g, base);
+	a->walked_bytes = end - base;
+	return glibc_add_segment(g, index, start, start, end) ? NULL : err_nomem();
 }
 
-/* Heaps of a thread arena, from the one that holds top backwards (malloc/arena.c: heap_for_ptr, heap_info.prev). */
-static struct err *thread_segments(struct glibc *g, struct arena *a, int index)
+bool glibc_is_writable(const struct glibc *g, uint64_t address)
 {
+	const struct mapping *m = picture_mapping(image_picture(g->img), address);
+	return m && m->prot & PROT_W;
+}
+
+/* Where top must end when its own size does not tell. */
+static uint64_t top_limit(const struct glibc *g, const struct arena *a)
+{
+	struct heap_info h;
+	if (a->main)
+		return a->contiguous ? break_end(g, a) : 0;
 	uint64_t heap = align_down(a->top, g->heap_max);
-	for (unsigned n = 0; heap && n < LIMIT_ARENAS; n++) {
-		uint64_t owner, prev, bytes;
-		if (!word_at(g, heap, &owner) || !word_at(g, heap + g->w, &prev) || !word_at(g, heap + g->l->heap_info_bytes, &bytes)) {
-			findings_add(&g->alloc->findings, "bad-heap", heap, "arena %d: a heap's header cannot be read", index);
-			g->alloc->partial = true;
-			return NULL;
-		}
-		if (owner != a->address || bytes > g->heap_max || bytes < g->l->heap_info_size || heap % g->heap_max) {
-			findings_add(&g->alloc->findings, "bad-heap", heap,
-				     "arena %d: heap header says arena 0x%llx, %llu bytes", index, (unsigned long long)owner,
-				     (unsigned long long)bytes);
-			g->alloc->partial = true;
-			return NULL;
-		}
-		bool first = a->address == heap + g->l->heap_info_size;
-		uint64_t start = first ? first_chunk(g, a->address + g->l->arena.size) : first_chunk(g, heap + g->l->heap_info_size);
-		if (!glibc_add_segment(g, index, heap, start, heap + bytes))
-			return err_nomem();
-		a->walked_bytes += bytes;
-		a->heaps++;
-		heap = prev;
+	return glibc_read_heap(g, heap, &h) && h.owner == a->address && h.plausible ? heap + h.bytes : 0;
+}
+
+/* Top is the one chunk that the first overrun of the last block hits, and an arena without it would be lost whole: what is
+ * known beside it stands in. */
+static void read_top(struct glibc *g, struct arena *a)
+{
+	uint64_t field = 0, page = image_picture(g->img)->page;
+	bool readable = word_at(g, a->top + g->w, &field);
+	uint64_t size = chunk_size(field);
+	/* It ends with its page, so on i386 its size is no multiple of the alignment: payloads are, 8 bytes into the chunk. */
+	if (readable && size >= g->min_chunk && size % g->header == 0 && (a->top + size) % page == 0 && glibc_is_writable(g, a->top + size - 1)) {
+		a->top_bytes = size;
+		return;
 	}
-	return NULL;
+	uint64_t limit = top_limit(g, a), base = a->main ? g->sbrk_base : align_down(a->top, g->heap_max);
+	bool inside = readable && a->top > base && a->top + g->min_chunk <= limit && (a->top + g->header) % g->granule == 0;
+	if (inside)
+		findings_add(&g->alloc->findings, "bad-top", a->top, "the top chunk's size is 0x%llx", (unsigned long long)field);
+	else
+		findings_add(&g->alloc->findings, "bad-top", a->address, "the arena's top is 0x%llx, which is no chunk",
+			     (unsigned long long)a->top);
+	a->consistent = false;
+	a->top_bytes = inside ? limit - a->top : 0;
 }
 
 static bool read_arena(struct glibc *g, uint64_t address, struct arena *a)
 {
-	uint64_t field = 0;
 	uint32_t flags = 0;
 	a->address = address;
 	a->main = address == g->place.main_arena;
@@ -173,24 +195,37 @@ static bool read_arena(struct glibc *g, uint64_t address, struct arena *a)
 	a->contiguous = a->main && !(flags & 2);
 	a->consistent = true;
 	/* No heap yet: top is 0, or bin 1's own pseudo-chunk (malloc/malloc.c: initial_top). */
-	if (!a->top || a->top == address + g->l->arena.bins - g->header || !a->system_mem) {
+	if (a->top == address + g->l->arena.bins - g->header || (!a->top && !a->system_mem))
 		a->top = 0;
-		return true;
-	}
-	/* Top ends with its page, so on i386 its size is no multiple of the alignment: payloads are, 8 bytes into the chunk. */
-	if (!word_at(g, a->top + g->w, &field) || chunk_size(field) < g->min_chunk || chunk_size(field) % g->header ||
-	    chunk_size(field) > a->system_mem + g->heap_max) {
-		findings_add(&g->alloc->findings, "bad-top", a->top, "the top chunk's size is 0x%llx", (unsigned long long)field);
-		g->alloc->partial = true;
-		return true;
-	}
-	a->top_bytes = chunk_size(field);
+	else
+		read_top(g, a);
 	return true;
 }
 
 static bool image_reader(void *ctx, uint64_t address, void *to, size_t n)
 {
 	return image_read(ctx, address, to, n);
+}
+
+static struct err *add_arena(struct glibc *g, uint64_t address)
+{
+	struct arena *a = vec_push(&g->alloc->arenas);
+	size_t i = g->alloc->arenas.n - 1;
+	if (!a)
+		return err_nomem();
+	if (!read_arena(g, address, a)) {
+		findings_add(&g->alloc->findings, "bad-arena", address, "arena %zu cannot be read", i);
+		g->alloc->partial = true;
+		g->alloc->arenas.n--;
+		return NULL;
+	}
+	if (a->mutex)
+		g->transit_expected = true;
+	struct runtime_extent *e = vec_push(&g->alloc->state_extents);
+	if (!e)
+		return err_nomem();
+	*e = (struct runtime_extent){ .start = address, .end = address + g->l->arena.size, .kind = EXTENT_ALLOCATOR, .thread = -1 };
+	return NULL;
 }
 
 struct err *glibc_arenas(struct glibc *g)
@@ -201,27 +236,18 @@ struct err *glibc_arenas(struct glibc *g)
 	struct glibc_reader r = { image_reader, g->img, g->w, g->arch->big };
 	size_t n;
 	if (!glibc_ring(&r, &g->place, at, LIMIT_ARENAS, &n)) {
-		findings_add(&g->alloc->findings, "bad-arena", g->place.main_arena, "the ring of arenas does not close");
+		findings_add(&g->alloc->findings, "bad-arena", at[n - 1], "the ring of arenas breaks behind this one");
 		g->alloc->partial = true;
+		n = glibc_lost_arenas(g, &r, at, LIMIT_ARENAS, n);
 	}
-	for (size_t i = 0; i < n; i++) {
-		struct arena *a = vec_push(&g->alloc->arenas);
-		if (!a)
-			return err_nomem();
-		if (!read_arena(g, at[i], a)) {
-			findings_add(&g->alloc->findings, "bad-arena", at[i], "arena %zu cannot be read", i);
-			g->alloc->partial = true;
-			g->alloc->arenas.n--;
-			break;
-		}
-		if (a->mutex)
-			g->transit_expected = true;
-		if (a->top && a->top_bytes)
-			TRY(a->main ? main_segments(g, a, (int)i) : thread_segments(g, a, (int)i));
-		struct runtime_extent *e = vec_push(&g->alloc->state_extents);
-		if (!e)
-			return err_nomem();
-		*e = (struct runtime_extent){ .start = at[i], .end = at[i] + g->l->arena.size, .kind = EXTENT_ALLOCATOR, .thread = -1 };
+	for (size_t i = 0; i < n; i++)
+		TRY(add_arena(g, at[i]));
+	for (size_t i = 0; i < g->alloc->arenas.n; i++) {
+		struct arena *a = &g->alloc->arenas.at[i];
+		if (a->main && (a->top || a->system_mem))
+			TRY(main_segments(g, a, (int)i));
+		else if (!a->main && (a->top || a->system_mem))
+			TRY(glibc_thread_heaps(g, a, (int)i));
 	}
 	return NULL;
 }

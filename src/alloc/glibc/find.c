@@ -258,6 +258,8 @@ bool glibc_ring(const struct glibc_reader *r, const struct glibc_place *p, uint6
 		uint64_t next;
 		if (!glibc_word(r, at + p->layout->arena.next, &next) || !next || next % r->word)
 			return false;
+		if (next != p->main_arena && !glibc_is_arena(r, p, next))
+			return false;
 		at = next;
 	} while (at != p->main_arena);
 	return true;

@@ -127,8 +127,7 @@ static struct err *open_glibc(struct image *img, struct modules *ms, struct runt
 		return err_new(ERR_NOT_FOUND, "glibc's malloc has no heap, yet there is much anonymous memory: it is allocated otherwise");
 	glibc_tcaches(g);
 	a->facts.walked = true;
-	g->bin_free = calloc(a->arenas.n ? a->arenas.n : 1, sizeof *g->bin_free);
-	return g->bin_free ? NULL : err_nomem();
+	return NULL;
 }
 
 /* Free by walk == free by bins. What is left over in an arena that somebody was changing is in transit, else a finding. */
@@ -149,7 +148,7 @@ static void check_identity(struct glibc *g, const struct chunk_sink *sink)
 	}
 	for (size_t i = 0; i < g->alloc->arenas.n; i++) {
 		struct arena *a = &g->alloc->arenas.at[i];
-		if (a->top && a->walked_bytes != a->system_mem && !a->mutex) {
+		if ((a->top || a->walked_bytes) && a->walked_bytes != a->system_mem && !a->mutex) {
 			findings_add(&g->alloc->findings, "system-mem", a->address,
 				     "arena %zu counts %llu bytes, its segments have %llu", i, (unsigned long long)a->system_mem,
 				     (unsigned long long)a->walked_bytes);
@@ -173,10 +172,7 @@ static struct err *walk_glibc(struct alloc *a, struct image *img, const struct c
 
 static void close_glibc(struct alloc *a)
 {
-	struct glibc *g = a->priv;
-	if (g)
-		free(g->bin_free);
-	free(g);
+	free(a->priv);
 	a->priv = NULL;
 }
 

@@ -80,7 +80,11 @@ struct glibc { /* alloc.priv */
 	uint64_t sbrk_base;
 	uint64_t tcache_count;
 	bool transit_expected;	/* somebody may be inside malloc */
-	uint64_t *bin_free;	/* chunks on bins, per arena: for the identity of walk and bins */
+};
+
+struct heap_info { /* as malloc/arena.c writes it at the start of a heap */
+	uint64_t owner, prev, bytes, mprotect_bytes;
+	bool plausible; /* bytes is a size of a heap */
 };
 
 static inline uint64_t chunk_size(uint64_t field)
@@ -91,6 +95,14 @@ enum { PREV_INUSE = 1, IS_MMAPPED = 2, NON_MAIN = 4 };
 
 struct err *glibc_arenas(struct glibc *g) MUST_CHECK;  /* arenas and their segments */
 struct err *glibc_mmapped(struct glibc *g) MUST_CHECK; /* segments of mmapped blocks */
+bool glibc_read_heap(const struct glibc *g, uint64_t heap, struct heap_info *ret);
+struct err *glibc_thread_heaps(struct glibc *g, struct arena *a, int index) MUST_CHECK; /* segments of a thread arena */
+bool glibc_is_arena(const struct glibc_reader *r, const struct glibc_place *p, uint64_t address);
+/* Adds arenas that a broken ring does not show to the n known ones; returns how many there are. */
+size_t glibc_lost_arenas(struct glibc *g, const struct glibc_reader *r, uint64_t *arenas, size_t max, size_t n);
+bool glibc_is_writable(const struct glibc *g, uint64_t address);
+/* Address of the first chunk at or behind `from`. */
+uint64_t glibc_first_chunk(const struct glibc *g, uint64_t from);
 void glibc_tcaches(struct glibc *g);		       /* tcache structs by thread */
 struct err *glibc_walk_segments(struct glibc *g, const struct chunk_sink *sink) MUST_CHECK;
 void glibc_walk_bins(struct glibc *g, const struct chunk_sink *sink);

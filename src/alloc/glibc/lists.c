@@ -11,7 +11,6 @@ static void bad_list(struct glibc *g, const char *kind, uint64_t at, const char 
 
 /* Bins. A bin's head is a pseudo-chunk that overlays the array of links (malloc/malloc.c: bin_at). */
 struct bin_walk {
-	int arena;
 	unsigned bin;
 	uint64_t head, prev, at;
 };
@@ -21,20 +20,37 @@ static enum block_state bin_state(unsigned bin)
 	return bin == 1 ? BLOCK_UNSORTED : bin < 64 ? BLOCK_SMALLBIN : BLOCK_LARGEBIN;
 }
 
+/* Where the link stands that led to `at`: a list is damaged there, not at what it names. */
+static uint64_t bin_link(const struct glibc *g, const struct bin_walk *b)
+{
+	return b->prev + g->header; /* a head's pair of links stands where a chunk has its payload */
+}
+
+static bool bin_ends(struct glibc *g, const struct bin_walk *b)
+{
+	uint64_t last;
+	if (image_word(g->img, b->head + 3 * g->w, &last) && last != b->prev)
+		bad_list(g, "bad-link", b->head + 3 * g->w, "a bin's back link is not the last chunk on it");
+	return false;
+}
+
 /* One step; false when this list has ended. */
 static bool bin_step(struct glibc *g, const struct chunk_sink *sink, struct bin_walk *b)
 {
 	uint64_t size, fd, bk;
 	enum block_state state;
-	uint64_t seen;
 	if (b->at == b->head)
-		return false;
+		return bin_ends(g, b);
 	if (!image_word(g->img, b->at + 2 * g->w, &fd) || !image_word(g->img, b->at + 3 * g->w, &bk)) {
-		bad_list(g, "bad-link", b->at, "a bin points where nothing can be read");
+		bad_list(g, "bad-link", bin_link(g, b), "a bin points where nothing can be read");
 		return false;
 	}
 	if (!sink->get(sink->ctx, b->at, &size, &state)) {
-		bad_list(g, "bad-link", b->at, "a bin holds what is no chunk");
+		bad_list(g, "bad-link", bin_link(g, b), "a bin holds what is no chunk");
+		return false;
+	}
+	if (bk != b->prev && block_state_is_used(state)) { /* neither link nor neighbour says that it is free */
+		bad_list(g, "bad-link", bin_link(g, b), "a bin leads to a chunk in use");
 		return false;
 	}
 	if (bk != b->prev)
@@ -45,10 +61,8 @@ static bool bin_step(struct glibc *g, const struct chunk_sink *sink, struct bin_
 		if (!block_state_is_used(state))
 			return false;
 	}
-	seen = size;
-	if (!sink->listed(sink->ctx, b->at, seen, bin_state(b->bin)))
+	if (!sink->listed(sink->ctx, b->at, size, bin_state(b->bin)))
 		return false;
-	g->bin_free[b->arena]++;
 	b->prev = b->at;
 	b->at = fd;
 	sink->prefetch(sink->ctx, fd);
@@ -60,15 +74,15 @@ void glibc_walk_bins(struct glibc *g, const struct chunk_sink *sink)
 	VEC(struct bin_walk) open = { 0 };
 	for (size_t i = 0; i < g->alloc->arenas.n; i++) {
 		const struct arena *a = &g->alloc->arenas.at[i];
-		for (unsigned bin = 1; a->top && bin < N_BINS - 1; bin++) {
+		for (unsigned bin = 1; a->walked_bytes && bin < N_BINS - 1; bin++) {
 			uint64_t pair = a->address + g->l->arena.bins + (uint64_t)(bin - 1) * 2 * g->w, fd;
 			uint64_t head = pair - 2 * g->w;
-			if (!image_word(g->img, pair, &fd) || !fd || fd == head)
+			if (!image_word(g->img, pair, &fd))
 				continue;
 			struct bin_walk *b = vec_push(&open);
 			if (!b)
 				break;
-			*b = (struct bin_walk){ .arena = (int)i, .bin = bin, .head = head, .prev = head, .at = fd };
+			*b = (struct bin_walk){ .bin = bin, .head = head, .prev = head, .at = fd };
 		}
 	}
 	while (open.n && !interrupted)
@@ -88,7 +102,7 @@ static uint64_t reveal(const struct glibc *g, uint64_t position, uint64_t value)
 }
 
 struct fastbin_walk {
-	uint64_t at, want;
+	uint64_t at, want, link; /* where the link to `at` stands */
 };
 
 static bool fastbin_step(struct glibc *g, const struct chunk_sink *sink, struct fastbin_walk *f)
@@ -98,18 +112,21 @@ static bool fastbin_step(struct glibc *g, const struct chunk_sink *sink, struct 
 	if (!chunk)
 		return false;
 	if ((chunk + g->header) % g->granule || !sink->get(sink->ctx, chunk, &size, &state)) {
-		bad_list(g, "bad-fastbin", chunk, "a fastbin holds what is no chunk");
+		bad_list(g, "bad-fastbin", f->link, "a fastbin holds what is no chunk");
 		return false;
 	}
 	if (state != BLOCK_USED) {
 		bad_list(g, "bad-fastbin", chunk + g->header, "a chunk in a fastbin is also on another list");
 		return false;
 	}
-	if (size != f->want)
-		bad_list(g, "bad-fastbin", chunk + g->header, "a chunk in a fastbin has another bin's size");
+	if (size != f->want) { /* rather a stray link than a stray size: what it names stays in use */
+		bad_list(g, "bad-fastbin", f->link, "a chunk in a fastbin has another bin's size");
+		return false;
+	}
 	if (!sink->listed(sink->ctx, chunk, size, BLOCK_FASTBIN) || !image_word(g->img, chunk + g->header, &next))
 		return false;
-	f->at = reveal(g, chunk + g->header, next);
+	f->link = chunk + g->header;
+	f->at = reveal(g, f->link, next);
 	if (f->at)
 		sink->prefetch(sink->ctx, f->at);
 	return true;
@@ -120,15 +137,15 @@ void glibc_walk_fastbins(struct glibc *g, const struct chunk_sink *sink)
 	VEC(struct fastbin_walk) open = { 0 };
 	for (size_t i = 0; i < g->alloc->arenas.n; i++) {
 		const struct arena *a = &g->alloc->arenas.at[i];
-		for (unsigned k = 0; a->top && k < g->l->arena.n_fastbins; k++) {
-			uint64_t chunk;
-			if (!image_word(g->img, a->address + g->l->arena.fastbins + k * g->w, &chunk) || !chunk)
+		for (unsigned k = 0; a->walked_bytes && k < g->l->arena.n_fastbins; k++) {
+			uint64_t chunk, slot = a->address + g->l->arena.fastbins + k * g->w;
+			if (!image_word(g->img, slot, &chunk) || !chunk)
 				continue;
 			struct fastbin_walk *f = vec_push(&open);
 			if (!f)
 				break;
 			/* fastbin_index: (size >> (SIZE_SZ == 8 ? 4 : 3)) - 2 */
-			*f = (struct fastbin_walk){ chunk, (uint64_t)(k + 2) * 2 * g->w };
+			*f = (struct fastbin_walk){ chunk, (uint64_t)(k + 2) * 2 * g->w, slot };
 		}
 	}
 	while (open.n && !interrupted)
@@ -156,20 +173,40 @@ static bool tcache_bin(const struct glibc *g, uint64_t tcache, unsigned i, uint6
 	return true;
 }
 
-/* Does a tcache stand at this payload address: every count is 0 exactly where the list is empty, heads are aligned. */
-static bool is_tcache(const struct glibc *g, uint64_t at)
+/* Every count is 0 exactly where the list is empty, and heads are aligned. */
+static bool bin_is_sound(const struct glibc *g, uint64_t used, uint64_t entry)
+{
+	return used <= 65536 && !used == !entry && entry % g->granule == 0;
+}
+
+static bool holds_its_size(const struct glibc *g, unsigned bin, uint64_t entry)
+{
+	uint64_t field;
+	return entry && image_word(g->img, entry - g->w, &field) && chunk_size(field) == (uint64_t)g->min_chunk + (uint64_t)bin * g->granule;
+}
+
+enum tcache_fit { NO_TCACHE, DAMAGED_TCACHE, SOUND_TCACHE };
+enum { MOST_BAD_BINS = 2 };
+
+/* Does a tcache stand at this payload address? What a stray write has hit still shows in the other bins, if one of them
+ * has a chunk of its own size. */
+static enum tcache_fit tcache_at(const struct glibc *g, uint64_t at)
 {
 	uint64_t field, size, used, entry, want = align_up(g->l->tcache.size + g->w, g->granule);
+	unsigned bad = 0, good = 0;
 	if (!at || at % g->granule || !image_word(g->img, at - g->w, &field))
-		return false;
+		return NO_TCACHE;
 	size = chunk_size(field);
 	/* malloc may hand out a chunk up to two granules larger (a remainder below the smallest chunk). */
 	if (size < want || size > want + 2 * g->granule || !glibc_segment_at(g->alloc, at))
-		return false;
-	for (unsigned i = 0; i < g->l->tcache.bins; i++)
-		if (!tcache_bin(g, at, i, &used, &entry) || used > 65536 || !used != !entry || entry % g->granule)
-			return false;
-	return true;
+		return NO_TCACHE;
+	for (unsigned i = 0; i < g->l->tcache.bins && bad <= MOST_BAD_BINS; i++) {
+		if (!tcache_bin(g, at, i, &used, &entry) || !bin_is_sound(g, used, entry))
+			bad++;
+		else
+			good += holds_its_size(g, i, entry);
+	}
+	return !bad ? SOUND_TCACHE : bad <= MOST_BAD_BINS && good ? DAMAGED_TCACHE : NO_TCACHE;
 }
 
 static void add_tcache(struct glibc *g, uint64_t at)
@@ -206,12 +243,23 @@ static bool libc_tls(const struct glibc *g, struct tls_window *ret)
 	return true;
 }
 
-static void thread_tcache(struct glibc *g, uint64_t tp, const struct tls_window *w)
+static bool thread_tcache_of(struct glibc *g, uint64_t tp, const struct tls_window *w, enum tcache_fit fit)
 {
 	uint64_t value;
-	for (uint64_t off = 0; tp && off + g->w <= w->bytes; off += g->w)
-		if (image_word(g->img, tp + (uint64_t)w->from + off, &value) && is_tcache(g, value))
-			add_tcache(g, value);
+	bool any = false;
+	for (uint64_t off = 0; tp && off + g->w <= w->bytes; off += g->w) {
+		if (!image_word(g->img, tp + (uint64_t)w->from + off, &value) || tcache_at(g, value) != fit)
+			continue;
+		add_tcache(g, value);
+		any = true;
+	}
+	return any;
+}
+
+static void thread_tcache(struct glibc *g, uint64_t tp, const struct tls_window *w)
+{
+	if (!thread_tcache_of(g, tp, w, SOUND_TCACHE))
+		thread_tcache_of(g, tp, w, DAMAGED_TCACHE);
 }
 
 void glibc_tcaches(struct glibc *g)
@@ -228,29 +276,36 @@ void glibc_tcaches(struct glibc *g)
 		thread_tcache(g, g->rt->dead_threads.at[i], &w);
 }
 
-static void tcache_list(struct glibc *g, const struct chunk_sink *sink, uint64_t entry, uint64_t used, unsigned bin)
+/* The list goes on to its end, whatever the count says: each chunk is listed once, so there is one. */
+static void tcache_list(struct glibc *g, const struct chunk_sink *sink, uint64_t tcache, unsigned bin)
 {
-	uint64_t n = 0;
-	while (entry && n <= used + 1) {
+	uint64_t n = 0, used, entry, link = tcache + g->l->tcache.entries + (uint64_t)bin * g->w;
+	if (!tcache_bin(g, tcache, bin, &used, &entry))
+		return;
+	while (entry) {
 		uint64_t size, next;
 		enum block_state state;
 		if (entry % g->granule || !sink->get(sink->ctx, entry - g->header, &size, &state)) {
-			bad_list(g, "bad-tcache", entry, "a tcache holds what is no chunk");
+			bad_list(g, "bad-tcache", link, "a tcache holds what is no chunk");
 			return;
 		}
 		if (!block_state_is_used(state)) {
 			bad_list(g, "double-free", entry, "a chunk in a tcache is also on another list");
 			return;
 		}
-		if (bin < 64 && size != (uint64_t)g->min_chunk + (uint64_t)bin * g->granule)
-			bad_list(g, "bad-tcache", entry, "a chunk in a tcache has another bin's size");
+		if (bin < 64 && size != (uint64_t)g->min_chunk + (uint64_t)bin * g->granule) {
+			bad_list(g, "bad-tcache", link, "a chunk in a tcache has another bin's size");
+			return;
+		}
 		if (!sink->listed(sink->ctx, entry - g->header, size, BLOCK_TCACHE) || !image_word(g->img, entry, &next))
 			return;
 		n++;
+		link = entry;
 		entry = reveal(g, entry, next);
 	}
 	if (n != used)
-		bad_list(g, "bad-tcache", entry, "a tcache's count is not the length of its list");
+		bad_list(g, "bad-tcache", tcache + (uint64_t)bin * g->l->tcache.count_bytes,
+			 "a tcache's count is not the length of its list");
 }
 
 void glibc_walk_tcaches(struct glibc *g, const struct chunk_sink *sink)
@@ -263,10 +318,7 @@ void glibc_walk_tcaches(struct glibc *g, const struct chunk_sink *sink)
 			g->alloc->tcaches.at[i--] = g->alloc->tcaches.at[--g->alloc->tcaches.n];
 			continue;
 		}
-		for (unsigned k = 0; k < g->l->tcache.bins; k++) {
-			uint64_t used, entry;
-			if (tcache_bin(g, tcache, k, &used, &entry))
-				tcache_list(g, sink, entry, used, k);
-		}
+		for (unsigned k = 0; k < g->l->tcache.bins; k++)
+			tcache_list(g, sink, tcache, k);
 	}
 }

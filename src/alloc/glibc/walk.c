@@ -43,7 +43,7 @@ static bool is_top(const struct walk *w, uint64_t chunk)
 static bool size_fits(const struct walk *w, uint64_t chunk, uint64_t size)
 {
 	/* Top's ends with its page (see arena.c). */
-	unsigned multiple = is_top(w, chunk) ? w->g->header : w->g->granule;
+	unsigned multiple = size == w->s->end - chunk ? w->g->header : w->g->granule;
 	return size >= w->g->min_chunk && size % multiple == 0 && size <= w->s->end - chunk;
 }
 
@@ -55,7 +55,7 @@ static uint64_t fence_bytes(struct walk *w, uint64_t chunk, uint64_t field)
 	if (chunk_size(field) == h && chunk + h < w->s->end && load(w, chunk + h + w->g->w, &second)) {
 		if (w->a->main && chunk_size(second) == h && second & PREV_INUSE)
 			return 2 * h;
-		if (!w->a->main && !chunk_size(second))
+		if (!w->a->main && !chunk_size(second) && w->s->end - chunk <= w->g->granule + 2 * h)
 			return w->s->end - chunk;
 	}
 	if (!w->a->main && !chunk_size(field) && w->s->end - chunk <= w->g->granule + h)
@@ -70,11 +70,12 @@ static bool chain_holds(struct walk *w, uint64_t chunk)
 {
 	for (int n = 0; n < RESYNC_CHAIN; n++) {
 		uint64_t field, next;
-		if (is_top(w, chunk) || chunk == w->s->end)
+		if ((n && is_top(w, chunk)) || chunk == w->s->end)
 			return true;
 		if (!load(w, chunk + w->g->w, &field))
 			return false;
-		if (n && fence_bytes(w, chunk, field))
+		/* A heap's end mark has its place; two equal words in the middle of a segment prove nothing. */
+		if ((n || !w->a->main) && fence_bytes(w, chunk, field))
 			return true;
 		uint64_t size = chunk_size(field);
 		if (!size_fits(w, chunk, size) || !flags_fit(w, field))
@@ -134,9 +135,52 @@ static bool lost(struct walk *w, uint64_t *chunk, uint64_t field)
 	return true;
 }
 
+/* The last chunk of the segment that top is in, or should be, is top, whatever the arena says. */
+static bool ends_as_top(const struct walk *w, uint64_t chunk, uint64_t size)
+{
+	const struct arena *a = w->a;
+	bool here = !a->top_bytes || (a->top >= w->s->start && a->top < w->s->end);
+	return chunk + size == w->s->end && here && (a->contiguous || !a->main);
+}
+
+/* Top by the arena's word, with a size that is not its own (arena.c has said so). */
+static bool is_torn_top(struct walk *w, uint64_t chunk, uint64_t size)
+{
+	return is_top(w, chunk) && size != w->a->top_bytes && chunk + w->a->top_bytes == w->s->end && !chain_holds(w, chunk);
+}
+
+static bool emit_top(struct walk *w, uint64_t *chunk)
+{
+	struct arena *a = (struct arena *)w->a;
+	if (a->top_bytes && a->top != *chunk)
+		findings_add(&w->g->alloc->findings, "bad-top", a->address, "the arena's top is 0x%llx, its last chunk 0x%llx",
+			     (unsigned long long)a->top, (unsigned long long)*chunk);
+	a->top = *chunk;
+	a->top_bytes = w->s->end - *chunk;
+	if (!emit(w, *chunk, a->top_bytes, BLOCK_TOP))
+		return false;
+	*chunk = w->s->end;
+	return true;
+}
+
+/* A free chunk's size stands again behind it. */
+static void check_foot(struct walk *w, uint64_t chunk, uint64_t size)
+{
+	uint64_t foot;
+	if (w->g->transit_expected || !load(w, chunk + size, &foot) || foot == size)
+		return;
+	findings_add(&w->g->alloc->findings, "bad-prev-size", chunk + size + w->g->header,
+		     "the chunk before it is free and has %llu bytes, yet 0x%llx is noted", (unsigned long long)size,
+		     (unsigned long long)foot);
+	((struct arena *)w->a)->consistent = false;
+}
+
 static bool walk_segment(struct walk *w)
 {
 	uint64_t chunk = w->s->start, field, next = 0;
+	if (load(w, chunk + w->g->w, &field) && !(field & PREV_INUSE))
+		findings_add(&w->g->alloc->findings, "bad-size", chunk + w->g->header,
+			     "a segment's first chunk says that a free one is before it");
 	while (chunk < w->s->end) {
 		if (!load(w, chunk + w->g->w, &field)) {
 			if (!lost(w, &chunk, 0))
@@ -152,6 +196,11 @@ static bool walk_segment(struct walk *w)
 				return false;
 			continue;
 		}
+		if (is_torn_top(w, chunk, size) || (size_fits(w, chunk, size) && ends_as_top(w, chunk, size))) {
+			if (!emit_top(w, &chunk))
+				return false;
+			continue;
+		}
 		if (!size_fits(w, chunk, size) || !flags_fit(w, field)) {
 			if (!lost(w, &chunk, field))
 				return false;
@@ -160,8 +209,14 @@ static bool walk_segment(struct walk *w)
 		enum block_state state = BLOCK_USED;
 		if (is_top(w, chunk))
 			state = BLOCK_TOP;
-		else if (chunk + size < w->s->end && load(w, chunk + size + w->g->w, &next) && !(next & PREV_INUSE))
+		else if (chunk + size < w->s->end && load(w, chunk + size + w->g->w, &next) && !(next & PREV_INUSE)) {
 			state = BLOCK_FREE;
+			check_foot(w, chunk, size);
+		}
+		else if (chunk + size == w->s->end && !is_top(w, chunk)) {
+			state = BLOCK_FENCE;
+			findings_add(&w->g->alloc->findings, "bad-size", chunk + w->g->header, "a heap ends without its end mark");
+		}
 		/* A remainder too small for a chunk directly before a heap's end mark is bookkeeping. */
 		else if (!w->a->main && chunk + size < w->s->end && !(field & NON_MAIN) && !chunk_size(next))
 			state = BLOCK_FENCE;
