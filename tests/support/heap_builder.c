@@ -576,8 +576,11 @@ static void make_thread(struct made_heap *h, int arena, uint64_t heap, uint64_t 
 		fill_tcache(h, l, h->tcaches[1], arena);
 	else
 		for (unsigned k = 0; k < 76; k++) /* no thread has it: its tcache chunks are in use again */
-			for (unsigned i = 0; i < l->tcache[k].n; i++)
-				((struct made_block *)heap_block(h, l->tcache[k].at[i]))->state = BLOCK_USED;
+			for (unsigned i = 0; i < l->tcache[k].n; i++) {
+				struct made_block *b = (struct made_block *)heap_block(h, l->tcache[k].at[i]);
+				b->state = BLOCK_USED;
+				b->list = 0;
+			}
 	arena_counts(h, arena, sum, next);
 	free(l);
 }
