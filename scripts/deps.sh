@@ -13,6 +13,7 @@ package_of() {
 	libelf) echo libelf-dev ;;
 	libzstd) echo libzstd-dev ;;
 	liblzma) echo liblzma-dev ;;
+	libseccomp) echo libseccomp-dev ;;
 	capstone) echo libcapstone-dev ;;
 	readline) echo libreadline-dev ;;
 	check) echo check ;;

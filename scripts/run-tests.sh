@@ -28,6 +28,9 @@ count() { # PATTERN FILE
 	grep -Ec "$1" "$2"
 }
 
+# What counts the lines that ran writes a file at the end.
+[ "${MODE:-release}" = cov ] && export FLOTSAM_SANDBOX=off
+
 passed=0 failed=0 skipped=0
 for program; do
 	name=$(basename "$program")

@@ -6,12 +6,16 @@
 #include "flotsam/system.h"
 #include "flotsam/types.h"
 
+struct session;
 struct session_options {
 	struct target_options target;
 	struct modules_options modules;
 	struct graph_options graph;
 	void (*progress)(void *ctx, const char *text); /* never called while the target is stopped; may be NULL */
 	void *progress_ctx;
+	/* Called once, when the target is open and nothing of it was read that it made itself but a core's headers. May be NULL. */
+	struct err *(*opened)(void *ctx, struct session *s);
+	void *opened_ctx;
 };
 
 struct timings { double read, walk, mark, holders, types, total; };
@@ -30,6 +34,7 @@ struct session {
 	struct cgroup_memory cgroup;
 	double uptime;		/* seconds since the target's start; negative: unknown */
 	char version[32];	/* glibc */
+	char sandbox[160];	/* how the analyst is shut in, in words; "" when it is not */
 	struct timings timings;
 	bool holders_done;
 };

@@ -400,5 +400,7 @@ void report_text(const struct arguments *a, const struct report *r, struct out *
 	pins(&p);
 	verbose(&p);
 	caveats(&p);
+	if (a->verbose && p.s->sandbox[0])
+		caveat(&p, "SHUT IN  ", 0, p.s->sandbox);
 	next(&p);
 }

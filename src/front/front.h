@@ -41,8 +41,19 @@ void progress_wipe(struct progress *p);
 /* Prints the error and frees it; the exit status. */
 int front_complain(struct err *e);
 
+/* What a sitting reads and writes on its own account, opened before the session, which shuts flotsam in: the script of -x, the
+ * history, and what readline wants to know of the terminal and the user. */
+struct prompt_files {
+	FILE *script; /* NULL: none */
+	int history;  /* -1: none */
+	bool terminal;
+};
+struct err *prompt_open(const struct arguments *base, struct prompt_files *ret) MUST_CHECK;
+void prompt_close(struct prompt_files *f);
+
 /* A sitting over an open session: report first when `greet`; then -e and -x, or lines of standard input. The exit status of
  * the last command that failed, 0 when none did. */
-int prompt_run(const struct arguments *base, struct session *s, struct outside *w, struct progress *p, bool greet);
+int prompt_run(const struct arguments *base, struct session *s, struct outside *w, struct prompt_files *files, struct progress *p,
+	       bool greet);
 
 #endif

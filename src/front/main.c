@@ -1,12 +1,13 @@
 /* flotsam: arguments, signals, progress, exit status. */
 #include "front.h"
+#include "output.h"
+#include "sandbox.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <unistd.h>
+#include <wchar.h>
 
 /* Progress goes to a terminal alone, after 0.3 s, on one line that is wiped at the end. */
 void progress_begin(struct progress *p)
@@ -90,42 +91,29 @@ int front_complain(struct err *e)
 	return status;
 }
 
-struct output {
-	const char *path;	/* NULL: standard output */
-	int fd;
-	bool created;
-};
-
-/* Before the look, so that a file that cannot be written costs the target no stop. What the file holds stays until there is
- * something to put in its place. */
-static struct err *output_open(const char *path, struct output *ret)
+/* Once the target is open, before any file of its and any heap is read. */
+static struct err *shut_in(void *ctx, struct session *s)
 {
-	*ret = (struct output){ .path = path, .fd = STDOUT_FILENO };
-	if (!path)
-		return NULL;
-	ret->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	ret->created = ret->fd >= 0;
-	if (!ret->created && errno == EEXIST)
-		ret->fd = open(path, O_WRONLY | O_CLOEXEC);
-	return ret->fd < 0 ? err_os(errno, "cannot write %s", path) : NULL;
+	const struct arguments *a = ctx;
+	const char *sysroot = a->session.target.sysroot;
+	struct sandbox b = { .read = { "/proc", "/sys", "/usr/lib/debug" }, .n_read = 3 };
+	bool ok = sandbox_read_below(&b, a->session.modules.debug_dir);
+	/* The holder opens the files of a process; those that a core names are read here. */
+	if (!s->target->live)
+		ok = ok && sandbox_read_below(&b, sysroot ? sysroot : "/") && sandbox_read_below(&b, a->session.target.core_exe);
+	if (!ok)
+		return err_nomem();
+	TRY(sandbox_enter(&b));
+	snprintf(s->sandbox, sizeof s->sandbox, "%s", b.note);
+	return NULL;
 }
 
-static void output_begin(const struct output *f)
+/* A core is a file from anywhere, and expanding one is work enough for an attacker: the same, and temporary files. */
+static struct err *shut_in_early(const struct arguments *a)
 {
-	struct stat st;
-	if (f->path && !f->created && !fstat(f->fd, &st) && S_ISREG(st.st_mode) && ftruncate(f->fd, 0))
-		errno = 0; /* the writes will say so */
-}
-
-/* errno of the last write, 0 when all is well. */
-static int output_close(const struct output *f, bool failed)
-{
-	if (!f->path)
-		return 0;
-	int os = close(f->fd) ? errno : 0;
-	if (failed && f->created)
-		unlink(f->path);
-	return os;
+	const char *tmp = secure_getenv("TMPDIR");
+	struct sandbox b = { .read = { "/" }, .n_read = 1, .write = { "/tmp", "/var/tmp", tmp }, .n_write = tmp && *tmp ? 3 : 2 };
+	return strcmp(a->kind, "core") ? NULL : sandbox_enter(&b);
 }
 
 static struct err *open_session(const struct arguments *a, struct progress *progress, struct session **ret)
@@ -133,6 +121,9 @@ static struct err *open_session(const struct arguments *a, struct progress *prog
 	struct session_options options = a->session;
 	options.progress = options.target.progress = progress_show;
 	options.progress_ctx = options.target.progress_ctx = progress;
+	options.opened = shut_in;
+	options.opened_ctx = (void *)a;
+	TRY(shut_in_early(a));
 	return session_open(a->kind, a->target, &options, ret);
 }
 
@@ -164,19 +155,24 @@ static bool wants_prompt(const struct arguments *a)
 static int sit(const struct arguments *a, struct progress *progress)
 {
 	struct outside *w;
-	struct session *s;
+	struct session *s = NULL;
+	struct prompt_files files;
 	struct err *e = outside_start(&w);
 	if (e)
 		return front_complain(e);
-	e = open_session(a, progress, &s);
+	e = prompt_open(a, &files);
+	if (!e)
+		e = open_session(a, progress, &s);
 	progress_wipe(progress);
 	if (e) {
+		prompt_close(&files);
 		outside_stop(w);
 		return front_complain(e);
 	}
 	in_sitting = true;
-	int status = prompt_run(a, s, w, progress, a->command->run != NULL);
+	int status = prompt_run(a, s, w, &files, progress, a->command->run != NULL);
 	session_close(s);
+	prompt_close(&files);
 	outside_stop(w);
 	return interrupted == SIGTERM ? 128 + SIGTERM : status;
 }
@@ -202,6 +198,7 @@ int main(int argc, char **argv)
 	progress_begin(&progress);
 	setlocale(LC_ALL, "");
 	setlocale(LC_NUMERIC, "C");
+	btowc(0); /* a locale's converter is loaded at its first use, which is too late once nothing can be loaded */
 	struct err *e = arguments_parse(argc, argv, &a);
 	if (e)
 		return front_complain(e);

@@ -303,11 +303,9 @@ static void read_terminal(struct prompt *p)
 	snprintf(name, sizeof name, "%s", comm.n ? comm.text : "flotsam");
 	snprintf(ask, sizeof ask, "%s> ", name);
 	strbuf_free(&comm);
-	rl_readline_name = "flotsam";
 	rl_attempted_completion_function = complete;
 	rl_completer_word_break_characters = " \t\n|>*+&()";
 	rl_signal_event_hook = on_interrupt;
-	p->history_fd = open_history();
 	load_history(p->history_fd);
 	while (!p->done) {
 		interrupted = 0;
@@ -321,8 +319,6 @@ static void read_terminal(struct prompt *p)
 		run_lines(p, text);
 	}
 	clear_history();
-	if (p->history_fd >= 0)
-		close(p->history_fd);
 }
 
 static void read_stream(struct prompt *p, FILE *f)
@@ -336,24 +332,38 @@ static void read_stream(struct prompt *p, FILE *f)
 	}
 }
 
-static void read_script(struct prompt *p, const char *path)
+struct err *prompt_open(const struct arguments *base, struct prompt_files *ret)
 {
-	AUTO_FILE FILE *f = fopen(path, "re");
-	if (f)
-		read_stream(p, f);
-	else
-		p->status = front_complain(err_os(errno, "cannot read %s", path));
+	*ret = (struct prompt_files){ .history = -1 };
+	ret->terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !base->n_execute && !base->script;
+	if (base->script && !(ret->script = fopen(base->script, "re")))
+		return err_os(errno, "cannot read %s", base->script);
+	if (ret->terminal) {
+		ret->history = open_history();
+		rl_readline_name = "flotsam"; /* before inputrc is read, which may ask for it */
+		rl_initialize();
+	}
+	return NULL;
 }
 
-int prompt_run(const struct arguments *base, struct session *s, struct outside *w, struct progress *progress, bool greet)
+void prompt_close(struct prompt_files *f)
 {
-	struct prompt p = { .base = base, .s = s, .w = w, .progress = progress, .desk = desk_create(), .history_fd = -1 };
+	if (f->script)
+		fclose(f->script);
+	if (f->history >= 0)
+		close(f->history);
+}
+
+int prompt_run(const struct arguments *base, struct session *s, struct outside *w, struct prompt_files *files, struct progress *progress,
+	       bool greet)
+{
+	struct prompt p = { .base = base, .s = s, .w = w, .progress = progress, .desk = desk_create(), .history_fd = files->history };
 	if (!p.desk)
 		return front_complain(err_nomem());
 	p.line_base = *base;
 	p.line_base.desk = p.desk;
 	sitting = &p;
-	p.terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !base->n_execute && !base->script;
+	p.terminal = files->terminal;
 	if (greet)
 		run_line(&p, "report");
 	for (unsigned i = 0; i < base->n_execute && !p.done && !interrupted; i++) {
@@ -361,8 +371,8 @@ int prompt_run(const struct arguments *base, struct session *s, struct outside *
 		if (text)
 			run_lines(&p, text);
 	}
-	if (base->script && !p.done && !interrupted)
-		read_script(&p, base->script);
+	if (files->script && !p.done && !interrupted)
+		read_stream(&p, files->script);
 	if (p.terminal)
 		read_terminal(&p);
 	else if (!base->n_execute && !base->script)

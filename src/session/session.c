@@ -77,6 +77,8 @@ struct err *session_open(const char *kind, const char *what, const struct sessio
 	s->options = *o;
 	s->uptime = -1;
 	struct err *e = target_open(kind, what, &o->target, &s->target);
+	if (!e && o->opened)
+		e = o->opened(o->opened_ctx, s);
 	if (!e)
 		e = look(s);
 	if (e) {

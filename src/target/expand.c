@@ -90,7 +90,7 @@ static int open_unlinked(const char *dir)
 /* On disk where a temporary directory takes it, else in memory. */
 static struct err *open_destination(struct expansion *x)
 {
-	const char *tmp = getenv("TMPDIR"), *what, *dirs[] = { tmp && *tmp ? tmp : "/var/tmp", "/tmp" };
+	const char *tmp = secure_getenv("TMPDIR"), *what, *dirs[] = { tmp && *tmp ? tmp : "/var/tmp", "/tmp" };
 	struct statvfs v;
 	for (int i = 0; i < 2; i++) {
 		x->to = open_unlinked(dirs[i]);

@@ -1,0 +1,22 @@
+/* Where the answer goes: standard output, or -o FILE. */
+#ifndef FRONT_OUTPUT_H
+#define FRONT_OUTPUT_H
+#include <sys/types.h>
+
+#include "flotsam/base.h"
+
+struct output {
+	const char *path; /* NULL: standard output */
+	int fd;
+	int keeper;	  /* pipe to the process that removes a new file when there is no answer; -1: none */
+	pid_t keeper_pid;
+};
+
+/* Before the look, so that a file that cannot be written costs the target no stop. What the file holds stays until there is
+ * something to put in its place. */
+struct err *output_open(const char *path, struct output *ret) MUST_CHECK;
+/* Empties a file that was there. */
+void output_begin(const struct output *f);
+/* errno of the last write, 0 when all is well. A file that output_open() made goes away when `failed`. */
+int output_close(struct output *f, bool failed);
+#endif
