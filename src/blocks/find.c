@@ -3,18 +3,13 @@
 
 block_id blocks_at(const struct blocks *b, uint64_t address)
 {
-	uint64_t q = address - b->header;
-	struct region *r = blocks_region(b, q);
-	if (!r) {
-		/* A header's own bytes belong to the chunk as well. */
-		r = blocks_region(b, address);
-		if (!r)
-			return BLOCK_NONE;
-		q = address;
-	}
+	const struct region *r = blocks_region(b, address);
+	if (!r)
+		return BLOCK_NONE;
 	if (!r->groups)
 		return r->first_id;
-	uint64_t g = region_start_before(r, (q - r->start) >> b->granule_shift);
+	/* A chunk's first word belongs to the block before it, unless there is none. */
+	uint64_t off = address - r->start, g = region_start_before(r, (off < b->word ? off : off - b->word) >> b->granule_shift);
 	return g == UINT64_MAX ? BLOCK_NONE : region_rank(r, g);
 }
 
