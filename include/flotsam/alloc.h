@@ -55,6 +55,33 @@ struct alloc_facts {
 	unsigned min_chunk;
 	uint64_t trim_threshold, top_pad, mmap_threshold;
 	uint64_t n_mmaps, mmapped_mem;	 /* as malloc counts */
+	uint64_t n_mmaps_max, arena_max; /* arena_max 0: by the number of processors */
+	uint64_t tcache_count;		 /* chunks that a thread keeps of each size */
+	uint64_t huge_page;		 /* unit in which the main top grows and shrinks; 0: pages */
+	bool fixed_threshold;		 /* mmap_threshold was set, and does not follow what is freed */
+};
+
+/* A list of free chunks that holds something, as the walk found it. */
+struct alloc_list {
+	enum block_state state;	/* of what is on it: BLOCK_TCACHE to BLOCK_LARGEBIN */
+	int arena;		/* index; -1: a thread's own */
+	int tcache;		/* index into tcaches; -1: an arena's */
+	unsigned index;		/* as the allocator numbers it */
+	uint64_t head;		/* address of the word that points at the first */
+	uint64_t low, high;	/* chunk sizes that belong here; high UINT64_MAX: any */
+	uint64_t chunks, bytes;
+};
+struct alloc_tcache {
+	uint64_t address;	/* payload of the struct */
+	int thread;		/* index into the picture's threads; -1: of a finished one */
+};
+
+/* What stands in front of a block. */
+struct chunk_header {
+	uint64_t prev_size;	/* of the chunk before where that is free; else the program's or stale */
+	uint64_t field;		/* size and flags as stored */
+	uint64_t size;
+	bool prev_in_use, mmapped, thread_arena;
 };
 
 struct chunk_sink {
@@ -78,7 +105,8 @@ struct alloc {
 	VEC(struct arena) arenas;
 	VEC(struct segment) segments;	/* sorted by start, do not overlap */
 	VEC(struct runtime_extent) state_extents; /* malloc's own structs outside segments: no roots */
-	VEC(uint64_t) tcaches;		/* payload addresses of tcache structs */
+	VEC(struct alloc_tcache) tcaches;
+	VEC(struct alloc_list) lists;	/* made by the walk; those of one tcache, of one arena are neighbours */
 	struct findings findings;
 	bool partial;			/* some heap memory could not be walked */
 	void *priv;
@@ -91,6 +119,8 @@ struct alloc_row {
 	/* Finds arenas and segments in the picture. ERR_NOT_FOUND: not this allocator. */
 	struct err *(*open)(struct image *img, struct modules *ms, struct runtime *rt, struct alloc *a);
 	struct err *(*walk)(struct alloc *a, struct image *img, const struct chunk_sink *sink);
+	/* The header of the chunk at this address. False when it cannot be read. */
+	bool (*header)(const struct alloc *a, const struct image *img, uint64_t chunk, struct chunk_header *ret);
 	void (*close)(struct alloc *a);
 };
 
@@ -98,6 +128,7 @@ struct err *alloc_locate(struct target *t, struct modules *ms, struct quiet_plan
 /* The first row that opens. When none does, *ret has facts.walked false and facts.name what was recognised or "unknown". */
 struct err *alloc_open(struct image *img, struct modules *ms, struct runtime *rt, struct alloc **ret) MUST_CHECK;
 struct err *alloc_walk(struct alloc *a, struct image *img, const struct chunk_sink *sink) MUST_CHECK;
+bool alloc_chunk_header(const struct alloc *a, const struct image *img, uint64_t chunk, struct chunk_header *ret);
 void alloc_close(struct alloc *a);
 /* Usable bytes of a chunk of this size in segment s. */
 uint64_t alloc_usable(const struct alloc *a, const struct segment *s, uint64_t chunk, uint64_t size);

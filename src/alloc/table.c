@@ -61,6 +61,7 @@ static void reset(struct alloc *a)
 	vec_free(&a->segments);
 	vec_free(&a->state_extents);
 	vec_free(&a->tcaches);
+	vec_free(&a->lists);
 	findings_free(&a->findings);
 	*a = (struct alloc){ 0 };
 }
@@ -115,6 +116,11 @@ struct err *alloc_open(struct image *img, struct modules *ms, struct runtime *rt
 struct err *alloc_walk(struct alloc *a, struct image *img, const struct chunk_sink *sink)
 {
 	return a->row->walk(a, img, sink);
+}
+
+bool alloc_chunk_header(const struct alloc *a, const struct image *img, uint64_t chunk, struct chunk_header *ret)
+{
+	return a->row && a->row->header && a->row->header(a, img, chunk, ret);
 }
 
 void alloc_close(struct alloc *a)

@@ -40,7 +40,7 @@ static bool find_runtime_blocks(struct graph *g)
 	const struct alloc *a = g->blocks->alloc;
 	bool ok = true;
 	for (size_t i = 0; i < a->tcaches.n && ok; i++)
-		ok = add_runtime(g, a->tcaches.at[i]);
+		ok = add_runtime(g, a->tcaches.at[i].address);
 	for (size_t i = 0; i < priv->rt->blocks.n && ok; i++)
 		ok = add_runtime(g, priv->rt->blocks.at[i].address);
 	if (priv->runtime_ids.n)
@@ -51,7 +51,7 @@ static bool find_runtime_blocks(struct graph *g)
 static bool is_tcache(const struct graph *g, uint64_t payload)
 {
 	for (size_t i = 0; i < g->blocks->alloc->tcaches.n; i++)
-		if (g->blocks->alloc->tcaches.at[i] == payload)
+		if (g->blocks->alloc->tcaches.at[i].address == payload)
 			return true;
 	return false;
 }

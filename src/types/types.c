@@ -59,7 +59,7 @@ struct err *types_open(struct blocks *b, struct image *img, struct modules *ms, 
 	intern(t, strdup("unknown"), BY_SIZE); /* index 0: what an allocation failure leaves */
 	bool ok = true;
 	for (size_t i = 0; i < b->alloc->tcaches.n && ok; i++)
-		ok = add_runtime(t, b->alloc->tcaches.at[i], "tcache");
+		ok = add_runtime(t, b->alloc->tcaches.at[i].address, "tcache");
 	for (size_t i = 0; i < rt->blocks.n && ok; i++)
 		ok = add_runtime(t, rt->blocks.at[i].address, rt->blocks.at[i].label);
 	if (!ok) {

@@ -56,7 +56,7 @@ static void read_params(struct glibc *g)
 	const struct params_layout *p = &g->l->params;
 	struct alloc_facts *f = &g->alloc->facts;
 	uint64_t at = g->place.params, hugepage = 0;
-	uint32_t n_mmaps = 0;
+	uint32_t n_mmaps = 0, n_mmaps_max = 0, fixed = 0;
 	/* malloc/arena.c: HEAP_MAX_SIZE = 2 * DEFAULT_MMAP_THRESHOLD_MAX */
 	g->heap_max = g->w == 8 ? 64u << 20 : 1u << 20;
 	g->tcache_count = 7;
@@ -67,11 +67,20 @@ static void read_params(struct glibc *g)
 	image_word(g->img, at + 2 * g->w, &f->mmap_threshold);
 	image_u32(g->img, at + p->n_mmaps, &n_mmaps);
 	f->n_mmaps = n_mmaps;
+	image_u32(g->img, at + p->n_mmaps_max, &n_mmaps_max);
+	f->n_mmaps_max = n_mmaps_max;
+	/* malloc_par: n_mmaps_max, max_n_mmaps, no_dyn_threshold; arena_test, arena_max stand behind mmap_threshold. */
+	image_u32(g->img, at + p->n_mmaps_max + 8, &fixed);
+	f->fixed_threshold = fixed;
+	image_word(g->img, at + 4 * g->w, &f->arena_max);
 	image_word(g->img, at + p->mmapped_mem, &f->mmapped_mem);
 	image_word(g->img, at + p->sbrk_base, &g->sbrk_base);
 	image_word(g->img, at + p->tcache_count, &g->tcache_count);
-	if (p->hp_pagesize)
+	f->tcache_count = g->tcache_count;
+	if (p->hp_pagesize) { /* thp_pagesize, hp_pagesize */
+		image_word(g->img, at + p->hp_pagesize - g->w, &f->huge_page);
 		image_word(g->img, at + p->hp_pagesize, &hugepage);
+	}
 	if (hugepage && hugepage < 1u << 30 && g->l->heap_max_hugepage)
 		g->heap_max = 4 * hugepage;
 	struct runtime_extent *e = vec_push(&g->alloc->state_extents);
@@ -170,6 +179,20 @@ static struct err *walk_glibc(struct alloc *a, struct image *img, const struct c
 	return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
 }
 
+static bool header_of(const struct alloc *a, const struct image *img, uint64_t chunk, struct chunk_header *ret)
+{
+	const struct glibc *g = a->priv;
+	uint64_t field;
+	if (!image_word(img, chunk, &ret->prev_size) || !image_word(img, chunk + g->w, &field))
+		return false;
+	ret->field = field;
+	ret->size = chunk_size(field);
+	ret->prev_in_use = field & PREV_INUSE;
+	ret->mmapped = field & IS_MMAPPED;
+	ret->thread_arena = field & NON_MAIN;
+	return true;
+}
+
 static void close_glibc(struct alloc *a)
 {
 	free(a->priv);
@@ -181,5 +204,6 @@ const struct alloc_row alloc_glibc = {
 	.locate = locate,
 	.open = open_glibc,
 	.walk = walk_glibc,
+	.header = header_of,
 	.close = close_glibc,
 };

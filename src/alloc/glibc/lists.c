@@ -9,10 +9,61 @@ static void bad_list(struct glibc *g, const char *kind, uint64_t at, const char 
 	findings_add(&g->alloc->findings, kind, at, "%s", text);
 }
 
+/* The record of a list; its index, because the vector may move. -1 without memory: then it is not told. */
+static ptrdiff_t record(struct glibc *g, const struct alloc_list *l)
+{
+	struct alloc_list *slot = vec_push(&g->alloc->lists);
+	if (!slot)
+		return -1;
+	*slot = *l;
+	return slot - g->alloc->lists.at;
+}
+
+static void count(struct glibc *g, ptrdiff_t list, uint64_t size)
+{
+	if (list < 0)
+		return;
+	g->alloc->lists.at[list].chunks++;
+	g->alloc->lists.at[list].bytes += size;
+}
+
+/* malloc/malloc.c: largebin_index_64, largebin_index_32_big (i386 has MALLOC_ALIGNMENT 16 since 2.26). */
+static unsigned large_bin(const struct glibc *g, uint64_t size)
+{
+	unsigned last = g->w == 8 ? 48 : 45, base = g->w == 8 ? 48 : 49;
+	return size >> 6 <= last ? base + (unsigned)(size >> 6) :
+	       size >> 9 <= 20	 ? 91 + (unsigned)(size >> 9) :
+	       size >> 12 <= 10	 ? 110 + (unsigned)(size >> 12) :
+	       size >> 15 <= 4	 ? 119 + (unsigned)(size >> 15) :
+	       size >> 18 <= 2	 ? 124 + (unsigned)(size >> 18) :
+				   126;
+}
+
+/* The sizes of a bin: 1 takes all, a small one a single size (smallbin_index), a large one what large_bin() says. */
+static void bin_range(const struct glibc *g, unsigned bin, uint64_t *ret_low, uint64_t *ret_high)
+{
+	uint64_t first_large = 64 * g->granule - (g->granule > g->header ? g->granule : 0), low = first_large, high;
+	*ret_low = 0;
+	*ret_high = UINT64_MAX;
+	if (bin == 1)
+		return;
+	if (bin < 64) {
+		*ret_low = *ret_high = (uint64_t)(bin - (g->granule > g->header)) * g->granule;
+		return;
+	}
+	while (low < 1u << 20 && large_bin(g, low) < bin)
+		low += g->granule;
+	for (high = low; high < 1u << 20 && large_bin(g, high) == bin; high += g->granule)
+		;
+	*ret_low = low;
+	*ret_high = bin == 126 ? UINT64_MAX : high - g->granule;
+}
+
 /* Bins. A bin's head is a pseudo-chunk that overlays the array of links (malloc/malloc.c: bin_at). */
 struct bin_walk {
 	unsigned bin;
 	uint64_t head, prev, at;
+	ptrdiff_t list;
 };
 
 static enum block_state bin_state(unsigned bin)
@@ -63,6 +114,7 @@ static bool bin_step(struct glibc *g, const struct chunk_sink *sink, struct bin_
 	}
 	if (!sink->listed(sink->ctx, b->at, size, bin_state(b->bin)))
 		return false;
+	count(g, b->list, size);
 	b->prev = b->at;
 	b->at = fd;
 	sink->prefetch(sink->ctx, fd);
@@ -82,7 +134,9 @@ void glibc_walk_bins(struct glibc *g, const struct chunk_sink *sink)
 			struct bin_walk *b = vec_push(&open);
 			if (!b)
 				break;
-			*b = (struct bin_walk){ .bin = bin, .head = head, .prev = head, .at = fd };
+			struct alloc_list l = { .state = bin_state(bin), .arena = (int)i, .tcache = -1, .index = bin, .head = pair };
+			bin_range(g, bin, &l.low, &l.high);
+			*b = (struct bin_walk){ .bin = bin, .head = head, .prev = head, .at = fd, .list = record(g, &l) };
 		}
 	}
 	while (open.n && !interrupted)
@@ -103,6 +157,7 @@ static uint64_t reveal(const struct glibc *g, uint64_t position, uint64_t value)
 
 struct fastbin_walk {
 	uint64_t at, want, link; /* where the link to `at` stands */
+	ptrdiff_t list;
 };
 
 static bool fastbin_step(struct glibc *g, const struct chunk_sink *sink, struct fastbin_walk *f)
@@ -123,7 +178,10 @@ static bool fastbin_step(struct glibc *g, const struct chunk_sink *sink, struct 
 		bad_list(g, "bad-fastbin", f->link, "a chunk in a fastbin has another bin's size");
 		return false;
 	}
-	if (!sink->listed(sink->ctx, chunk, size, BLOCK_FASTBIN) || !image_word(g->img, chunk + g->header, &next))
+	if (!sink->listed(sink->ctx, chunk, size, BLOCK_FASTBIN))
+		return false;
+	count(g, f->list, size);
+	if (!image_word(g->img, chunk + g->header, &next))
 		return false;
 	f->link = chunk + g->header;
 	f->at = reveal(g, f->link, next);
@@ -145,7 +203,9 @@ void glibc_walk_fastbins(struct glibc *g, const struct chunk_sink *sink)
 			if (!f)
 				break;
 			/* fastbin_index: (size >> (SIZE_SZ == 8 ? 4 : 3)) - 2 */
-			*f = (struct fastbin_walk){ chunk, (uint64_t)(k + 2) * 2 * g->w, slot };
+			uint64_t size = (uint64_t)(k + 2) * 2 * g->w;
+			struct alloc_list l = { .state = BLOCK_FASTBIN, .arena = (int)i, .tcache = -1, .index = k, .head = slot, .low = size, .high = size };
+			*f = (struct fastbin_walk){ chunk, size, slot, record(g, &l) };
 		}
 	}
 	while (open.n && !interrupted)
@@ -209,14 +269,14 @@ static enum tcache_fit tcache_at(const struct glibc *g, uint64_t at)
 	return !bad ? SOUND_TCACHE : bad <= MOST_BAD_BINS && good ? DAMAGED_TCACHE : NO_TCACHE;
 }
 
-static void add_tcache(struct glibc *g, uint64_t at)
+static void add_tcache(struct glibc *g, uint64_t at, int thread)
 {
 	for (size_t i = 0; i < g->alloc->tcaches.n; i++)
-		if (g->alloc->tcaches.at[i] == at)
+		if (g->alloc->tcaches.at[i].address == at)
 			return;
-	uint64_t *slot = vec_push(&g->alloc->tcaches);
+	struct alloc_tcache *slot = vec_push(&g->alloc->tcaches);
 	if (slot)
-		*slot = at;
+		*slot = (struct alloc_tcache){ at, thread };
 }
 
 /* Distance from a thread pointer down to libc's TLS block (x86), from the GOT slots that hold it: R_*_TPOFF without a
@@ -243,23 +303,23 @@ static bool libc_tls(const struct glibc *g, struct tls_window *ret)
 	return true;
 }
 
-static bool thread_tcache_of(struct glibc *g, uint64_t tp, const struct tls_window *w, enum tcache_fit fit)
+static bool thread_tcache_of(struct glibc *g, int thread, uint64_t tp, const struct tls_window *w, enum tcache_fit fit)
 {
 	uint64_t value;
 	bool any = false;
 	for (uint64_t off = 0; tp && off + g->w <= w->bytes; off += g->w) {
 		if (!image_word(g->img, tp + (uint64_t)w->from + off, &value) || tcache_at(g, value) != fit)
 			continue;
-		add_tcache(g, value);
+		add_tcache(g, value, thread);
 		any = true;
 	}
 	return any;
 }
 
-static void thread_tcache(struct glibc *g, uint64_t tp, const struct tls_window *w)
+static void thread_tcache(struct glibc *g, int thread, uint64_t tp, const struct tls_window *w)
 {
-	if (!thread_tcache_of(g, tp, w, SOUND_TCACHE))
-		thread_tcache_of(g, tp, w, DAMAGED_TCACHE);
+	if (!thread_tcache_of(g, thread, tp, w, SOUND_TCACHE))
+		thread_tcache_of(g, thread, tp, w, DAMAGED_TCACHE);
 }
 
 void glibc_tcaches(struct glibc *g)
@@ -270,18 +330,33 @@ void glibc_tcaches(struct glibc *g)
 	if (!libc_tls(g, &w))
 		w = g->arch->tls_below_tp ? (struct tls_window){ -4096, 4096 } : (struct tls_window){ 0, 4096 };
 	for (size_t i = 0; i < p->threads.n; i++)
-		thread_tcache(g, p->threads.at[i].tp, &w);
+		thread_tcache(g, (int)i, p->threads.at[i].tp, &w);
 	/* A first thread that ended by pthread_exit() keeps its cache. */
 	for (size_t i = 0; i < g->rt->dead_threads.n; i++)
-		thread_tcache(g, g->rt->dead_threads.at[i], &w);
+		thread_tcache(g, -1, g->rt->dead_threads.at[i], &w);
+}
+
+/* Bins from 64 on are of 2.42: powers of two from 0x800 (malloc/malloc.c: large_csize2tidx). */
+static void tcache_range(const struct glibc *g, struct alloc_list *l)
+{
+	l->low = l->high = (uint64_t)g->min_chunk + (uint64_t)l->index * g->granule;
+	if (l->index < 64)
+		return;
+	if (l->index > 64)
+		l->low = (uint64_t)0x400 << (l->index - 64);
+	l->high = ((uint64_t)0x800 << (l->index - 64)) - g->granule;
 }
 
 /* The list goes on to its end, whatever the count says: each chunk is listed once, so there is one. */
-static void tcache_list(struct glibc *g, const struct chunk_sink *sink, uint64_t tcache, unsigned bin)
+static void tcache_list(struct glibc *g, const struct chunk_sink *sink, size_t index, unsigned bin)
 {
+	uint64_t tcache = g->alloc->tcaches.at[index].address;
 	uint64_t n = 0, used, entry, link = tcache + g->l->tcache.entries + (uint64_t)bin * g->w;
 	if (!tcache_bin(g, tcache, bin, &used, &entry))
 		return;
+	struct alloc_list l = { .state = BLOCK_TCACHE, .arena = -1, .tcache = (int)index, .index = bin, .head = link };
+	tcache_range(g, &l);
+	ptrdiff_t list = entry ? record(g, &l) : -1;
 	while (entry) {
 		uint64_t size, next;
 		enum block_state state;
@@ -297,7 +372,10 @@ static void tcache_list(struct glibc *g, const struct chunk_sink *sink, uint64_t
 			bad_list(g, "bad-tcache", link, "a chunk in a tcache has another bin's size");
 			return;
 		}
-		if (!sink->listed(sink->ctx, entry - g->header, size, BLOCK_TCACHE) || !image_word(g->img, entry, &next))
+		if (!sink->listed(sink->ctx, entry - g->header, size, BLOCK_TCACHE))
+			return;
+		count(g, list, size);
+		if (!image_word(g->img, entry, &next))
 			return;
 		n++;
 		link = entry;
@@ -313,12 +391,12 @@ void glibc_walk_tcaches(struct glibc *g, const struct chunk_sink *sink)
 	for (size_t i = 0; i < g->alloc->tcaches.n && !interrupted; i++) {
 		uint64_t size;
 		enum block_state state;
-		uint64_t tcache = g->alloc->tcaches.at[i];
+		uint64_t tcache = g->alloc->tcaches.at[i].address;
 		if (!sink->get(sink->ctx, tcache - g->header, &size, &state) || state != BLOCK_USED) {
 			g->alloc->tcaches.at[i--] = g->alloc->tcaches.at[--g->alloc->tcaches.n];
 			continue;
 		}
 		for (unsigned k = 0; k < g->l->tcache.bins; k++)
-			tcache_list(g, sink, tcache, k);
+			tcache_list(g, sink, i, k);
 	}
 }
