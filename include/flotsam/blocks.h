@@ -69,6 +69,10 @@ struct block_cursor {
 };
 void blocks_begin(const struct blocks *b, struct block_cursor *c);
 bool blocks_next(struct block_cursor *c);
+/* The region of the current block. */
+static inline const struct region *blocks_cursor_region(const struct block_cursor *c) { return &c->b->regions[c->region_]; }
+/* Goes on at this block: the next blocks_next() gives it. */
+void blocks_seek(struct block_cursor *c, block_id id);
 
 /* The look-up itself, inline: marking makes hundreds of millions of them. Addresses of chunks, not of payloads. */
 

@@ -59,7 +59,7 @@ struct column {
 };
 struct cell {
 	const char *text; /* CELL_TEXT: NULL is unknown; CELL_INT_OR_TEXT: non-NULL wins */
-	uint64_t number;
+	uint64_t number; /* of a count or size: UINT64_MAX is unknown */
 };
 struct sink;
 struct sink_row {

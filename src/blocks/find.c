@@ -102,6 +102,21 @@ void blocks_begin(const struct blocks *b, struct block_cursor *c)
 	*c = (struct block_cursor){ .b = b, .id = BLOCK_NONE };
 }
 
+void blocks_seek(struct block_cursor *c, block_id id)
+{
+	const struct region *r;
+	uint64_t bytes;
+	const struct blocks *b = c->b;
+	*c = (struct block_cursor){ .b = b, .id = BLOCK_NONE };
+	if (!id || id >= b->n) {
+		c->region_ = id ? b->n_regions : 0;
+		return;
+	}
+	c->next_ = chunk_of(b, id, &r, &bytes);
+	c->region_ = (size_t)(r - b->regions);
+	c->id = id - 1;
+}
+
 static bool next_region(struct block_cursor *c)
 {
 	const struct blocks *b = c->b;

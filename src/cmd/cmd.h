@@ -2,12 +2,19 @@
 #ifndef CMD_ROWS_H
 #define CMD_ROWS_H
 #include "flotsam/cmd.h"
+#include "flotsam/heap.h"
 #include "flotsam/query.h"
 
 extern const struct command command_report;
 extern const struct command command_shell;
 extern const struct command command_verify;
 extern const struct command command_blocks;
+extern const struct command command_arenas;
+extern const struct command command_arena;
+extern const struct command command_heaps;
+extern const struct command command_bins;
+extern const struct command command_tcache;
+extern const struct command command_chunks;
 extern const struct command command_help;
 extern const struct command command_system;
 
@@ -24,6 +31,8 @@ struct err *cmd_address(const struct arguments *a, struct session *s, const char
 struct err *cmd_block(const struct arguments *a, struct session *s, const char *word, block_id *ret) MUST_CHECK;
 /* H3 as the holder's name; any other word as it is. */
 struct err *cmd_holder_name(const struct arguments *a, struct session *s, const char *word, const char **ret) MUST_CHECK;
+/* An operand that names an arena by its index. */
+struct err *cmd_arena(const struct session *s, const char *word, int *ret) MUST_CHECK;
 /* A number of bytes: 4096, 0x1000, 64k, 1M, 2G (1,024s). */
 bool cmd_bytes(const char *word, uint64_t *ret);
 /* Takes the numbers L1.. and H1.. of a report that is printed. */

@@ -7,6 +7,12 @@ static const struct command *const table[] = {
 	&command_verify,
 	&command_blocks,
 	&command_system,
+	&command_arenas,
+	&command_arena,
+	&command_heaps,
+	&command_bins,
+	&command_tcache,
+	&command_chunks,
 	&command_help,
 };
 

@@ -12,7 +12,7 @@ static void text_cell(struct sink *s, size_t i, const char *p)
 	int width = width_of(&s->columns[i]);
 	if (i)
 		out_puts(s->out, "  ");
-	if (i + 1 == s->n_columns) { /* the last is never cut */
+	if (i + 1 == s->n_columns && type == CELL_TEXT) { /* the last is never cut */
 		struct strbuf b = { 0 };
 		text_add_foreign(&b, p, s->out);
 		out_bytes(s->out, b.text ? b.text : "", b.n);
@@ -48,8 +48,9 @@ static void text_record(struct sink *s, const struct cell *cells)
 		case CELL_COUNT:
 		case CELL_BYTES:
 		case CELL_INT_OR_TEXT:
-			snprintf(number, sizeof number, "%llu", (unsigned long long)c->number);
-			p = s->columns[i].type == CELL_INT_OR_TEXT && p ? p : number;
+			if (c->number != UINT64_MAX)
+				snprintf(number, sizeof number, "%llu", (unsigned long long)c->number);
+			p = s->columns[i].type == CELL_INT_OR_TEXT && p ? p : *number ? number : NULL;
 			break;
 		case CELL_TEXT:
 			break;
@@ -102,7 +103,7 @@ static void json_record(struct sink *s, const struct cell *cells)
 		case CELL_INT_OR_TEXT:
 			if (c->text)
 				json_text(s, c->text);
-			else if (s->columns[i].type == CELL_TEXT)
+			else if (s->columns[i].type == CELL_TEXT || c->number == UINT64_MAX)
 				out_puts(o, "null");
 			else
 				put_number(o, c->number, 10);
@@ -117,7 +118,10 @@ static void json_record(struct sink *s, const struct cell *cells)
 			break;
 		case CELL_COUNT:
 		case CELL_BYTES:
-			put_number(o, c->number, 10);
+			if (c->number == UINT64_MAX)
+				out_puts(o, "null");
+			else
+				put_number(o, c->number, 10);
 			break;
 		}
 	}
@@ -192,7 +196,7 @@ static void csv_record(struct sink *s, const struct cell *cells)
 			out_puts(s->out, c->number ? "true" : "false");
 		else if (type == CELL_TEXT || (type == CELL_INT_OR_TEXT && c->text))
 			csv_text(s->out, c->text ? c->text : "");
-		else
+		else if (c->number != UINT64_MAX)
 			out_printf(s->out, "%llu", (unsigned long long)c->number);
 	}
 	out_puts(s->out, "\r\n");

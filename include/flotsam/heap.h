@@ -1,0 +1,86 @@
+/* heap: how malloc's memory lies: what each heap holds, which of its pages are resident, what could go back to the kernel
+ * and by what means, who pins the rest. Needs the walk. Bytes are those of chunks, headers included, unless said otherwise. */
+#ifndef FLOTSAM_HEAP_H
+#define FLOTSAM_HEAP_H
+
+#include "flotsam/session.h"
+
+/* Resident bytes of ranges; cheap when they are asked for in ascending order. Where residency is not known: their size. */
+struct residency {
+	const struct picture *p;
+	size_t run_; /* the page run that the last question fell into */
+};
+uint64_t residency_bytes(struct residency *r, uint64_t start, uint64_t end);
+uint64_t residency_swapped(struct residency *r, uint64_t start, uint64_t end);
+
+struct tally { uint64_t chunks, bytes; };
+
+struct heap_line { /* a range that an arena grows and shrinks as a whole; an arena; all mmapped blocks */
+	int arena;		/* index, or ARENA_MMAP */
+	uint64_t start, end;	/* malloc's header included; of an arena: the address of its record, 0 */
+	uint64_t bytes, resident;
+	unsigned heaps;
+	struct tally states[BLOCK_STATES];
+	uint64_t largest;	/* longest run of free memory, as malloc would join it */
+};
+struct tally heap_used(const struct heap_line *h);
+struct tally heap_free(const struct heap_line *h); /* lists and top; not what threads cache */
+
+struct heap_survey {
+	bool residency_known;
+	VEC(struct heap_line) heaps;	/* by address; without mmapped blocks */
+	VEC(struct heap_line) arenas;	/* by index */
+	struct heap_line mmapped;	/* `heaps` counts them */
+};
+struct err *heap_survey(struct session *s, struct heap_survey **ret) MUST_CHECK;
+void heap_survey_free(struct heap_survey *h); /* NULL allowed */
+
+/* Free memory as malloc_trim() would find it: neighbours joined, fastbins first (malloc/malloc.c: malloc_consolidate). */
+struct free_run {
+	uint64_t start, end;	/* of its chunks */
+	int arena;
+	bool top;		/* its end is the arena's top */
+	bool at_break;		/* and that is the main arena's, at the program break: trim moves the break */
+	uint64_t back_from, back_to; /* the pages that malloc_trim(0) hands back, resident or not; equal: none */
+};
+struct run_finder {
+	struct session *s;
+	bool with_cached;	/* as if threads cached nothing */
+	struct free_run last_;
+};
+/* The run that the cursor's chunk is part of; start == end when it is in none. Chunks are asked for in ascending order, each
+ * free one of them. */
+const struct free_run *heap_run_of(struct run_finder *f, const struct block_cursor *c);
+/* The next run at or behind the cursor, which moves behind it. False at the end. */
+bool heap_next_run(struct run_finder *f, struct block_cursor *c, const struct free_run **ret);
+
+struct trim_arena { /* bytes are resident ones */
+	int arena;
+	uint64_t bytes;		/* malloc_trim(0) gives back now */
+	uint64_t break_bytes;	/* the part of it that is the main arena's top */
+	uint64_t top_bytes;	/* tops of thread arenas, which it leaves */
+	uint64_t top_back;	/* the part of them that a trim threshold of 128 KiB would have given back */
+	uint64_t free_bytes;	/* all free memory, cached too */
+};
+enum trim_when { TRIM_NOW, TRIM_HAD_IT_BEEN_SET };
+struct trim_means { /* one way to get memory back */
+	const char *name;	/* stable, part of the JSON */
+	enum trim_when when;
+	bool at_most;		/* a bound; else exact */
+	uint64_t bytes;		/* resident now that would not be */
+	uint64_t chunks;	/* that it is about; UINT64_MAX: not told */
+	uint64_t setting, current; /* what it would be set to, what it is; UINT64_MAX: none */
+	const char *how, *cost;	/* static text */
+};
+struct trim {
+	bool residency_known;
+	struct trim_arena sum;
+	VEC(struct trim_arena) arenas;	/* by index */
+	VEC(struct trim_means) means;
+	uint64_t locked_bytes;	/* free, but in locked memory: madvise() refuses there */
+	uint64_t swapped_bytes;	/* swap that malloc_trim(0) would free beside it */
+};
+struct err *heap_trim(struct session *s, struct trim **ret) MUST_CHECK;
+void heap_trim_free(struct trim *t); /* NULL allowed */
+
+#endif
