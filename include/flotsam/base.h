@@ -100,6 +100,10 @@ void strbuf_printf(struct strbuf *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Adds n foreign bytes so that no terminal, page or log can be driven by them: printable ASCII and valid UTF-8 without
  * control characters stay, all else becomes \xHH. */
 void strbuf_add_escaped(struct strbuf *s, const char *bytes, size_t n);
+/* Adds n foreign bytes as gdb writes a string: "abc\n", '\000' <repeats 12 times>. Stops once max bytes are written; returns
+ * how many were. */
+size_t strbuf_add_quoted(struct strbuf *s, const uint8_t *p, size_t n, size_t max);
+void strbuf_add_char(struct strbuf *s, uint8_t c); /* 'a', '\n', '\303' */
 void strbuf_free(struct strbuf *s);
 
 /* u64 -> u64 hash map, open addressing. Zero-initialise. */

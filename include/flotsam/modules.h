@@ -93,6 +93,32 @@ bool modules_looks_like_vtable(struct modules *ms, uint64_t address);
 bool modules_member(struct modules *ms, struct module *m, const char *struct_name, const char *member, uint64_t *ret_offset);
 bool modules_sizeof(struct modules *ms, struct module *m, const char *struct_name, uint64_t *ret_bytes);
 
+/* Machine code. Functions are known by symbols and by .eh_frame_hdr, so those of stripped files too. */
+struct function {
+	uint64_t start, end;
+	const char *name;	/* raw; NULL: no symbol has one */
+	struct module *module;
+};
+/* The function that holds address. */
+bool modules_function_at(struct modules *ms, uint64_t address, struct function *ret);
+
+struct instruction {
+	uint64_t address;
+	uint8_t bytes[16], size;
+	bool decoded;		/* false: a byte that begins no instruction */
+	char mnemonic[32], operands[160];
+	bool calls, jumps;
+	uint64_t target;	/* where a direct call or jump goes, or the memory that a pc-relative operand names; 0: none */
+	bool through;		/* the word at target is what is called or jumped to */
+};
+typedef bool modules_instruction_fn(void *ctx, const struct instruction *i); /* false: enough */
+/* Decodes [start, end) as it stands in memory, else as in the file. ERR_FAULT, ERR_UNSUPPORTED (no such decoder). */
+struct err *modules_disassemble(struct modules *ms, uint64_t start, uint64_t end, modules_instruction_fn *f, void *ctx) MUST_CHECK;
+/* What is at address, for people: "main+0x12", "malloc@plt", a variable; raw names. Caller frees; NULL: no name. */
+char *modules_code_name(struct modules *ms, uint64_t address);
+/* The function whose address the loader put, or will put, into the word at `slot`; NULL: unknown. */
+const char *modules_slot_name(struct modules *ms, uint64_t slot);
+
 struct frame {
 	uint64_t pc, sp;	/* sp on entry to what this frame's function called: its lowest live byte */
 	uint64_t cfa;		/* canonical frame address: the end of this frame; 0 when unknown */

@@ -15,6 +15,8 @@ extern const struct command command_heaps;
 extern const struct command command_bins;
 extern const struct command command_tcache;
 extern const struct command command_chunks;
+extern const struct command command_x;
+extern const struct command command_disas;
 extern const struct command command_help;
 extern const struct command command_system;
 

@@ -58,7 +58,7 @@ static void memory(const struct machine *m, struct out *o)
 		out_puts(o, "  no swap\n");
 	static const char *const modes[] = { "heuristic (0)", "always (1)", "strict (2)" };
 	out_printf(o, "  overcommit %s: %s promised, limit %s", x->overcommit < 3 ? modes[x->overcommit] : "unknown", size(x->committed, &a), size(x->commit_limit, &b));
-	out_puts(o, x->overcommit == 2 ? "" : ", which does not bind\n");
+	out_puts(o, x->overcommit == 2 ? "" : " (not binding)\n");
 	if (x->overcommit == 2)
 		out_printf(o, ", room %s\n", size(m->commit_room, &c));
 	if (m->pressure.known)
@@ -137,7 +137,11 @@ static void order_row(const struct machine *m, struct out *o, const char *label,
 
 static void blocks_cell(const struct system_zone *z, unsigned order, struct short_text *to)
 {
-	*to = z->blocks[order] < 10000 ? text_count(z->blocks[order]) : text_count_short(z->blocks[order]);
+	uint64_t n = z->blocks[order];
+	if (n < 10000)
+		*to = text_count(n);
+	else
+		snprintf(to->text, sizeof to->text, n < 1000000 ? "%.0fk" : "%.1fM", (double)n / (n < 1000000 ? 1e3 : 1e6));
 }
 
 static void unusable_cell(const struct system_zone *z, unsigned order, struct short_text *to)

@@ -6,6 +6,7 @@ static const struct command *const table[] = {
 	&command_shell,
 	&command_verify,
 	&command_blocks,
+	&command_x,
 	&command_system,
 	&command_arenas,
 	&command_arena,
@@ -13,6 +14,7 @@ static const struct command *const table[] = {
 	&command_bins,
 	&command_tcache,
 	&command_chunks,
+	&command_disas,
 	&command_help,
 };
 

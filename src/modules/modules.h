@@ -30,6 +30,7 @@ struct priv { /* of one module */
 	VEC(struct data_line) lines;
 	bool tls_offset_known, tls_offset_tried;
 	uint64_t tls_offset;
+	struct code *code;	/* NULL: not asked for yet */
 };
 
 struct modules {

@@ -1,6 +1,6 @@
 /* Finds the ELF files among the mappings and makes sure that a file is the one mapped: the build-id in memory must be the
  * build-id in the file. Where memory shows none, device and inode must agree. */
-#include "modules.h"
+#include "code.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -393,6 +393,7 @@ static void free_module(struct module *m)
 	vec_free(&p->symbols);
 	vec_free(&p->tls);
 	vec_free(&p->lines);
+	code_free(p->code);
 	free(p->by_name);
 	free(p);
 	free(m->segments);

@@ -270,12 +270,16 @@ static void judge_groups(struct machine *m)
 
 static bool concerns(const struct machine *m, const struct system_kill *k)
 {
-	if (!m->pid || k->pid == m->pid)
-		return true;
-	for (size_t i = 0; i < m->groups.n; i++)
-		if (strcmp(m->groups.at[i].path, "/") && !strcmp(m->groups.at[i].path, k->task_group))
+	if (!m->have_process)
+		return !m->pid || k->pid == m->pid;
+	for (size_t i = 0; i < m->groups.n; i++) {
+		/* The log has the host's path, of which a container sees the end. */
+		const char *path = m->groups.at[i].path;
+		size_t n = strlen(path), whole = strlen(k->task_group);
+		if (n > 1 && whole >= n && !strcmp(k->task_group + whole - n, path))
 			return true;
-	return false;
+	}
+	return k->pid == m->pid;
 }
 
 static void tell_kill(struct machine *m, const struct system_kill *k)

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { LONGEST = LIMIT_PATH };
 
@@ -96,9 +97,10 @@ static void add_children(const char *root, const struct hierarchy *h, const char
 {
 	char path[LONGEST];
 	struct stat st;
-	if (snprintf(path, sizeof path, "%s%s%s", root, h->mount, below) >= LONGEST)
+	if (snprintf(path, sizeof path, "%s%s", h->mount, below) >= LONGEST)
 		return;
-	DIR *d = opendir(path);
+	int fd = text_open(root, path);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
 	while (d && (e = readdir(d))) {
 		if (e->d_name[0] == '.' || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(st.st_mode))
@@ -108,6 +110,8 @@ static void add_children(const char *root, const struct hierarchy *h, const char
 	}
 	if (d)
 		closedir(d);
+	else if (fd >= 0)
+		close(fd);
 }
 
 static int compare(const void *a, const void *b)

@@ -3,7 +3,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 char *system_read_fd(int fd, size_t *ret_n)
@@ -32,17 +31,6 @@ char *system_read_fd(int fd, size_t *ret_n)
 	if (ret_n)
 		*ret_n = v.n;
 	return v.at;
-}
-
-char *system_read(const char *root, const char *path, size_t *ret_n)
-{
-	AUTO_FREE char *full = NULL;
-	if (asprintf(&full, "%s%s", root, path) < 0) {
-		full = NULL;
-		return NULL;
-	}
-	AUTO_FD int fd = open(full, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? NULL : system_read_fd(fd, ret_n);
 }
 
 static uint64_t kib(const char *text, const char *key)

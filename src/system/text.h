@@ -13,4 +13,7 @@ bool text_number(const char **p, uint64_t *ret);
 uint64_t text_field(const char *text, const char *key);
 /* The number in a file of one number; UINT64_MAX for "max", -1 or no file. */
 uint64_t text_number_in(const char *root, const char *path);
+/* Opens a regular file or a directory below root. A saved tree is foreign: no link leads out of it, no FIFO is waited for.
+ * -1 and errno. */
+int text_open(const char *root, const char *path);
 #endif

@@ -1,0 +1,258 @@
+/* disas: the machine code of a function, with names, source lines, and where calls lead. */
+#include "desk.h"
+
+#include <ctype.h>
+
+enum { FEW = 32, MOST = 1 << 20 };
+
+struct where { /* what was asked for */
+	uint64_t start, end;
+	uint64_t pc;		/* the frame's, or the address asked for */
+	uint64_t current;	/* marked; 0: none */
+	uint64_t from;		/* of the function; offsets count from here */
+	struct function function;
+	bool known;		/* function is */
+	uint64_t most;		/* instructions */
+};
+
+struct listing {
+	struct session *s;
+	const struct where *w;
+	struct out *out;
+	struct json *json;	/* NULL: text */
+	char last[300];		/* the source line shown last */
+	int offset_width;
+	uint64_t n, unknown;
+};
+
+static struct err *frame_pc(const struct arguments *a, struct session *s, const char *word, unsigned frame, uint64_t *ret)
+{
+	const struct picture *p = &s->target->picture;
+	size_t i = 0;
+	/* A tid, or an index. */
+	for (size_t k = 0; k < p->threads.n; k++)
+		if (a->desk && a->desk->thread && ((unsigned)p->threads.at[k].tid == a->desk->thread || k == a->desk->thread))
+			i = k;
+	AUTO_FREE struct frame *frames = NULL;
+	size_t n = i < p->threads.n ? modules_unwind(s->modules, &p->threads.at[i], &frames) : 0;
+	if (frame >= n)
+		return err_hint(err_new(ERR_NOT_FOUND, "%s: the thread has %zu frames that can be told", word, n), "disas SYMBOL");
+	*ret = frames[frame].pc;
+	return NULL;
+}
+
+/* #2 is a frame; so is a number that no list has given. */
+static struct err *operand_pc(const struct arguments *a, struct session *s, const char *word, uint64_t *ret)
+{
+	char *end;
+	unsigned long n;
+	bool named = *word == '#';
+	if (!named && !isdigit((unsigned char)*word))
+		return cmd_address(a, s, word, ret);
+	n = strtoul(word + named, &end, 10);
+	if (*end || end == word + named)
+		return cmd_address(a, s, word, ret);
+	if (!named && a->desk && n && n <= desk_items(a->desk))
+		return cmd_address(a, s, word, ret);
+	return frame_pc(a, s, word, n > LIMIT_FRAMES ? LIMIT_FRAMES : (unsigned)n, ret);
+}
+
+static struct err *choose(const struct arguments *a, struct session *s, struct where *w)
+{
+	w->most = MOST;
+	struct err *e = frame_pc(a, s, "the frame", a->desk ? a->desk->frame : 0, &w->current);
+	w->pc = w->current;
+	if (a->n_words) {
+		err_free(e);
+		e = operand_pc(a, s, a->words[0], &w->pc);
+	}
+	if (e)
+		return e;
+	if (a->n_words > 1 && (!cmd_bytes(a->words[1], &w->most) || !w->most))
+		return err_hint(err_new(ERR_USAGE, "'%s' is no number of instructions", a->words[1]), "disas ADDR 20");
+	/* A return address may be the first byte behind its function. */
+	bool behind = !modules_function_at(s->modules, w->pc, &w->function);
+	w->known = !behind || (modules_function_at(s->modules, w->pc - 1, &w->function) && w->pc == w->function.end);
+	const struct mapping *m = picture_mapping(&s->target->picture, w->pc);
+	if (!w->known && m && m->prot && !(m->prot & PROT_X))
+		return err_hint(err_new(ERR_NOT_FOUND, "0x%llx is no code", (unsigned long long)w->pc), "x/16x 0x%llx shows what is there",
+				(unsigned long long)w->pc);
+	/* An address inside of a function is one where somebody stands. */
+	if (!w->known || w->pc != w->function.start)
+		w->current = w->pc;
+	w->from = w->start = w->known ? w->function.start : w->pc;
+	w->end = w->known ? w->function.end : w->pc + 16 * FEW;
+	if (a->n_words > 1)
+		w->start = w->pc;
+	if (w->known && a->n_words > 1 && w->end < w->pc + 16 * w->most)
+		w->end = w->pc + 16 * w->most;
+	if (!w->known && w->most > FEW && a->n_words < 2)
+		w->most = FEW;
+	else if (!w->known)
+		w->end = w->pc + 16 * w->most;
+	return NULL;
+}
+
+static char *target_name(struct listing *l, const struct instruction *i)
+{
+	AUTO_FREE char *raw = NULL;
+	if (!i->target)
+		return NULL;
+	raw = modules_code_name(l->s->modules, i->target);
+	if (!raw)
+		return NULL;
+	/* Only the symbol is mangled, not what stands behind it. */
+	size_t n = strcspn(raw, "@+");
+	struct strbuf t = { 0 };
+	AUTO_FREE char *symbol = strndup(raw, n), *nice = symbol ? modules_demangle(symbol) : NULL;
+	strbuf_printf(&t, "%s%s", nice ? nice : "", raw + n);
+	return t.text;
+}
+
+static void line_json(struct listing *l, const struct instruction *i, const struct source_line *where, const char *name)
+{
+	struct json *j = l->json;
+	char hex[2 * sizeof i->bytes + 1] = "";
+	for (unsigned k = 0; k < i->size; k++)
+		snprintf(hex + 2 * k, 3, "%02x", i->bytes[k]);
+	out_json_object(j, NULL);
+	out_json_address(j, "address", i->address);
+	out_json_i64(j, "offset", (int64_t)(i->address - l->w->from));
+	out_json_string(j, "bytes", hex);
+	out_json_bool(j, "decoded", i->decoded);
+	out_json_string(j, "mnemonic", i->mnemonic);
+	out_json_string(j, "operands", i->operands);
+	if (i->target)
+		out_json_address(j, "target", i->target);
+	else
+		out_json_null(j, "target");
+	out_json_string(j, "target_name", name);
+	out_json_bool(j, "through", i->through);
+	out_json_string(j, "file", where->file);
+	if (where->file)
+		out_json_i64(j, "line", where->line);
+	else
+		out_json_null(j, "line");
+	out_json_bool(j, "current", i->address == l->w->current);
+	out_json_end_object(j);
+}
+
+static void line_text(struct listing *l, const struct instruction *i, const struct source_line *where, const char *name)
+{
+	struct strbuf t = { 0 };
+	if (where->file) {
+		char now[sizeof l->last];
+		snprintf(now, sizeof now, "%s:%d", where->file, where->line);
+		if (strcmp(now, l->last)) {
+			text_add_foreign(&t, now, l->out);
+			out_printf(l->out, "%s\n", t.text ? t.text : "");
+			strbuf_free(&t);
+			memcpy(l->last, now, sizeof now);
+		}
+	}
+	char offset[24];
+	snprintf(offset, sizeof offset, "<+%llu>", (unsigned long long)(i->address - l->w->from));
+	bool here = i->address == l->w->current;
+	if (here)
+		out_ink(l->out, INK_BOLD);
+	out_printf(l->out, "%s 0x%llx %-*s  %-7s", here ? "=>" : "  ", (unsigned long long)i->address, l->offset_width, offset, i->mnemonic);
+	out_printf(l->out, "%s%s", *i->operands ? " " : "", i->operands);
+	if (name) {
+		strbuf_puts(&t, i->calls || i->jumps ? "  <" : "  # <");
+		text_add_foreign(&t, name, l->out);
+		out_printf(l->out, "%s>", t.text ? t.text : "");
+		strbuf_free(&t);
+	}
+	if (here)
+		out_ink(l->out, INK_PLAIN);
+	out_puts(l->out, "\n");
+}
+
+static bool on_instruction(void *ctx, const struct instruction *i)
+{
+	struct listing *l = ctx;
+	struct source_line where = { 0 };
+	if (!modules_code_line(l->s->modules, i->address, &where))
+		where.file = NULL;
+	AUTO_FREE char *name = target_name(l, i);
+	l->unknown += !i->decoded;
+	if (l->json)
+		line_json(l, i, &where, name);
+	else
+		line_text(l, i, &where, name);
+	return ++l->n < l->w->most && !l->out->error;
+}
+
+static void head_json(struct json *j, const struct where *w, const char *name)
+{
+	out_json_object(j, NULL);
+	out_json_string(j, "schema", "flotsam.disas/1");
+	out_json_string(j, "function", name);
+	out_json_string(j, "module", w->known ? w->function.module->path : NULL);
+	out_json_address(j, "start", w->from);
+	if (w->known)
+		out_json_address(j, "end", w->end);
+	else
+		out_json_null(j, "end");
+	out_json_array(j, "instructions");
+}
+
+static void head_text(struct out *o, const struct where *w, const char *name)
+{
+	struct strbuf t = { 0 };
+	text_add_foreign(&t, name ? name : "no function is known here", o);
+	if (w->known) {
+		strbuf_puts(&t, "  ");
+		text_add_foreign(&t, w->function.module->name, o);
+		strbuf_printf(&t, "  %s bytes", text_count(w->function.end - w->function.start).text);
+	}
+	out_printf(o, "%s\n", t.text ? t.text : "");
+	strbuf_free(&t);
+}
+
+static struct err *run(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
+{
+	struct where w = { 0 };
+	struct json j;
+	TRY(choose(a, s, &w));
+	AUTO_FREE char *name = w.known && w.function.name ? modules_demangle(w.function.name) : NULL;
+	bool as_json = !strcmp(a->format, "json");
+	struct listing l = { .s = s, .w = &w, .out = o, .json = as_json ? &j : NULL };
+	l.offset_width = snprintf(NULL, 0, "<+%llu>", (unsigned long long)(w.end - w.from));
+	out_json_init(&j, o, true);
+	if (as_json)
+		head_json(&j, &w, name);
+	else
+		head_text(o, &w, name);
+	struct err *e = modules_disassemble(s->modules, w.start, w.end, on_instruction, &l);
+	/* Behind what could be read of unknown code there may be nothing. */
+	if (e && e->kind == ERR_FAULT && l.n) {
+		err_free(e);
+		e = NULL;
+	}
+	if (as_json) {
+		out_json_end_array(&j);
+		out_json_u64(&j, "undecoded_bytes", l.unknown);
+		out_json_end_object(&j);
+		out_puts(o, "\n");
+	}
+	*ret_status = EXIT_REPORT;
+	return e;
+}
+
+const struct command command_disas = {
+	.name = "disas",
+	.summary = "machine code: names, source lines, where calls lead",
+	.formats = { "text", "json" },
+	.help = "  disas                       the function of the chosen frame; => is where it stands\n"
+		"  disas main                  a function\n"
+		"  disas 0x55d0c0a012a0        the function that holds this address\n"
+		"  disas 0x55d0c0a012a0 20     twenty instructions from there\n"
+		"  disas #2                    the function of frame 2\n"
+		"  flotsam disas 4242 main --format json\n",
+	.group = GROUP_CODE,
+	.operands = "[SYMBOL|ADDR|#FRAME [N]]",
+	.max_words = 2,
+	.completes = COMPLETES_ADDRESS,
+	.run = run,
+};
