@@ -741,7 +741,7 @@ struct made_heap *heap_make(const struct heap_options *o, const char *dir)
 	return h;
 }
 
-void heap_free(struct made_heap *h)
+void heap_destroy(struct made_heap *h)
 {
 	for (size_t i = 0; i < h->areas.n; i++)
 		free(h->areas.at[i].bytes.at);

@@ -75,7 +75,7 @@ struct made_heap {
 
 /* Makes the heap, and writes its libc into directory `dir`. Aborts without memory. */
 struct made_heap *heap_make(const struct heap_options *o, const char *dir);
-void heap_free(struct made_heap *h);
+void heap_destroy(struct made_heap *h);
 /* Reads and damages a word of the core; returns what was there. */
 uint64_t heap_peek(const struct made_heap *h, uint64_t address, unsigned bytes);
 uint64_t heap_poke(struct made_heap *h, uint64_t address, uint64_t value, unsigned bytes);

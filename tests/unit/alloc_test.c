@@ -83,7 +83,7 @@ START_TEST(a_whole_heap_is_walked_exactly)
 		walk_equals(h, s);
 		no_findings(s);
 		session_close(s);
-		heap_free(h);
+		heap_destroy(h);
 	}
 }
 END_TEST
@@ -298,7 +298,7 @@ START_TEST(damage_is_found_and_stays_where_it_is)
 	for (int k = 0; k < FIELD_KINDS; k++)
 		if (o.minor < 43 || (k != FIELD_FASTBIN_HEAD && k != FIELD_FASTBIN_NEXT))
 			ck_assert_msg(taken[k][0] + taken[k][1] + taken[k][2] + taken[k][3], "no %s was damaged", made_field_name((enum field_kind)k));
-	heap_free(h);
+	heap_destroy(h);
 }
 END_TEST
 
