@@ -3,6 +3,7 @@
 #include "refuse.h"
 #include "flotsam/system.h"
 
+#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -420,15 +421,31 @@ static struct err *start_holder(struct live *l)
 	return l->holder < 0 ? err_os(os, "cannot start the holder process") : NULL;
 }
 
+/* The program's own file: by any thread, since a first one that has ended names none. */
+static int open_program(pid_t pid)
+{
+	char path[300];
+	struct stat st;
+	int fd = -1;
+	snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+	DIR *d = opendir(path);
+	struct dirent *e;
+	while (fd < 0 && d && (e = readdir(d))) {
+		snprintf(path, sizeof path, "%s/exe", e->d_name);
+		if (e->d_name[0] != '.' && !fstatat(dirfd(d), path, &st, 0) && S_ISREG(st.st_mode))
+			fd = openat(dirfd(d), path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	}
+	if (d)
+		closedir(d);
+	return fd;
+}
+
 /* Class and machine of the program, from its own file. */
 static struct err *find_arch(struct live *l)
 {
-	char path[64];
-	struct stat st;
 	uint8_t head[20];
-	snprintf(path, sizeof path, "/proc/%d/exe", (int)l->target.pid);
 	l->target.arch = arch_host();
-	AUTO_FD int fd = stat(path, &st) || !S_ISREG(st.st_mode) ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	AUTO_FD int fd = open_program(l->target.pid);
 	if (fd < 0 || pread(fd, head, sizeof head, 0) != sizeof head || memcmp(head, ELFMAG, SELFMAG) != 0)
 		return NULL;
 	uint16_t machine = (uint16_t)(head[18] | head[19] << 8);
