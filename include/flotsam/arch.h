@@ -21,6 +21,7 @@ struct arch {
 	uint16_t low_vectors; /* bytes of the extended state without AVX-512's registers; 0: no such part */
 	bool tls_below_tp;	/* TLS variant II (x86): blocks lie below the thread pointer */
 	uint16_t dtv_slot;	/* offset from the thread pointer of its dtv pointer */
+	uint16_t tid_slot;	/* offset from the thread pointer of the thread's id; 0: unknown */
 	int16_t guard_slot;	/* offset from the thread pointer of the pointer guard; -1: not there */
 	uint8_t guard_rotate;	/* bits by which PTR_MANGLE rotates left */
 	uint16_t tpoff_reloc;	/* R_*_TPOFF: GOT slot of an initial-exec TLS variable */

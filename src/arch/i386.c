@@ -22,6 +22,7 @@ const struct arch arch_i386 = {
 	.reg_syscall = 11,
 	.tls_below_tp = true,
 	.dtv_slot = 4,	  /* tcbhead_t.dtv, glibc sysdeps/i386/nptl/tls.h */
+	.tid_slot = 0x68, /* struct pthread.tid (nptl/descr.h): behind 24 words and a list's two */
 	.guard_slot = 24, /* tcbhead_t.pointer_guard */
 	.guard_rotate = 9,
 	.tpoff_reloc = 14,

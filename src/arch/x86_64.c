@@ -23,6 +23,7 @@ const struct arch arch_x86_64 = {
 	.low_vectors = 512 + 64 + 256, /* FXSAVE, header, YMM_Hi128 (Intel SDM vol. 1, 13.4) */
 	.tls_below_tp = true,
 	.dtv_slot = 8,	  /* tcbhead_t.dtv, glibc sysdeps/x86_64/nptl/tls.h */
+	.tid_slot = 0x2d0, /* struct pthread.tid (nptl/descr.h): behind tcbhead_t and a list's two words */
 	.guard_slot = 48, /* tcbhead_t.pointer_guard */
 	.guard_rotate = 17,
 	.tpoff_reloc = 18,

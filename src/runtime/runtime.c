@@ -180,9 +180,11 @@ static bool tid_lives(const struct dead_scan *d, uint32_t tid)
 {
 	const struct picture *p = d->f->p;
 	uint32_t v;
-	for (size_t i = 0; i < p->threads.n; i++)
-		if (p->threads.at[i].tp && image_u32(d->f->img, p->threads.at[i].tp + d->tid_at, &v) && v == tid)
+	for (size_t i = 0; i < p->threads.n; i++) {
+		const struct thread *t = &p->threads.at[i];
+		if (t->tp ? image_u32(d->f->img, t->tp + d->tid_at, &v) && v == tid : t->tid == (pid_t)tid)
 			return true;
+	}
 	return false;
 }
 

@@ -447,6 +447,7 @@ static struct err *build_picture(struct core *c)
 		    !add_mapping(c, c->names.at[i].start, c->names.at[i].end, PROT_R, &c->names.at[i]))
 			return err_nomem();
 	qsort(p->maps.at, p->maps.n, sizeof *p->maps.at, compare_mappings);
+	core_find_descriptors(p);
 	if (!name_main_stack(c))
 		return err_nomem();
 	uint64_t lost = 0, held = 0;
