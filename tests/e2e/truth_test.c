@@ -23,7 +23,7 @@ static const char *const fixtures[] = {
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
 
 /* What is wrong, a line each; more than a screen helps nobody. */
-struct faults { char text[8192]; size_t n; unsigned count; };
+struct faults { char text[8192]; size_t n; unsigned count, chances; };
 enum { MOST_LINES = 12 };
 
 static void __attribute__((format(printf, 2, 3))) fault(struct faults *f, const char *format, ...)
@@ -57,6 +57,18 @@ static bool among(const char *name, const char *list)
 	return false;
 }
 
+/* What points into a lost block by chance. With words of 4 bytes four letters make an address: a few blocks, all in all. Else
+ * the upper half of a stale pointer above an int of 0: the block holds a multiple of 4 GiB. */
+static bool by_chance(struct faults *f, const json_t *want, const json_t *got, const char *cls)
+{
+	if (strcmp(text_of(got, "class"), "possible") || (!among("definite", cls) && !among("indirect", cls)))
+		return false;
+	unsigned long long start = strtoull(text_of(want, "address"), NULL, 16);
+	if (start >> 32 != (start + (unsigned long long)json_integer_value(json_object_get(want, "size"))) >> 32)
+		return true;
+	return f->chances && f->chances--;
+}
+
 static void compare_block(struct faults *f, const json_t *want, const json_t *got, bool core)
 {
 	const char *address = text_of(want, "address"), *why = text_of(want, "why");
@@ -68,7 +80,7 @@ static void compare_block(struct faults *f, const json_t *want, const json_t *go
 	const char *state = json_is_true(json_object_get(want, "mmapped")) ? "mmapped" : "used";
 	if (strcmp(text_of(got, "state"), state))
 		fault(f, "%s (%s): state %s, not %s", address, why, text_of(got, "state"), state);
-	if (!among(text_of(got, "class"), cls))
+	if (!among(text_of(got, "class"), cls) && !by_chance(f, want, got, cls))
 		fault(f, "%s (%s): %s, not %s", address, why, text_of(got, "class"), cls);
 	else if (!strcmp(cls, "reachable") &&
 		 json_is_true(json_object_get(got, "stack_only")) != json_is_true(json_object_get(want, "stack_only")))
@@ -86,6 +98,7 @@ static void compare_with_truth(struct faults *f, const json_t *truth, const json
 	unsigned leaders[MOST_GROUPS] = { 0 }, members[MOST_GROUPS] = { 0 };
 	size_t i;
 	const char *address;
+	f->chances = json_integer_value(json_object_get(truth, "word")) == 4 ? 4 + (unsigned)json_array_size(rows) / 50 : 0;
 	json_array_foreach(rows, i, want) {
 		address = text_of(want, "address");
 		block = json_object_get(got, address);
@@ -164,6 +177,9 @@ static void clean_up(void)
 static json_t *start(const char *name, const char *dir, bool cores)
 {
 	char *argv[] = { (char *)name, NULL };
+	const char *left_out = getenv("TRUTH_LEAVE_OUT"); /* "a|b": not built for that target */
+	if (left_out && among(name, left_out))
+		return NULL;
 	atexit(clean_up);
 	ck_assert_msg(child_start(&child, argv, dir, cores), "%s does not start", name);
 	json_t *truth = child_json(&child);
