@@ -21,6 +21,7 @@ struct rss_table {
 	uint64_t vmrss;		/* the kernel's counter, UNKNOWN for a core */
 	uint64_t swapped;
 	uint64_t free_nonresident; /* free bytes that the kernel has already back */
+	uint64_t trimmable_headers; /* a part of RSS_FREE_TRIMMABLE that is no usable byte of a free chunk */
 };
 /* Needs the walk; the graph where there is one. */
 struct err *query_rss(struct session *s, struct rss_table *ret) MUST_CHECK;

@@ -17,6 +17,7 @@ extern const struct command command_tcache;
 extern const struct command command_chunks;
 extern const struct command command_x;
 extern const struct command command_disas;
+extern const struct command command_trim;
 extern const struct command command_help;
 extern const struct command command_system;
 

@@ -15,6 +15,7 @@ static const struct command *const table[] = {
 	&command_tcache,
 	&command_chunks,
 	&command_disas,
+	&command_trim,
 	&command_help,
 };
 

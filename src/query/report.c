@@ -235,7 +235,7 @@ static void judge_coverage(struct report *r)
 static void split_free(struct report *r)
 {
 	r->free_split_known = r->rss.known;
-	r->free_trimmable = r->rss.bytes[RSS_FREE_TRIMMABLE];
+	r->free_trimmable = r->rss.bytes[RSS_FREE_TRIMMABLE] - r->rss.trimmable_headers;
 	r->free_top = r->rss.bytes[RSS_FREE_TOP];
 	r->free_pinned = r->rss.bytes[RSS_FREE_PINNED];
 	r->free_nonresident = r->rss.free_nonresident;

@@ -1,9 +1,7 @@
 /* Resident memory by cause. Base: the pages that were present and not the zero page at the stop. Each page's bytes go to the
  * states of the bytes in it; what belongs to nobody is unexplained and said so.
  *
- * What malloc_trim would return is computed by glibc's own rule (malloc/malloc.c, mtrim): whole pages of binned chunks from
- * behind the malloc_chunk header to the chunk's end; in the main arena also top above the pad (systrim). Tops of other
- * arenas stay. */
+ * What malloc_trim would return is heap's to say (src/heap/runs.c). */
 #include "rss.h"
 
 static const char *const cause_names[RSS_CAUSES] = { "in_use",	 "leaked",   "possible", "free_trimmable", "free_top",	     "free_pinned",
@@ -14,31 +12,11 @@ const char *rss_cause_name(enum rss_cause c)
 	return cause_names[c];
 }
 
-/* Resident bytes of [start, end); ranges are asked for in ascending order within one mapping's segment. */
-static uint64_t resident(struct rss *r, uint64_t start, uint64_t end)
-{
-	uint64_t sum = 0;
-	if (!r->p->have_pages)
-		return end - start;
-	while (r->run > 0 && r->p->pages.at[r->run - 1].end > start)
-		r->run--;
-	while (r->run < r->p->pages.n && r->p->pages.at[r->run].end <= start)
-		r->run++;
-	for (size_t i = r->run; i < r->p->pages.n && r->p->pages.at[i].start < end; i++) {
-		const struct page_run *g = &r->p->pages.at[i];
-		if (!(g->flags & PAGE_PRESENT) || g->flags & PAGE_ZERO)
-			continue;
-		uint64_t from = g->start > start ? g->start : start, to = g->end < end ? g->end : end;
-		sum += to - from;
-	}
-	return sum;
-}
-
 static void add(struct rss *r, enum rss_cause cause, uint64_t start, uint64_t end)
 {
 	if (start >= end)
 		return;
-	uint64_t n = resident(r, start, end);
+	uint64_t n = residency_bytes(&r->pages, start, end);
 	r->t->bytes[cause] += n;
 	r->claimed += n;
 }
@@ -65,30 +43,25 @@ static enum rss_cause used_cause(const struct rss *r, block_id id)
 /* A free chunk: what trim would return, what it would not, what is gone already. */
 static void add_free(struct rss *r, const struct block_cursor *c)
 {
-	uint64_t page = r->p->page, end = c->chunk + c->chunk_bytes, from = end, to = end;
-	const struct alloc *a = r->s->alloc;
-	bool main_top = c->state == BLOCK_TOP && c->arena >= 0 && a->arenas.at[c->arena].main;
-	bool other_top = c->state == BLOCK_TOP && !main_top;
-	unsigned w = a->facts.header / 2;
-	if (main_top) {
-		/* systrim keeps top_pad (malloc_trim's argument, 0) and MINSIZE; whole pages above go. */
-		from = align_up(c->chunk + a->facts.min_chunk, page);
-		to = align_down(end, page);
-	} else if (!other_top && c->state != BLOCK_TCACHE) {
-		from = align_up(c->chunk + 6 * w, page); /* sizeof (struct malloc_chunk) */
-		to = align_down(end, page);
-	}
-	if (from > to)
-		from = to = end;
-	uint64_t trimmable = to > from ? resident(r, from, to) : 0, all = resident(r, c->payload, end);
-	if (trimmable > all)
-		trimmable = all;
+	uint64_t end = c->chunk + c->chunk_bytes, all = residency_bytes(&r->pages, c->payload, end);
+	const struct free_run *run = heap_run_of(&r->runs, c);
+	uint64_t from = run->back_from > c->payload ? run->back_from : c->payload, to = run->back_to < end ? run->back_to : end;
+	uint64_t trimmable = to > from ? residency_bytes(&r->pages, from, to) : 0;
+	bool other_top = run->top && !run->at_break && c->arena >= 0 && !r->s->alloc->arenas.at[c->arena].main;
 	r->t->bytes[RSS_FREE_TRIMMABLE] += trimmable;
 	r->t->bytes[other_top ? RSS_FREE_TOP : RSS_FREE_PINNED] += all - trimmable;
 	r->t->free_nonresident += end - c->payload - all;
 	r->t->blocks[trimmable ? RSS_FREE_TRIMMABLE : other_top ? RSS_FREE_TOP : RSS_FREE_PINNED]++;
 	r->claimed += all;
-	add(r, RSS_OVERHEAD, c->chunk, c->payload);
+	/* A header in the middle of pages that go back is no overhead that stays. */
+	if (run->back_from <= c->chunk && c->payload <= run->back_to) {
+		uint64_t header = residency_bytes(&r->pages, c->chunk, c->payload);
+		r->t->bytes[RSS_FREE_TRIMMABLE] += header;
+		r->t->trimmable_headers += header;
+		r->claimed += header;
+	} else {
+		add(r, RSS_OVERHEAD, c->chunk, c->payload);
+	}
 }
 
 static void add_heap(struct rss *r)
@@ -172,7 +145,8 @@ static void add_mappings(struct rss *r)
 
 struct err *query_rss(struct session *s, struct rss_table *ret)
 {
-	struct rss r = { .s = s, .g = s->graph, .p = &s->target->picture, .t = ret };
+	struct rss r = { .s = s, .g = s->graph, .p = &s->target->picture, .t = ret,
+			 .pages = { .p = &s->target->picture }, .runs = { .s = s } };
 	*ret = (struct rss_table){ .known = r.p->have_pages, .vmrss = UNKNOWN };
 	for (size_t i = 0; i < r.p->pages.n; i++) {
 		const struct page_run *g = &r.p->pages.at[i];

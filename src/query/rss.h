@@ -1,6 +1,7 @@
 /* Working state of the table of causes. */
 #ifndef QUERY_RSS_H
 #define QUERY_RSS_H
+#include "flotsam/heap.h"
 #include "flotsam/query.h"
 
 struct rss {
@@ -8,7 +9,8 @@ struct rss {
 	const struct graph *g; /* NULL: no classes */
 	const struct picture *p;
 	struct rss_table *t;
-	size_t run;	  /* page run that the last question fell into */
+	struct residency pages;
+	struct run_finder runs;
 	uint64_t claimed; /* resident bytes that have a cause */
 };
 #endif

@@ -1,0 +1,396 @@
+/* The commands on malloc against what malloc says of itself (malloc_info, mallinfo2), what the fixture freed on purpose,
+ * and what the kernel counts before and after a malloc_trim() that was foretold. */
+#include "process.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct child child;
+static char directory[64], target[128];
+
+static void clean_up(void)
+{
+	child_end(&child);
+	if (!*directory)
+		return;
+	DIR *d = opendir(directory);
+	for (struct dirent *e; d && (e = readdir(d));)
+		unlinkat(dirfd(d), e->d_name, 0);
+	if (d)
+		closedir(d);
+	rmdir(directory);
+}
+
+static json_t *start(const char *mode)
+{
+	char *argv[] = { (char *)(uintptr_t) "retention", (char *)(uintptr_t)mode, NULL };
+	atexit(clean_up);
+	ck_assert_msg(child_start(&child, argv, NULL, false), "retention %s does not start", mode);
+	json_t *truth = child_json(&child);
+	ck_assert_msg(truth, "retention %s says no truth", mode);
+	ck_assert_msg(child_settled(&child), "retention %s does not come to rest", mode);
+	snprintf(target, sizeof target, "%d", (int)child.pid);
+	return truth;
+}
+
+/* A core of the child, by gdb. False: there is no gdb. */
+static bool take_core(void)
+{
+	char pid[16], prefix[80];
+	int status;
+	if (!have_program("gcore"))
+		return false;
+	snprintf(directory, sizeof directory, "/tmp/flotsam-malloc-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	snprintf(pid, sizeof pid, "%d", (int)child.pid);
+	snprintf(prefix, sizeof prefix, "%s/core", directory);
+	char *argv[] = { (char *)(uintptr_t) "gcore", (char *)(uintptr_t) "-o", prefix, pid, NULL };
+	free(run_text(argv, &status));
+	ck_assert_int_eq(status, 0);
+	snprintf(target, sizeof target, "%s/core.%s", directory, pid);
+	return true;
+}
+
+static json_t *ask(const char *command, const char *operand)
+{
+	int status;
+	char *argv[] = { (char *)(uintptr_t)flotsam_path(), (char *)(uintptr_t)command, target, (char *)(uintptr_t) "--format", (char *)(uintptr_t) "json",
+			 (char *)(uintptr_t)operand, NULL };
+	json_t *j = run_json(argv, &status);
+	ck_assert_msg(j, "flotsam %s %s prints no JSON", command, target);
+	ck_assert_msg(status == 0, "flotsam %s %s ended with %d", command, target, status);
+	return j;
+}
+
+static char *ask_text(const char *command, const char *operand)
+{
+	int status;
+	char *argv[] = { (char *)(uintptr_t)flotsam_path(), (char *)(uintptr_t)command, target, (char *)(uintptr_t)operand, NULL };
+	char *text = run_text(argv, &status);
+	ck_assert_msg(text && status == 0, "flotsam %s %s ended with %d", command, target, status);
+	for (const char *line = text, *end; (end = strchr(line, '\n')); line = end + 1)
+		ck_assert_msg(end - line <= 80, "flotsam %s: a line of %d columns: %.*s", command, (int)(end - line), (int)(end - line), line);
+	return text;
+}
+
+static int64_t number(const json_t *j, const char *key)
+{
+	const json_t *v = json_object_get(j, key);
+	ck_assert_msg(json_is_integer(v), "no number '%s'", key);
+	return json_integer_value(v);
+}
+
+static const char *word(const json_t *j, const char *key)
+{
+	const char *s = json_string_value(json_object_get(j, key));
+	ck_assert_msg(s, "no text '%s'", key);
+	return s;
+}
+
+/* A field of /proc/PID/smaps_rollup: the pages are counted as it is read. */
+static int64_t rollup(const char *field)
+{
+	char path[64], line[256];
+	int64_t kib = -1;
+	snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)child.pid);
+	FILE *f = fopen(path, "r");
+	ck_assert_ptr_nonnull(f);
+	while (fgets(line, sizeof line, f))
+		if (!strncmp(line, field, strlen(field)) && line[strlen(field)] == ':')
+			kib = strtoll(line + strlen(field) + 1, NULL, 10);
+	fclose(f);
+	ck_assert_int_ge(kib, 0);
+	return kib * 1024;
+}
+
+static void command(const char *line)
+{
+	ck_assert_int_eq(write(child.in, line, strlen(line)), (ssize_t)strlen(line));
+	json_t *done = child_json(&child);
+	ck_assert_msg(done, "no answer to %s", line);
+	json_decref(done);
+	ck_assert(child_settled(&child));
+}
+
+/* Within 2 % or 1 MiB, whichever is more. */
+static void close_to(const char *what, int64_t foretold, int64_t real)
+{
+	int64_t off = llabs(foretold - real), allowed = real / 50 > 1 << 20 ? real / 50 : 1 << 20;
+	ck_assert_msg(off <= allowed, "%s: %" PRId64 " foretold, %" PRId64 " in truth", what, foretold, real);
+}
+
+static const json_t *means(const json_t *trim, const char *name)
+{
+	const json_t *m;
+	size_t i;
+	json_array_foreach(json_object_get(trim, "means"), i, m)
+		if (!strcmp(word(m, "name"), name))
+			return m;
+	return NULL;
+}
+
+static const char *const modes[] = { "one", "arenas", "tops", "fastbins", "tcache", "lists", "pins", "large" };
+enum { N_MODES = sizeof modes / sizeof *modes };
+
+START_TEST(trim_is_foretold)
+{
+	json_decref(start(modes[_i]));
+	json_t *trim = ask("trim", NULL), *report = ask("report", NULL), *cause;
+	ck_assert(json_is_true(json_object_get(trim, "resident")));
+	int64_t foretold = number(json_object_get(trim, "sum"), "trim_bytes"), before = rollup("Rss"), sum = 0;
+	size_t i;
+	json_array_foreach(json_object_get(trim, "arenas"), i, cause)
+		sum += number(cause, "trim_bytes");
+	ck_assert_int_eq(sum, foretold);
+	ck_assert_int_eq(number(means(trim, "malloc_trim"), "bytes"), foretold);
+	json_array_foreach(json_object_get(json_object_get(report, "rss"), "causes"), i, cause)
+		if (!strcmp(word(cause, "cause"), "free_trimmable"))
+			ck_assert_int_eq(number(cause, "bytes"), foretold);
+	command("trim\n");
+	close_to(modes[_i], foretold, before - rollup("Rss"));
+	/* What is left is nothing; fastbins are empty now. */
+	json_t *after = ask("trim", NULL);
+	ck_assert_int_le(number(json_object_get(after, "sum"), "trim_bytes"), 64 << 10);
+	ck_assert_ptr_null(means(after, "fastbins"));
+	free(ask_text("trim", NULL));
+	json_decref(trim);
+	json_decref(report);
+	json_decref(after);
+}
+END_TEST
+
+START_TEST(each_kind_has_its_line)
+{
+	/* What each fixture is made for shows in its line, and is much. */
+	static const struct { const char *mode, *line; } rows[] = { { "fastbins", "fastbins" }, { "tcache", "tcache" }, { "tops", "trim_threshold" },
+								     { "arenas", "arena_max" }, { "large", "mmap_threshold" } };
+	json_decref(start(rows[_i].mode));
+	json_t *trim = ask("trim", NULL);
+	const json_t *m = means(trim, rows[_i].line);
+	ck_assert_ptr_nonnull(m);
+	ck_assert_int_gt(number(m, "bytes"), 6 << 20);
+	ck_assert_int_gt(strlen(word(m, "how")), 10);
+	ck_assert_int_gt(strlen(word(m, "cost")), 10);
+	json_decref(trim);
+}
+END_TEST
+
+START_TEST(tops_are_foretold)
+{
+	json_decref(start("tops"));
+	json_t *trim = ask("trim", NULL);
+	int64_t foretold = number(means(trim, "trim_threshold"), "bytes"), before = rollup("Rss");
+	ck_assert_int_ge(number(json_object_get(trim, "sum"), "thread_top_bytes"), foretold);
+	command("cut\n");
+	close_to("tops", foretold, before - rollup("Rss"));
+	json_decref(trim);
+}
+END_TEST
+
+struct kind { int64_t count, bytes; };
+
+static struct kind state_of(const json_t *arena, const char *state)
+{
+	const json_t *row;
+	size_t i;
+	json_array_foreach(json_object_get(arena, "states"), i, row)
+		if (!strcmp(word(row, "state"), state))
+			return (struct kind){ number(row, "chunks"), number(row, "bytes") };
+	return (struct kind){ 0, 0 };
+}
+
+static struct kind on_lists(const json_t *bins, size_t arena, bool fast)
+{
+	struct kind k = { 0, 0 };
+	const json_t *row;
+	size_t i;
+	json_array_foreach(bins, i, row) {
+		if (number(row, "arena") != (int64_t)arena || fast != !strcmp(word(row, "list"), "fastbin"))
+			continue;
+		k.count += number(row, "chunks");
+		k.bytes += number(row, "bytes");
+		int64_t low = number(row, "low"), chunks = number(row, "chunks"), bytes = number(row, "bytes");
+		ck_assert_int_ge(bytes, low * chunks);
+		if (json_is_integer(json_object_get(row, "high")))
+			ck_assert_int_le(bytes, number(row, "high") * chunks);
+	}
+	return k;
+}
+
+/* malloc_info() adds sizes with their flags: a free chunk on a bin has one, PREV_INUSE (glibc 2.36, malloc/malloc.c:
+ * __malloc_info uses chunksize_nomask); top is counted by its plain size. */
+static void compare_arenas(const json_t *truth)
+{
+	json_t *arenas = ask("arenas", NULL), *bins = ask("bins", NULL), *heaps = ask("heaps", NULL), *want, *row;
+	size_t i, k;
+	int64_t ordblks = 0, smblks = 0, fordblks = 0;
+	json_array_foreach(json_object_get(truth, "arenas"), i, want) {
+		char index[24];
+		snprintf(index, sizeof index, "%zu", i);
+		json_t *a = ask("arena", index);
+		struct kind fast = on_lists(bins, i, true), rest = on_lists(bins, i, false), top = state_of(a, "top"), f = state_of(a, "fastbin");
+		ck_assert_int_eq(fast.count, number(want, "fast_count"));
+		ck_assert_int_eq(fast.bytes, number(want, "fast_bytes"));
+		ck_assert_int_eq(f.count, fast.count);
+		ck_assert_int_eq(f.bytes, fast.bytes);
+		ck_assert_int_eq(top.count, 1);
+		ck_assert_int_eq(rest.count + 1, number(want, "rest_count"));
+		ck_assert_int_eq(rest.bytes + rest.count + top.bytes, number(want, "rest_bytes"));
+		ck_assert_int_eq(number(a, "bytes"), number(want, "system"));
+		ck_assert_int_eq(number(json_array_get(arenas, i), "free_bytes"), fast.bytes + rest.bytes + top.bytes);
+		int64_t sum = 0;
+		json_array_foreach(heaps, k, row)
+			sum += number(row, "arena") == (int64_t)i ? number(row, "bytes") : 0;
+		ck_assert_int_eq(sum, number(want, "system"));
+		ordblks += rest.count + 1;
+		smblks += fast.count;
+		fordblks += fast.bytes + rest.bytes + top.bytes;
+		json_decref(a);
+	}
+	const json_t *m = json_object_get(truth, "mallinfo");
+	ck_assert_int_eq(ordblks, number(m, "ordblks"));
+	ck_assert_int_eq(smblks, number(m, "smblks"));
+	ck_assert_int_eq(fordblks, number(m, "fordblks"));
+	json_decref(arenas);
+	json_decref(bins);
+	json_decref(heaps);
+}
+
+static void compare_caches(const json_t *truth)
+{
+	json_t *caches = ask("tcache", NULL), *want, *row;
+	size_t i, k;
+	ck_assert_int_gt(json_array_size(json_object_get(truth, "tcache")), 30);
+	json_array_foreach(json_object_get(truth, "tcache"), i, want) {
+		unsigned found = 0;
+		json_array_foreach(caches, k, row)
+			if (number(row, "thread") == number(want, "tid") && number(row, "low") == number(want, "size")) {
+				ck_assert_int_eq(number(row, "chunks"), number(want, "count"));
+				ck_assert_int_eq(number(row, "bytes"), number(want, "count") * number(want, "size"));
+				found++;
+			}
+		ck_assert_msg(found == 1, "%u lines for thread %" PRId64 ", size %" PRId64, found, number(want, "tid"), number(want, "size"));
+	}
+	char tid[32];
+	snprintf(tid, sizeof tid, "%" PRId64, number(json_array_get(json_object_get(truth, "tcache"), 0), "tid"));
+	json_t *one = ask("tcache", tid);
+	ck_assert_int_gt(json_array_size(one), 0);
+	json_array_foreach(one, k, row)
+		ck_assert_int_eq(number(row, "thread"), strtoll(tid, NULL, 10));
+	json_decref(one);
+	json_decref(caches);
+}
+
+/* Chunk lies by chunk, and each header says of the one before what its state says. */
+static void compare_chunks(void)
+{
+	enum { MANY = 5000 };
+	json_t *heaps = ask("heaps", NULL), *row;
+	int status;
+	size_t i;
+	char *argv[] = { (char *)(uintptr_t)flotsam_path(), (char *)(uintptr_t) "chunks", target, (char *)(uintptr_t)word(json_array_get(heaps, 0), "start"),
+			 (char *)(uintptr_t) "5000", (char *)(uintptr_t) "--format", (char *)(uintptr_t) "json", NULL };
+	json_t *chunks = run_json(argv, &status);
+	ck_assert(chunks && status == 0);
+	ck_assert_int_eq(json_array_size(chunks), MANY);
+	uint64_t next = 0;
+	bool before_free = false;
+	int64_t before_bytes = 0;
+	json_array_foreach(chunks, i, row) {
+		const char *state = word(row, "state"), *flags = word(row, "flags");
+		uint64_t chunk = strtoull(word(row, "chunk"), NULL, 16);
+		int64_t bytes = number(row, "chunk_bytes");
+		ck_assert_int_eq(strtoull(word(row, "size_field"), NULL, 16) & ~7ull, (uint64_t)bytes);
+		if (i) {
+			ck_assert_int_eq(chunk, next);
+			ck_assert_msg(before_free == !strchr(flags, 'P'), "%s: flags %s", word(row, "address"), flags);
+			ck_assert(before_free == json_is_integer(json_object_get(row, "prev_size")));
+			if (before_free)
+				ck_assert_int_eq(number(row, "prev_size"), before_bytes);
+		}
+		before_free = !strcmp(state, "unsorted") || !strcmp(state, "smallbin") || !strcmp(state, "largebin");
+		before_bytes = bytes;
+		next = chunk + (uint64_t)bytes;
+	}
+	json_decref(chunks);
+	json_decref(heaps);
+}
+
+static void compare_all(const json_t *truth)
+{
+	static const char *const commands[] = { "arenas", "heaps", "bins", "tcache", "trim" };
+	compare_arenas(truth);
+	compare_caches(truth);
+	compare_chunks();
+	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+		free(ask_text(commands[i], NULL));
+	free(ask_text("arena", "1"));
+}
+
+START_TEST(malloc_agrees)
+{
+	json_t *truth = start("lists");
+	compare_all(truth);
+	json_decref(truth);
+}
+END_TEST
+
+START_TEST(malloc_agrees_on_a_core)
+{
+	json_t *truth = start("lists");
+	if (!take_core()) {
+		printf("SKIP malloc_agrees_on_a_core: needs gdb\n");
+		fflush(stdout);
+		return;
+	}
+	child_end(&child);
+	compare_all(truth);
+	json_t *trim = ask("trim", NULL);
+	ck_assert(json_is_false(json_object_get(trim, "resident")));
+	json_decref(trim);
+	json_decref(truth);
+}
+END_TEST
+
+START_TEST(wrong_words_are_told)
+{
+	static const struct { const char *command, *operand; } rows[] = { { "arena", "99" }, { "arena", "x" }, { "bins", "-1" }, { "tcache", "1" },
+									   { "chunks", "0x10" } };
+	json_decref(start("pins"));
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		int status;
+		char *argv[] = { (char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t) "exec 2>&1; exec \"$@\"", (char *)(uintptr_t) "sh",
+				 (char *)(uintptr_t)flotsam_path(), (char *)(uintptr_t)rows[i].command, target, (char *)(uintptr_t)rows[i].operand, NULL };
+		char *text = run_text(argv, &status);
+		ck_assert_msg(status == 2 || status == 3, "%s %s: status %d", rows[i].command, rows[i].operand, status);
+		ck_assert_msg(text && strstr(text, rows[i].operand + (*rows[i].operand == '-')), "%s", text);
+		free(text);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("malloc");
+	TCase *t = tcase_create("commands");
+	tcase_set_timeout(t, 120);
+	tcase_add_loop_test(t, trim_is_foretold, 0, N_MODES);
+	tcase_add_loop_test(t, each_kind_has_its_line, 0, 5);
+	tcase_add_test(t, tops_are_foretold);
+	tcase_add_test(t, malloc_agrees);
+	tcase_add_test(t, malloc_agrees_on_a_core);
+	tcase_add_test(t, wrong_words_are_told);
+	suite_add_tcase(s, t);
+	SRunner *r = srunner_create(s);
+	srunner_run_all(r, CK_ENV);
+	int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
