@@ -106,6 +106,9 @@ size_t strbuf_add_quoted(struct strbuf *s, const uint8_t *p, size_t n, size_t ma
 void strbuf_add_char(struct strbuf *s, uint8_t c); /* 'a', '\n', '\303' */
 void strbuf_free(struct strbuf *s);
 
+/* A number of bytes as people write it: 4096, 0x1000, 64k, 1M, 2GiB (1,024s). False when it is none. */
+bool text_to_bytes(const char *text, uint64_t *ret);
+
 /* u64 -> u64 hash map, open addressing. Zero-initialise. */
 struct map64 {
 	uint64_t *keys, *values;

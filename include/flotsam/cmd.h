@@ -57,7 +57,7 @@ struct command {
 	 * named. NULL: the front itself runs it. */
 	struct err *(*run)(const struct arguments *a, struct session *s, struct out *out, int *ret_status);
 };
-const struct command *command_find(const char *name); /* NULL when none */
+const struct command *command_by_name(const char *name); /* NULL when none */
 /* As typed at the prompt: a name, or the beginning of exactly one. Else ERR_USAGE with the nearest names. */
 struct err *command_resolve(const char *typed, const struct command **ret) MUST_CHECK;
 const struct command *command_get(size_t i);	      /* NULL behind the last */

@@ -63,6 +63,60 @@ struct err *graph_build(struct blocks *b, struct image *img, struct modules *ms,
 			const struct graph_options *o, struct graph **ret) MUST_CHECK;
 struct err *graph_holders(struct graph *g) MUST_CHECK;
 void graph_free(struct graph *g);
+
+/* A word of the picture that holds an address of some range. */
+struct reference {
+	uint64_t from;		/* address of the word; 0: a register, or a word that the kernel holds */
+	uint64_t value;
+	block_id block;		/* that the word lies in; BLOCK_NONE: outside the heap */
+	uint32_t thread;	/* from 0: index of the thread, or of the kernel's word */
+	bool kernel;		/* from 0: the kernel's */
+	bool live;		/* in a used block, or in memory that is a root; else stale: nobody reads it there */
+};
+struct references { VEC(struct reference) list; uint64_t scanned; /* bytes */ };
+/* All words in [low, high), ascending by where they stand, registers first. No index is kept: each call streams the memory. */
+struct err *graph_references(struct graph *g, uint64_t low, uint64_t high, struct references *ret) MUST_CHECK;
+/* The holder of a reference that lies in no block: index into holders. ERR_NOT_FOUND when it is stale. */
+struct err *graph_reference_holder(struct graph *g, const struct reference *r, uint32_t *ret) MUST_CHECK;
+
+/* A chain of pointers from a root to a block, shortest first. step[0] is what the root word points at. */
+struct path_step {
+	block_id block;
+	uint64_t from;		/* address of the word that points at this block; 0: a register or the kernel */
+	uint64_t value;
+	bool strong;
+};
+struct path {
+	uint32_t holder;	/* index into holders; UINT32_MAX: libc's or ld.so's own block */
+	VEC(struct path_step) steps;
+};
+/* ERR_NOT_FOUND when no chain leads to it. The first call walks the whole graph, later ones answer at once. */
+struct err *graph_path(struct graph *g, block_id id, struct path *ret) MUST_CHECK;
+void path_free(struct path *p);
+/* The shortest chain of strong pointers from a block back to itself: steps[0] is the block that it points at, the last step is
+ * itself. ERR_NOT_FOUND when it is on no cycle. holder is unused. */
+struct err *graph_cycle(struct graph *g, block_id id, struct path *ret) MUST_CHECK;
+/* Leaked blocks: the leader that `id` counts for; itself when it is one. BLOCK_NONE: not leaked. */
+block_id graph_leader(const struct graph *g, block_id id);
+
+/* Dominators: what a node alone keeps alive. Nodes: 0 the root of all, then the holders, then "(leaked)", then the blocks. */
+struct tree {
+	const struct graph *graph;
+	uint32_t n_holders;	/* holders known when it was built */
+	uint32_t n;		/* nodes */
+	uint32_t *idom;		/* by node; UINT32_MAX: not reached by strong chains */
+	uint64_t *bytes;	/* by node: retained, usable bytes */
+	uint32_t *blocks;	/* by node: retained */
+	uint64_t edges;
+	double seconds;
+};
+struct err *graph_tree(struct graph *g, struct tree **ret) MUST_CHECK;
+void tree_free(struct tree *t);
+static inline uint32_t tree_leaked(const struct tree *t) { return t->n_holders + 1; }
+static inline uint32_t tree_node(const struct tree *t, block_id id) { return t->n_holders + 2 + id; }
+static inline bool tree_is_block(const struct tree *t, uint32_t node) { return node >= t->n_holders + 2; }
+static inline block_id tree_block(const struct tree *t, uint32_t node) { return node - t->n_holders - 2; }
+
 static inline bool graph_is_leaked(const struct graph *g, block_id id)
 {
 	return g->class_of[id] == CLASS_DEFINITE || g->class_of[id] == CLASS_INDIRECT;

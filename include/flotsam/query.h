@@ -71,6 +71,32 @@ struct report {
 	size_t findings_dropped;
 	char allocator_note[256];	/* why the heap was not walked; "" */
 };
+/* Which blocks: words such as size>=1M, class=definite, label=Session*, holder=g_cache, text~GET, leaked; names of sets; & + -
+ * between them, read from the left, & where none stands. */
+struct selector;
+struct selector_names { /* what words may mean at the caller's */
+	const uint64_t *(*set)(void *ctx, const char *name);	/* bits by id, or NULL */
+	struct err *(*holder)(void *ctx, const char *word, const char **ret_name); /* H3 */
+	void *ctx;
+};
+/* Takes words until one that begins what is done with the blocks (group, sort, top, count, sum). Builds the stages of the
+ * session that the words need. Caller frees. */
+struct err *selector_create(struct session *s, const struct selector_names *names, const char *const *words, unsigned n, struct selector **ret,
+			    unsigned *ret_taken) MUST_CHECK;
+bool selector_match(struct selector *f, const struct block_cursor *c);
+void selector_free(struct selector *f);
+bool selector_is_verb(const char *word);
+
+/* Where bytes stand in the picture. Returns false to stop. */
+typedef bool query_found_fn(void *ctx, uint64_t address);
+/* `aligned` to the needle's size when it is a word. *ret_bytes: how many were looked through. */
+struct err *query_find(struct session *s, const uint8_t *needle, size_t n, bool aligned, query_found_fn *f, void *ctx, uint64_t *ret_bytes) MUST_CHECK;
+
+/* What is at an address, in a few words: "g_cache+0x10", "libc.so.6+0x1d3c", "stack of thread 7, conn_loop()". Caller frees. */
+char *query_place(struct session *s, uint64_t address);
+/* The holder of a set, its names joined. Caller frees. */
+char *query_set_name(const struct graph *g, uint32_t set);
+
 struct err *query_report(struct session *s, struct report **ret) MUST_CHECK;
 void report_free(struct report *r);
 

@@ -30,6 +30,7 @@ struct session {
 	struct blocks *blocks;	/* NULL when the heap was not walked */
 	struct graph *graph;
 	struct types *types;
+	struct tree *tree;
 	struct process_status status;	/* live: just after the stop; else zero */
 	struct cgroup_memory cgroup;
 	double uptime;		/* seconds since the target's start; negative: unknown */
@@ -45,6 +46,9 @@ struct err *session_walk(struct session *s) MUST_CHECK;	   /* alloc, blocks */
 struct err *session_graph(struct session *s) MUST_CHECK;   /* classes */
 struct err *session_holders(struct session *s) MUST_CHECK;
 struct err *session_types(struct session *s) MUST_CHECK;   /* labels */
+struct err *session_tree(struct session *s) MUST_CHECK;	   /* dominators */
+/* A new picture of a live target in place of the old one, which stays when none can be taken. */
+struct err *session_refresh(struct session *s) MUST_CHECK;
 void session_close(struct session *s);
 
 #endif

@@ -1,6 +1,9 @@
 /* Text that grows, and the escaping of foreign bytes. */
 #include "flotsam/base.h"
 
+#include <errno.h>
+#include <strings.h>
+
 #include <stdarg.h>
 
 void strbuf_add(struct strbuf *s, const char *bytes, size_t n)
@@ -87,4 +90,26 @@ void strbuf_free(struct strbuf *s)
 {
 	free(s->text);
 	*s = (struct strbuf){ 0 };
+}
+
+bool text_to_bytes(const char *text, uint64_t *ret)
+{
+	static const char units[] = "kmgt";
+	char *end;
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	uint64_t v = strtoull(text, &end, 0);
+	const char *unit = *end ? strchr(units, *end | 0x20) : NULL;
+	unsigned shift = unit ? 10u * (unsigned)(unit - units + 1) : 0;
+	if (errno || (shift && v >> (64 - shift)))
+		return false;
+	if (unit) {
+		end++;
+		end += !strcasecmp(end, "iB") ? 2 : !strcasecmp(end, "B");
+	}
+	if (*end)
+		return false;
+	*ret = v << shift;
+	return true;
 }

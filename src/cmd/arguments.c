@@ -20,7 +20,7 @@ static const struct option_row {
 	char letter;
 	const char *name, *operand, *help;
 } options[] = {
-	{ O_FORMAT, G_OUTPUT, 0, "format", "FORMAT", "text, json; blocks: text, jsonl, csv" },
+	{ O_FORMAT, G_OUTPUT, 0, "format", "FORMAT", "text, json; lists: also jsonl, csv" },
 	{ O_OUTPUT, G_OUTPUT, 'o', NULL, "FILE", "write there instead of to standard output" },
 	{ O_TOP, G_OUTPUT, 0, "top", "N", "list so many leaks and holders (10); 0: all" },
 	{ O_QUIET, G_OUTPUT, 'q', NULL, NULL, "the verdict alone, on one line" },
@@ -332,7 +332,10 @@ static struct err *take_operand(struct arguments *a, const char *word)
 static struct err *take_target(struct arguments *a, const char *word)
 {
 	struct stat st;
-	if (a->target && a->command && a->command->max_words)
+	bool operands = a->command && a->command->max_words;
+	/* CORE EXE: operands are no paths, but find looks for any text. */
+	bool program = a->kind && !strcmp(a->kind, "core") && !a->session.target.core_exe && !a->n_words && strchr(word, '/') && !stat(word, &st);
+	if (a->target && operands && (!program || a->command->completes == COMPLETES_NOTHING))
 		return take_operand(a, word);
 	if (a->target) {
 		/* -c CORE EXE, as gdb takes it, and CORE EXE. */
@@ -469,7 +472,7 @@ static struct err *check(struct arguments *a)
 /* The word behind `help`. */
 static struct err *help_of(struct arguments *a, const char *word)
 {
-	a->command = command_find(word);
+	a->command = command_by_name(word);
 	if (a->command)
 		return NULL;
 	struct strbuf names = { 0 };
@@ -490,9 +493,9 @@ struct err *arguments_parse(int argc, char **argv, struct arguments *ret)
 			operands_only = true;
 		} else if (!operands_only && word[0] == '-' && word[1]) {
 			TRY(parse_option(argc, argv, &i, ret));
-		} else if (!ret->command && (!ret->target || (ret->kind && !strcmp(ret->kind, "live"))) && command_find(word) &&
-			   command_find(word)->target != TARGET_SITTING) {
-			ret->command = command_find(word);
+		} else if (!ret->command && (!ret->target || (ret->kind && !strcmp(ret->kind, "live"))) && command_by_name(word) &&
+			   command_by_name(word)->target != TARGET_SITTING) {
+			ret->command = command_by_name(word);
 		} else if (!ret->command && !ret->target && !strcmp(word, "help")) {
 			ret->help = true;
 		} else if (ret->help && !ret->command && !ret->target) {

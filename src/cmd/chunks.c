@@ -52,7 +52,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	TRY(cmd_need_walk(s, ret_status));
 	TRY(session_types(s));
 	TRY(cmd_block(a, s, a->words[0], &id));
-	if (a->n_words > 1 && (!isdigit((unsigned char)*a->words[1]) || !cmd_bytes(a->words[1], &n)))
+	if (a->n_words > 1 && (!isdigit((unsigned char)*a->words[1]) || !text_to_bytes(a->words[1], &n)))
 		return err_hint(err_new(ERR_USAGE, "'%s' is no number of chunks", a->words[1]), "chunks %s 20", a->words[0]);
 	const struct column *from = columns + !a->prompt;
 	size_t all = strcmp(a->format, "text") ? N_COLUMNS : TEXT_COLUMNS;

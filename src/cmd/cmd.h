@@ -18,6 +18,19 @@ extern const struct command command_chunks;
 extern const struct command command_x;
 extern const struct command command_disas;
 extern const struct command command_trim;
+extern const struct command command_let;
+extern const struct command command_sets;
+extern const struct command command_show;
+extern const struct command command_find;
+extern const struct command command_who;
+extern const struct command command_refs;
+extern const struct command command_path;
+extern const struct command command_paths;
+extern const struct command command_why;
+extern const struct command command_cycle;
+extern const struct command command_retained;
+extern const struct command command_tree;
+extern const struct command command_refresh;
 extern const struct command command_help;
 extern const struct command command_system;
 
@@ -36,8 +49,33 @@ struct err *cmd_block(const struct arguments *a, struct session *s, const char *
 struct err *cmd_holder_name(const struct arguments *a, struct session *s, const char *word, const char **ret) MUST_CHECK;
 /* An operand that names an arena by its index. */
 struct err *cmd_arena(const struct session *s, const char *word, int *ret) MUST_CHECK;
-/* A number of bytes: 4096, 0x1000, 64k, 1M, 2G (1,024s). */
-bool cmd_bytes(const char *word, uint64_t *ret);
+/* Words of a filter: what selector_create() needs to know of the desk. */
+struct cmd_names { const struct arguments *a; struct session *s; struct selector_names names; };
+void cmd_names_init(struct cmd_names *n, const struct arguments *a, struct session *s);
+/* Takes bits over. */
+struct err *desk_put_set(struct desk *d, const char *name, uint64_t *bits) MUST_CHECK;
+const uint64_t *desk_set(const struct desk *d, const char *name);
+
+/* A list whose text shows an item number first at the prompt. Cells begin behind that number; `address` is what it stands for. */
+enum { MAX_COLUMNS = 14, NUMBERED_ROWS = 10000 };
+struct listing {
+	struct sink sink;
+	const struct arguments *a;
+	bool numbered;
+	struct column columns[MAX_COLUMNS];
+	size_t n_columns;
+};
+void listing_begin(struct listing *l, const struct arguments *a, struct out *o, const char *noun, const struct column *columns, size_t n);
+void listing_record(struct listing *l, uint64_t address, const struct cell *cells);
+void listing_end(struct listing *l);
+bool cmd_is_text(const struct arguments *a);
+/* What is in `class`, in words for people; NULL for free blocks. */
+const char *cmd_class_of(struct session *s, block_id id);
+/* Label of a used block, else NULL. Raw. */
+const char *cmd_label_of(struct session *s, block_id id);
+/* "g_cache", "thread 7 ..., stack": a holder and where; foreign. Caller frees. */
+char *cmd_holder_text(const struct graph *g, uint32_t holder);
+
 /* Takes the numbers L1.. and H1.. of a report that is printed. */
 void desk_take_report(struct desk *d, const struct report *r);
 /* The heap was walked, or an error that says why not, and *ret_status EXIT_PARTIAL. */

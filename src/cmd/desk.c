@@ -121,38 +121,6 @@ struct err *cmd_holder_name(const struct arguments *a, struct session *s, const 
 	return NULL;
 }
 
-bool cmd_bytes(const char *word, uint64_t *ret)
-{
-	char *end;
-	if (!isdigit((unsigned char)*word))
-		return false;
-	uint64_t v = strtoull(word, &end, 0);
-	unsigned shift = 0;
-	switch (tolower((unsigned char)*end)) {
-	case 't':
-		shift += 10;
-		/* fallthrough */
-	case 'g':
-		shift += 10;
-		/* fallthrough */
-	case 'm':
-		shift += 10;
-		/* fallthrough */
-	case 'k':
-		shift += 10;
-		end++;
-		break;
-	default:
-		break;
-	}
-	if (shift && (!strcasecmp(end, "iB") || !strcasecmp(end, "B")))
-		end += strlen(end);
-	if (*end || (shift && v >> (64 - shift)))
-		return false;
-	*ret = v << shift;
-	return true;
-}
-
 static struct err *leak_sample(const struct arguments *a, struct session *s, const char *word, unsigned long n, uint64_t *ret)
 {
 	TRY(need_ranks(a->desk, s));
@@ -204,7 +172,7 @@ struct err *cmd_address(const struct arguments *a, struct session *s, const char
 	if (strlen(word) >= sizeof base)
 		return err_new(ERR_USAGE, "an operand of %zu bytes", strlen(word));
 	snprintf(base, sizeof base, "%.*s", sign ? (int)(sign - word) : (int)strlen(word), word);
-	if (sign && !cmd_bytes(sign + 1, &offset))
+	if (sign && !text_to_bytes(sign + 1, &offset))
 		return err_new(ERR_USAGE, "'%s' is no offset", sign);
 	TRY(base_address(a, s, base, ret));
 	*ret += sign && *sign == '-' ? 0 - offset : offset;

@@ -15,7 +15,7 @@ struct where { /* what was asked for */
 	uint64_t most;		/* instructions */
 };
 
-struct listing {
+struct disassembly {
 	struct session *s;
 	const struct where *w;
 	struct out *out;
@@ -68,7 +68,7 @@ static struct err *choose(const struct arguments *a, struct session *s, struct w
 	}
 	if (e)
 		return e;
-	if (a->n_words > 1 && (!cmd_bytes(a->words[1], &w->most) || !w->most))
+	if (a->n_words > 1 && (!text_to_bytes(a->words[1], &w->most) || !w->most))
 		return err_hint(err_new(ERR_USAGE, "'%s' is no number of instructions", a->words[1]), "disas ADDR 20");
 	/* A return address may be the first byte behind its function. */
 	bool behind = !modules_function_at(s->modules, w->pc, &w->function);
@@ -93,7 +93,7 @@ static struct err *choose(const struct arguments *a, struct session *s, struct w
 	return NULL;
 }
 
-static char *target_name(struct listing *l, const struct instruction *i)
+static char *target_name(struct disassembly *l, const struct instruction *i)
 {
 	AUTO_FREE char *raw = NULL;
 	if (!i->target)
@@ -109,7 +109,7 @@ static char *target_name(struct listing *l, const struct instruction *i)
 	return t.text;
 }
 
-static void line_json(struct listing *l, const struct instruction *i, const struct source_line *where, const char *name)
+static void line_json(struct disassembly *l, const struct instruction *i, const struct source_line *where, const char *name)
 {
 	struct json *j = l->json;
 	char hex[2 * sizeof i->bytes + 1] = "";
@@ -137,7 +137,7 @@ static void line_json(struct listing *l, const struct instruction *i, const stru
 	out_json_end_object(j);
 }
 
-static void line_text(struct listing *l, const struct instruction *i, const struct source_line *where, const char *name)
+static void line_text(struct disassembly *l, const struct instruction *i, const struct source_line *where, const char *name)
 {
 	struct strbuf t = { 0 };
 	if (where->file) {
@@ -170,7 +170,7 @@ static void line_text(struct listing *l, const struct instruction *i, const stru
 
 static bool on_instruction(void *ctx, const struct instruction *i)
 {
-	struct listing *l = ctx;
+	struct disassembly *l = ctx;
 	struct source_line where = { 0 };
 	if (!modules_code_line(l->s->modules, i->address, &where))
 		where.file = NULL;
@@ -217,7 +217,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	TRY(choose(a, s, &w));
 	AUTO_FREE char *name = w.known && w.function.name ? modules_demangle(w.function.name) : NULL;
 	bool as_json = !strcmp(a->format, "json");
-	struct listing l = { .s = s, .w = &w, .out = o, .json = as_json ? &j : NULL };
+	struct disassembly l = { .s = s, .w = &w, .out = o, .json = as_json ? &j : NULL };
 	l.offset_width = snprintf(NULL, 0, "<+%llu>", (unsigned long long)(w.end - w.from));
 	out_json_init(&j, o, true);
 	if (as_json)

@@ -51,7 +51,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 		return NULL;
 	}
 	enum command_group g = group_called(a->words[0]);
-	if (!command_find(a->words[0]) && g != N_GROUPS) {
+	if (!command_by_name(a->words[0]) && g != N_GROUPS) {
 		list_group(o, g);
 		return NULL;
 	}

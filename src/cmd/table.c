@@ -16,6 +16,19 @@ static const struct command *const table[] = {
 	&command_chunks,
 	&command_disas,
 	&command_trim,
+	&command_let,
+	&command_sets,
+	&command_show,
+	&command_find,
+	&command_who,
+	&command_refs,
+	&command_path,
+	&command_paths,
+	&command_why,
+	&command_cycle,
+	&command_retained,
+	&command_tree,
+	&command_refresh,
 	&command_help,
 };
 
@@ -34,7 +47,7 @@ const struct command *command_get(size_t i)
 	return i < sizeof table / sizeof table[0] ? table[i] : NULL;
 }
 
-const struct command *command_find(const char *name)
+const struct command *command_by_name(const char *name)
 {
 	for (size_t i = 0; command_get(i); i++)
 		if (!strcmp(command_get(i)->name, name))
@@ -75,7 +88,7 @@ struct err *command_resolve(const char *typed, const struct command **ret)
 {
 	struct strbuf near = { 0 };
 	size_t n = 0;
-	if ((*ret = command_find(typed)))
+	if ((*ret = command_by_name(typed)))
 		return NULL;
 	for (size_t i = 0; command_get(i); i++)
 		if (!strncmp(command_get(i)->name, typed, strlen(typed))) {

@@ -48,7 +48,7 @@ static bool find_runtime_blocks(struct graph *g)
 	return ok;
 }
 
-static bool is_tcache(const struct graph *g, uint64_t payload)
+bool graph_is_tcache(const struct graph *g, uint64_t payload)
 {
 	for (size_t i = 0; i < g->blocks->alloc->tcaches.n; i++)
 		if (g->blocks->alloc->tcaches.at[i].address == payload)
@@ -125,7 +125,7 @@ static struct err *mark_strong(struct graph *g)
 	for (size_t i = 0; i < priv->runtime_ids.n; i++) {
 		block_id id = priv->runtime_ids.at[i];
 		/* A tcache's content is malloc's own: it would reach every cached chunk. */
-		if (!seed(g, &s, id, !is_tcache(g, blocks_payload(g->blocks, id)))) {
+		if (!seed(g, &s, id, !graph_is_tcache(g, blocks_payload(g->blocks, id)))) {
 			vec_free(&s.at);
 			return err_nomem();
 		}
@@ -278,6 +278,9 @@ void graph_free(struct graph *g)
 		return;
 	struct graph_priv *priv = g->priv;
 	if (priv) {
+		if (priv->namer)
+			graph_namer_free(priv->namer, image_picture(priv->img)->threads.n);
+		free(priv->parents);
 		vec_free(&priv->regions);
 		vec_free(&priv->words);
 		vec_free(&priv->learned);

@@ -38,6 +38,8 @@ struct graph_priv {
 	uint64_t *stack_ids_met;   /* by id: memory points at it too; made only when there are such blocks */
 	uint64_t *weak; /* by id: reached by a weak pointer */
 	VEC(block_id) unreached; /* sorted */
+	struct namer *namer;	 /* made with the first name */
+	uint32_t *parents;	 /* by id, see paths.c; made with the first path */
 };
 
 /* Where a word points. */
@@ -171,5 +173,41 @@ struct err *graph_learn_offsets(struct graph *g, bool *ret_new) MUST_CHECK;
 struct err *graph_rescue_mangled(struct graph *g, bool *ret_new) MUST_CHECK;
 /* Splits what no chain reaches into definite and indirect. */
 struct err *graph_split_unreached(struct graph *g) MUST_CHECK;
+
+/* Edges as a stream. f is called a little later than the word was given: graph_edge_drain() hands over the rest. */
+enum { EDGE_RING = 16 };
+struct edge {
+	struct target_block t;
+	uint64_t from, value;	/* address of the word (0: a register), and what it holds */
+	uint32_t source;	/* the caller's word for where it stands */
+	block_id id;		/* that it points at */
+	bool strong;		/* to the start, or explained by an interior rule */
+};
+struct edge_word { uint64_t value, from; uint32_t source; };
+struct edge_scan {
+	struct graph *g;
+	void (*f)(void *ctx, const struct edge *e);
+	void *ctx;
+	const uint32_t *table;	/* by id: fetched before f is called */
+	bool strong_only;
+	uint32_t source;	/* of words given by graph_edge_word() */
+	struct edge_word ring[EDGE_RING];
+	struct edge met[EDGE_RING];
+	unsigned ring_at, ring_n, met_at, met_n;
+};
+void graph_edge_word(struct edge_scan *s, uint64_t from, uint64_t value);
+void graph_edge_block(struct edge_scan *s, uint64_t payload, uint64_t usable, uint32_t source);
+void graph_edge_drain(struct edge_scan *s);
+
+/* Is there a thread's tcache struct at this payload address? Its content is malloc's own. */
+bool graph_is_tcache(const struct graph *g, uint64_t payload);
+/* Does the block hold a thread's stack? Then its content is a root from SP up and nothing else. */
+bool graph_is_stack_block(const struct graph_priv *priv, block_id id);
+/* Names one root word; kind, thread and address are enough. The holder is added to g->holders when it is new. */
+struct err *graph_name_root(struct graph *g, const struct root_word *w, uint32_t *ret_holder) MUST_CHECK;
+/* The root region that holds address, or NULL. */
+const struct root_region *graph_root_at(const struct graph_priv *priv, uint64_t address);
+struct namer;
+void graph_namer_free(struct namer *n, size_t n_threads);
 
 #endif

@@ -198,21 +198,55 @@ static uint32_t name_word(struct namer *n, const struct root_word *w)
 	return holder_for(n, (uint64_t)k->kind << 32 | (uint32_t)(k->kind == KERNEL_EPOLL ? k->fd : 0), KEY_KERNEL, h);
 }
 
+/* Kept with the graph: names that are asked for later join those that are there. */
+static struct namer *namer_of(struct graph *g)
+{
+	struct graph_priv *priv = g->priv;
+	struct namer *n = priv->namer;
+	if (n)
+		return n;
+	n = calloc(1, sizeof *n);
+	if (!n)
+		return NULL;
+	*n = (struct namer){ .g = g, .priv = priv, .p = image_picture(priv->img) };
+	n->frames = calloc(n->p->threads.n + 1, sizeof *n->frames);
+	if (!n->frames) {
+		free(n);
+		return NULL;
+	}
+	return priv->namer = n;
+}
+
+void graph_namer_free(struct namer *n, size_t n_threads)
+{
+	if (!n)
+		return;
+	for (size_t i = 0; i < n_threads; i++)
+		free(n->frames[i].at);
+	free(n->frames);
+	map64_free(&n->by_key);
+	free(n);
+}
+
+struct err *graph_name_root(struct graph *g, const struct root_word *w, uint32_t *ret_holder)
+{
+	struct namer *n = namer_of(g);
+	if (!n)
+		return err_nomem();
+	*ret_holder = name_word(n, w);
+	return n->nomem ? err_nomem() : NULL;
+}
+
 struct err *graph_name_words(struct graph *g, struct named_word *named)
 {
-	struct namer n = { .g = g, .priv = g->priv };
-	n.p = image_picture(n.priv->img);
-	n.frames = calloc(n.p->threads.n + 1, sizeof *n.frames);
-	n.nomem = !n.frames;
-	for (size_t i = 0; i < n.priv->words.n && !n.nomem && !interrupted; i++) {
-		uint32_t holder = name_word(&n, &n.priv->words.at[i]);
-		if (n.nomem)
-			break;
-		named[i] = (struct named_word){ holder, g->holders.at[holder].rank, i };
+	struct graph_priv *priv = g->priv;
+	struct namer *n = namer_of(g);
+	if (!n)
+		return err_nomem();
+	for (size_t i = 0; i < priv->words.n && !n->nomem && !interrupted; i++) {
+		uint32_t holder = name_word(n, &priv->words.at[i]);
+		if (!n->nomem)
+			named[i] = (struct named_word){ holder, g->holders.at[holder].rank, i };
 	}
-	for (size_t i = 0; n.frames && i < n.p->threads.n; i++)
-		free(n.frames[i].at);
-	free(n.frames);
-	map64_free(&n.by_key);
-	return n.nomem ? err_nomem() : NULL;
+	return n->nomem ? err_nomem() : NULL;
 }

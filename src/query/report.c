@@ -104,8 +104,9 @@ static int compare_holders(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
-static char *join_names(const struct graph *g, const struct holder_set *set)
+char *query_set_name(const struct graph *g, uint32_t index)
 {
+	const struct holder_set *set = &g->sets.at[index];
 	struct strbuf s = { 0 };
 	for (int i = 0; i < (set->n > 3 ? 3 : set->n); i++) {
 		if (i)
@@ -128,7 +129,7 @@ static struct err *find_holders(struct report *r)
 		struct holder_line *h = vec_push(&r->holders);
 		if (!h)
 			return err_nomem();
-		*h = (struct holder_line){ .name = join_names(g, set), .where = set->n == 1 && first->where ? strdup(first->where) : NULL,
+		*h = (struct holder_line){ .name = query_set_name(g, (uint32_t)i), .where = set->n == 1 && first->where ? strdup(first->where) : NULL,
 					   .kind = holder_kind_name(first->kind), .retained_blocks = set->blocks, .retained_bytes = set->bytes,
 					   .stack = first->rank >= RANK_FRAME };
 		if (!h->name)

@@ -136,10 +136,19 @@ struct err *session_types(struct session *s)
 	return NULL;
 }
 
-void session_close(struct session *s)
+struct err *session_tree(struct session *s)
 {
-	if (!s)
-		return;
+	TRY(session_holders(s));
+	if (s->tree || !s->graph)
+		return NULL;
+	say(s, "building the dominator tree");
+	return graph_tree(s->graph, &s->tree);
+}
+
+/* What the stages of a session hold, without the session. */
+static void release(struct session *s)
+{
+	tree_free(s->tree);
 	types_free(s->types);
 	graph_free(s->graph);
 	blocks_free(s->blocks);
@@ -148,5 +157,26 @@ void session_close(struct session *s)
 	modules_close(s->modules);
 	image_destroy(s->image);
 	target_close(s->target);
+}
+
+struct err *session_refresh(struct session *s)
+{
+	struct session *fresh;
+	if (!s->target->live)
+		return err_new(ERR_UNSUPPORTED, "a core does not change");
+	char pid[16];
+	snprintf(pid, sizeof pid, "%d", (int)s->target->pid);
+	TRY(session_open("live", pid, &s->options, &fresh));
+	release(s);
+	*s = *fresh;
+	free(fresh);
+	return NULL;
+}
+
+void session_close(struct session *s)
+{
+	if (!s)
+		return;
+	release(s);
 	free(s);
 }

@@ -198,7 +198,7 @@ START_TEST(wrong_lines_are_told_why)
 	refuse("-qv 1", "unknown option '-qv'", NULL);
 	refuse("--force=yes 1", "takes no value", NULL);
 	refuse("--format xml 1", "'xml' is no format of report", "text, json");
-	refuse("blocks 1 --format json", "'json' is no format of blocks", "text, jsonl, csv");
+	refuse("blocks 1 --format xml", "'xml' is no format of blocks", "text, json, jsonl, csv");
 	refuse("--color=sometimes 1", "auto, always, never", NULL);
 	refuse("--top -1 1", "takes a number", NULL);
 	refuse("--top 5x 1", "takes a number", NULL);
@@ -249,12 +249,12 @@ START_TEST(commands_have_what_help_needs)
 {
 	size_t n = 0;
 	for (const struct command *c; (c = command_get(n)); n++) {
-		ck_assert_ptr_eq(command_find(c->name), c);
+		ck_assert_ptr_eq(command_by_name(c->name), c);
 		ck_assert(c->summary && c->help && c->formats[0] && (c->run || !strcmp(c->name, "shell")));
 		ck_assert_msg(strstr(c->help, c->name), "the help of %s has no example", c->name);
 	}
 	ck_assert_uint_ge(n, 2);
-	ck_assert_ptr_null(command_find("repor"));
+	ck_assert_ptr_null(command_by_name("repor"));
 }
 END_TEST
 

@@ -1,0 +1,234 @@
+/* who, refs: the pointers to a block and the pointers in it. */
+#include "cmd.h"
+
+#include <inttypes.h>
+
+static const struct column text_columns[] = {
+	{ "from", "FROM", "address of the word", CELL_TEXT, 18 },
+	{ "points", "POINTS AT", "where it points into the block", CELL_TEXT, 10 },
+	{ "what", "WHAT HOLDS IT", "the root or block", CELL_TEXT, 0 },
+};
+static const struct column data_columns[] = {
+	{ "from", NULL, "address of the word; 0x0: a register, or a word of the kernel", CELL_ADDRESS, 0 },
+	{ "value", NULL, "what it holds", CELL_ADDRESS, 0 },
+	{ "offset", NULL, "from the start of what was asked for", CELL_COUNT, 0 },
+	{ "kind", NULL, "root, block or stale", CELL_TEXT, 0 },
+	{ "name", NULL, "of the root", CELL_TEXT, 0 },
+	{ "where", NULL, "of the root", CELL_TEXT, 0 },
+	{ "block", NULL, "address of the block that the word is in; 0x0: none", CELL_ADDRESS, 0 },
+	{ "label", NULL, "of that block", CELL_TEXT, 0 },
+	{ "class", NULL, "of that block", CELL_TEXT, 0 },
+};
+
+struct asked { uint64_t address, bytes; /* the range that is pointed at */ };
+
+struct row {
+	const struct reference *r;
+	const struct holder *holder; /* NULL: a block, or stale */
+	uint64_t payload;	     /* of the block */
+	const char *kind;
+};
+
+/* A symbol is asked for whole, a block whole, any other address as a word. */
+static struct err *parse(const struct arguments *a, struct session *s, struct asked *ret)
+{
+	struct symbol sym;
+	TRY(cmd_address(a, s, a->words[0], &ret->address));
+	ret->bytes = 1;
+	block_id id = blocks_at(s->blocks, ret->address);
+	if (id != BLOCK_NONE) {
+		ret->address = blocks_payload(s->blocks, id);
+		ret->bytes = blocks_usable(s->blocks, id);
+	} else if (modules_symbol_at(s->modules, ret->address, &sym) && sym.size) {
+		ret->address = sym.address;
+		ret->bytes = sym.size;
+	}
+	return NULL;
+}
+
+static struct err *describe(struct session *s, const struct reference *r, struct row *ret)
+{
+	uint32_t holder;
+	*ret = (struct row){ .r = r, .kind = r->live ? "block" : "stale" };
+	if (r->block != BLOCK_NONE)
+		ret->payload = blocks_payload(s->blocks, r->block);
+	if (!r->live || (r->block != BLOCK_NONE && graph_reference_holder(s->graph, r, &holder)))
+		return NULL;
+	if (r->block == BLOCK_NONE) {
+		struct err *e = graph_reference_holder(s->graph, r, &holder);
+		if (e) {
+			err_free(e);
+			return NULL;
+		}
+	}
+	ret->kind = "root";
+	ret->holder = &s->graph->holders.at[holder];
+	return NULL;
+}
+
+static void add_block(struct strbuf *to, struct session *s, block_id id, uint64_t from, uint64_t payload)
+{
+	const char *label = cmd_label_of(s, id), *class = cmd_class_of(s, id);
+	strbuf_printf(to, "block 0x%" PRIx64 "+0x%" PRIx64, payload, from - payload);
+	if (label)
+		strbuf_printf(to, "  %s, %s", label, class ? class : "");
+}
+
+static void put_text(struct listing *l, struct session *s, const struct row *row, uint64_t offset)
+{
+	struct strbuf what = { 0 };
+	char from[32] = "register", points[32] = "start";
+	if (row->r->from)
+		snprintf(from, sizeof from, "0x%" PRIx64, row->r->from);
+	else if (row->r->kernel)
+		snprintf(from, sizeof from, "kernel");
+	if (offset)
+		snprintf(points, sizeof points, "+%" PRIu64, offset);
+	if (row->holder) {
+		strbuf_puts(&what, row->holder->name);
+		if (row->r->from > row->holder->address && row->r->from - row->holder->address < 1u << 20)
+			strbuf_printf(&what, "+0x%" PRIx64, row->r->from - row->holder->address);
+		if (row->holder->where)
+			strbuf_printf(&what, "  %s", row->holder->where);
+	} else if (row->r->live) {
+		add_block(&what, s, row->r->block, row->r->from, row->payload);
+	} else {
+		AUTO_FREE char *place = query_place(s, row->r->from);
+		strbuf_printf(&what, "stale: %s%s", row->r->block != BLOCK_NONE ? "free " : "", place ? place : "");
+	}
+	struct cell cells[] = { { .text = from }, { .text = points }, { .text = what.text } };
+	listing_record(l, row->r->live && row->payload ? row->payload : row->r->from, cells);
+	strbuf_free(&what);
+}
+
+static void put_data(struct listing *l, struct session *s, const struct row *row, uint64_t offset)
+{
+	bool block = row->r->block != BLOCK_NONE;
+	struct cell cells[] = {
+		{ .number = row->r->from }, { .number = row->r->value }, { .number = offset }, { .text = row->kind },
+		{ .text = row->holder ? row->holder->name : NULL }, { .text = row->holder ? row->holder->where : NULL }, { .number = row->payload },
+		{ .text = block ? cmd_label_of(s, row->r->block) : NULL }, { .text = block ? cmd_class_of(s, row->r->block) : NULL },
+	};
+	listing_record(l, 0, cells);
+}
+
+static struct err *put_all(const struct arguments *a, struct session *s, struct out *o, const struct asked *asked, const struct references *refs)
+{
+	struct listing l;
+	bool text = cmd_is_text(a);
+	size_t stale = 0;
+	listing_begin(&l, a, o, "references", text ? text_columns : data_columns, text ? 3 : 9);
+	for (size_t i = 0; i < refs->list.n && !o->error && !interrupted; i++) {
+		const struct reference *r = &refs->list.at[i];
+		struct row row;
+		stale += !r->live;
+		if (text && !r->live && !a->verbose)
+			continue;
+		TRY(describe(s, r, &row));
+		(text ? put_text : put_data)(&l, s, &row, r->value - asked->address);
+	}
+	listing_end(&l);
+	if (text && stale && !a->verbose)
+		out_printf(o, "%zu stale word%s in free memory or behind a stack pointer: nobody reads them (-v)\n", stale, stale == 1 ? "" : "s");
+	if (text && refs->list.n == stale)
+		out_puts(o, "Nothing alive points at it.\n");
+	return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
+}
+
+static struct err *who(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
+{
+	struct asked asked;
+	struct references refs;
+	TRY(cmd_need_walk(s, ret_status));
+	TRY(session_graph(s));
+	TRY(session_types(s));
+	TRY(parse(a, s, &asked));
+	TRY(graph_references(s->graph, asked.address, asked.address + asked.bytes, &refs));
+	struct err *e = put_all(a, s, o, &asked, &refs);
+	vec_free(&refs.list);
+	*ret_status = EXIT_REPORT;
+	return e;
+}
+
+/* refs */
+
+static const struct column ref_columns[] = {
+	{ "offset", "OFFSET", "of the word in the block", CELL_COUNT, 8 },
+	{ "value", "VALUE", "what it holds", CELL_ADDRESS, 0 },
+	{ "kind", "KIND", "block, free or other", CELL_TEXT, 6 },
+	{ "points", "POINTS AT", "offset into the block that it points at", CELL_COUNT, 9 },
+	{ "what", "WHAT", "label of the block, or the place", CELL_TEXT, 0 },
+};
+
+/* A word that leads somewhere: into the heap, or to a symbol. False: it is no pointer. */
+static bool put_pointer(struct listing *l, struct session *s, uint64_t offset, uint64_t value)
+{
+	block_id id = blocks_at(s->blocks, value);
+	struct symbol sym;
+	if (id != BLOCK_NONE && value < blocks_payload(s->blocks, id))
+		return false;
+	if (id == BLOCK_NONE) {
+		const struct mapping *m = value ? picture_mapping(&s->target->picture, value) : NULL;
+		if (!m || !(modules_symbol_at(s->modules, value, &sym) || runtime_extent_at(s->runtime, value)))
+			return false;
+		AUTO_FREE char *place = query_place(s, value);
+		struct cell cells[] = { { .number = offset }, { .number = value }, { .text = "other" }, { .number = 0 }, { .text = place } };
+		listing_record(l, value, cells);
+		return true;
+	}
+	uint64_t payload = blocks_payload(s->blocks, id);
+	bool used = block_state_is_used(blocks_state(s->blocks, id));
+	struct cell cells[] = { { .number = offset }, { .number = value }, { .text = used ? "block" : "free" }, { .number = value - payload },
+				{ .text = used ? types_name(s->types, id) : block_state_name(blocks_state(s->blocks, id)) } };
+	listing_record(l, payload, cells);
+	return true;
+}
+
+static struct err *refs(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
+{
+	block_id id;
+	struct listing l;
+	uint64_t value, word = image_arch(s->image)->word;
+	TRY(cmd_need_walk(s, ret_status));
+	TRY(session_graph(s));
+	TRY(session_types(s));
+	TRY(cmd_block(a, s, a->words[0], &id));
+	uint64_t payload = blocks_payload(s->blocks, id), usable = blocks_usable(s->blocks, id);
+	listing_begin(&l, a, o, "references", ref_columns, 5);
+	for (uint64_t off = 0; off + word <= usable && !o->error && !interrupted; off += word)
+		if (image_word(s->image, payload + off, &value))
+			put_pointer(&l, s, off, value);
+	listing_end(&l);
+	*ret_status = EXIT_REPORT;
+	return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
+}
+
+const struct command command_who = {
+	.name = "who",
+	.summary = "every pointer to it, by root and block",
+	.formats = { "text", "json", "jsonl", "csv" },
+	.help = "  flotsam who ./core.4242 0x55d0c0a012a0\n"
+		"  who L1                 at the prompt: the first block of leak group L1\n"
+		"  who 3 -v               with stale words, which nobody reads any more\n"
+		"  who g_cache            pointers to a global\n",
+	.group = GROUP_GRAPH,
+	.operands = "ADDR",
+	.min_words = 1,
+	.max_words = 1,
+	.completes = COMPLETES_ADDRESS,
+	.run = who,
+};
+
+const struct command command_refs = {
+	.name = "refs",
+	.summary = "the pointers in a block, and what they point at",
+	.formats = { "text", "json", "jsonl", "csv" },
+	.help = "  flotsam refs 4242 0x55d0c0a012a0\n"
+		"  refs 3                 at the prompt: item 3 of a list\n",
+	.group = GROUP_GRAPH,
+	.operands = "ADDR",
+	.min_words = 1,
+	.max_words = 1,
+	.completes = COMPLETES_ADDRESS,
+	.run = refs,
+};

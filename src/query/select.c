@@ -1,0 +1,403 @@
+/* Which blocks: a list of terms, tried on one block after the other. */
+#include "flotsam/query.h"
+
+#include <fnmatch.h>
+
+enum term_kind { TERM_SIZE, TERM_ADDRESS, TERM_STATE, TERM_USED, TERM_FREE, TERM_CLASS, TERM_LEAKED, TERM_STACK_ONLY, TERM_LABEL, TERM_ARENA, TERM_HOLDER,
+		 TERM_TEXT, TERM_THREAD, TERM_SET };
+enum comparison { IS, IS_NOT, LESS, LESS_OR_IS, MORE, MORE_OR_IS, CONTAINS };
+enum combine { AND, OR, MINUS };
+enum needs { NEEDS_WALK, NEEDS_GRAPH, NEEDS_TYPES, NEEDS_HOLDERS };
+
+struct term {
+	enum term_kind kind;
+	enum comparison how;
+	enum combine combine;
+	uint64_t number;
+	char *text;
+	const uint64_t *bits;	/* of a set */
+	uint8_t *by_index;	/* labels: 0 not asked yet, 1 no, 2 yes; holder sets: 1, 2 */
+	size_t n_index;
+};
+
+struct selector {
+	struct session *s;
+	VEC(struct term) terms;
+};
+
+static const struct key_row {
+	const char *name;
+	enum term_kind kind;
+	enum needs needs;
+	bool numeric, bare;	/* compares numbers; stands alone */
+} keys[] = {
+	{ "size", TERM_SIZE, NEEDS_WALK, true, false },
+	{ "address", TERM_ADDRESS, NEEDS_WALK, true, false },
+	{ "state", TERM_STATE, NEEDS_WALK, false, false },
+	{ "class", TERM_CLASS, NEEDS_GRAPH, false, false },
+	{ "label", TERM_LABEL, NEEDS_TYPES, false, false },
+	{ "type", TERM_LABEL, NEEDS_TYPES, false, false },
+	{ "arena", TERM_ARENA, NEEDS_WALK, false, false },
+	{ "holder", TERM_HOLDER, NEEDS_HOLDERS, false, false },
+	{ "thread", TERM_THREAD, NEEDS_HOLDERS, true, false },
+	{ "text", TERM_TEXT, NEEDS_WALK, false, false },
+	{ "used", TERM_USED, NEEDS_WALK, false, true },
+	{ "free", TERM_FREE, NEEDS_WALK, false, true },
+	{ "leaked", TERM_LEAKED, NEEDS_GRAPH, false, true },
+	{ "stack_only", TERM_STACK_ONLY, NEEDS_GRAPH, false, true },
+};
+enum { N_KEYS = sizeof keys / sizeof keys[0] };
+
+bool selector_is_verb(const char *word)
+{
+	static const char *const verbs[] = { "group", "sort", "top", "count", "sum" };
+	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+		if (!strcmp(word, verbs[i]))
+			return true;
+	return false;
+}
+
+static bool parse_comparison(const char **at, enum comparison *ret)
+{
+	static const struct { const char *text; enum comparison how; } table[] = { { "<=", LESS_OR_IS }, { ">=", MORE_OR_IS }, { "!=", IS_NOT }, { "==", IS },
+										    { "<", LESS },	  { ">", MORE },       { "=", IS },	 { "~", CONTAINS } };
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+		if (!strncmp(*at, table[i].text, strlen(table[i].text))) {
+			*at += strlen(table[i].text);
+			*ret = table[i].how;
+			return true;
+		}
+	return false;
+}
+
+static struct err *no_such(const char *what, const char *value, const char *(*name)(size_t i), size_t n)
+{
+	struct strbuf names = { 0 };
+	for (size_t i = 0; i < n; i++)
+		if (name(i))
+			strbuf_printf(&names, names.n ? ", %s" : "%s", name(i));
+	struct err *e = err_hint(err_new(ERR_USAGE, "'%s' is no %s", value, what), "there are: %s", names.text ? names.text : "");
+	strbuf_free(&names);
+	return e;
+}
+
+static const char *state_name(size_t i)
+{
+	return block_state_name((enum block_state)i);
+}
+
+static const char *class_name(size_t i)
+{
+	return block_class_name((enum block_class)i);
+}
+
+static const char *key_name(size_t i)
+{
+	return keys[i].name;
+}
+
+static struct err *parse_word(const char *what, const char *value, const char *(*name)(size_t i), size_t n, uint64_t *ret)
+{
+	for (size_t i = 0; i < n; i++)
+		if (name(i) && !strcmp(name(i), value)) {
+			*ret = i;
+			return NULL;
+		}
+	return no_such(what, value, name, n);
+}
+
+/* Which sets of holders have one of this name: decided once. */
+static struct err *match_holders(struct selector *f, struct term *t)
+{
+	const struct graph *g = f->s->graph;
+	t->n_index = g->sets.n;
+	t->by_index = calloc(t->n_index + 1, 1);
+	if (!t->by_index)
+		return err_nomem();
+	for (size_t i = 0; i < g->sets.n; i++) {
+		const struct holder_set *set = &g->sets.at[i];
+		AUTO_FREE char *joined = query_set_name(g, (uint32_t)i);
+		bool yes = joined && !strcmp(joined, t->text);
+		for (int k = 0; k < (set->n > 3 ? 3 : set->n) && !yes; k++) {
+			const char *name = g->holders.at[set->holders[k]].name;
+			yes = t->how == CONTAINS ? strstr(name, t->text) != NULL : !fnmatch(t->text, name, 0) || !strcmp(t->text, name);
+		}
+		t->by_index[i] = yes;
+	}
+	return NULL;
+}
+
+/* thread=N: kept by this thread's frames or registers. */
+static struct err *match_thread(struct selector *f, struct term *t)
+{
+	const struct picture *p = &f->s->target->picture;
+	char name[64];
+	int tid = -1;
+	for (size_t i = 0; i < p->threads.n; i++)
+		if ((uint64_t)p->threads.at[i].tid == t->number || (tid < 0 && i + 1 == t->number))
+			tid = (int)p->threads.at[i].tid;
+	if (tid < 0)
+		return err_hint(err_new(ERR_USAGE, "there is no thread %llu", (unsigned long long)t->number), "threads lists them");
+	snprintf(name, sizeof name, "thread %d*", tid);
+	t->text = strdup(name);
+	t->how = IS;
+	return t->text ? match_holders(f, t) : err_nomem();
+}
+
+static struct err *parse_value(struct selector *f, const struct selector_names *names, const struct key_row *key, const char *value, struct term *t)
+{
+	const char *name = value;
+	if (t->how == CONTAINS && t->kind != TERM_LABEL && t->kind != TERM_HOLDER && t->kind != TERM_TEXT)
+		return err_new(ERR_USAGE, "~ is for label, holder and text, not for %s", key->name);
+	if (!key->numeric && t->how != IS && t->how != IS_NOT && t->how != CONTAINS)
+		return err_new(ERR_USAGE, "%s takes =, != or ~", key->name);
+	if (key->numeric && !text_to_bytes(value, &t->number))
+		return err_hint(err_new(ERR_USAGE, "'%s' is no number", value), "size>=1M, address>=0x7f00, thread=2");
+	switch (t->kind) {
+	case TERM_STATE:
+		return parse_word("state of a block", value, state_name, BLOCK_STATES, &t->number);
+	case TERM_CLASS:
+		return parse_word("class", value, class_name, CLASS_RUNTIME + 1, &t->number);
+	case TERM_ARENA:
+		if (!strcmp(value, "mmap"))
+			t->number = (uint64_t)ARENA_MMAP;
+		else if (!text_to_bytes(value, &t->number))
+			return err_new(ERR_USAGE, "arena takes a number or mmap, not '%s'", value);
+		return NULL;
+	case TERM_THREAD:
+		return match_thread(f, t);
+	case TERM_HOLDER:
+		TRY(names->holder(names->ctx, value, &name));
+		t->text = strdup(name);
+		return t->text ? match_holders(f, t) : err_nomem();
+	case TERM_LABEL:
+	case TERM_TEXT:
+		t->text = strdup(value);
+		return t->text && *value ? NULL : err_new(ERR_USAGE, "%s needs a text", key->name);
+	case TERM_SIZE:
+	case TERM_ADDRESS:
+	case TERM_USED:
+	case TERM_FREE:
+	case TERM_LEAKED:
+	case TERM_STACK_ONLY:
+	case TERM_SET:
+		break;
+	}
+	return NULL;
+}
+
+static struct err *prepare(struct session *s, enum needs needs)
+{
+	switch (needs) {
+	case NEEDS_WALK:
+		return session_walk(s);
+	case NEEDS_GRAPH:
+		return session_graph(s);
+	case NEEDS_TYPES:
+		return session_types(s);
+	case NEEDS_HOLDERS:
+		break;
+	}
+	return session_holders(s);
+}
+
+static struct err *parse_term(struct selector *f, const struct selector_names *names, const char *word, struct term *t)
+{
+	size_t n = strcspn(word, "<>=!~");
+	const char *at = word + n;
+	t->bits = at[0] ? NULL : names->set(names->ctx, word);
+	if (t->bits) {
+		t->kind = TERM_SET;
+		return NULL;
+	}
+	for (size_t i = 0; i < N_KEYS; i++) {
+		const struct key_row *key = &keys[i];
+		if (strlen(key->name) != n || strncmp(key->name, word, n))
+			continue;
+		t->kind = key->kind;
+		TRY(prepare(f->s, key->needs));
+		if (key->bare)
+			return *at ? err_new(ERR_USAGE, "%s stands alone", key->name) : NULL;
+		if (!parse_comparison(&at, &t->how))
+			return err_hint(err_new(ERR_USAGE, "%s needs a value", key->name), "size>=1M, class=definite, label=Session*");
+		return parse_value(f, names, key, at, t);
+	}
+	char known[80];
+	snprintf(known, sizeof known, "%.*s", (int)n, word);
+	return no_such("word of a filter, nor the name of a set", known, key_name, N_KEYS);
+}
+
+static bool parse_combine(const char *word, enum combine *ret)
+{
+	static const char marks[] = "&+-";
+	const char *p = word[0] && !word[1] ? strchr(marks, word[0]) : NULL;
+	if (p)
+		*ret = (enum combine)(p - marks);
+	return p;
+}
+
+static struct err *parse(struct selector *f, const struct selector_names *names, const char *const *words, unsigned n, unsigned *ret_taken)
+{
+	enum combine combine = AND;
+	bool open = false; /* an operator waits for its term */
+	unsigned i;
+	for (i = 0; i < n && !selector_is_verb(words[i]); i++) {
+		if (parse_combine(words[i], &combine)) {
+			if (open || !f->terms.n)
+				return err_new(ERR_USAGE, "%s stands between two filters", words[i]);
+			open = true;
+			continue;
+		}
+		struct term *t = vec_push(&f->terms);
+		if (!t)
+			return err_nomem();
+		t->combine = combine;
+		TRY(parse_term(f, names, words[i], t));
+		combine = AND;
+		open = false;
+	}
+	*ret_taken = i;
+	return open ? err_new(ERR_USAGE, "%s stands between two filters", words[i - 1]) : NULL;
+}
+
+struct err *selector_create(struct session *s, const struct selector_names *names, const char *const *words, unsigned n, struct selector **ret,
+			    unsigned *ret_taken)
+{
+	struct selector *f = calloc(1, sizeof *f);
+	if (!f)
+		return err_nomem();
+	f->s = s;
+	struct err *e = parse(f, names, words, n, ret_taken);
+	if (e) {
+		selector_free(f);
+		return e;
+	}
+	*ret = f;
+	return NULL;
+}
+
+void selector_free(struct selector *f)
+{
+	if (!f)
+		return;
+	for (size_t i = 0; i < f->terms.n; i++) {
+		free(f->terms.at[i].text);
+		free(f->terms.at[i].by_index);
+	}
+	vec_free(&f->terms);
+	free(f);
+}
+
+static bool compare(enum comparison how, uint64_t a, uint64_t b)
+{
+	switch (how) {
+	case IS:
+		return a == b;
+	case IS_NOT:
+		return a != b;
+	case LESS:
+		return a < b;
+	case LESS_OR_IS:
+		return a <= b;
+	case MORE:
+		return a > b;
+	case MORE_OR_IS:
+	case CONTAINS:
+		break;
+	}
+	return a >= b;
+}
+
+static bool label_matches(struct selector *f, struct term *t, const struct block_cursor *c)
+{
+	if (!block_state_is_used(c->state))
+		return false;
+	uint32_t label = types_label_at(f->s->types, c->id, c->payload, c->usable);
+	const char *name = f->s->types->labels[label].name;
+	if (label >= t->n_index) {
+		uint8_t *grown = realloc(t->by_index, label + 64ul);
+		if (!grown)
+			return false;
+		memset(grown + t->n_index, 0, label + 64ul - t->n_index);
+		t->by_index = grown;
+		t->n_index = label + 64ul;
+	}
+	if (!t->by_index[label]) {
+		bool yes = t->how == CONTAINS ? strstr(name, t->text) != NULL : !fnmatch(t->text, name, 0) || !strcmp(t->text, name);
+		t->by_index[label] = yes ? 2 : 1;
+	}
+	return (t->by_index[label] == 2) == (t->how != IS_NOT);
+}
+
+struct text_search { const char *text; size_t n; bool found; };
+
+static bool in_window(void *ctx, uint64_t address, const uint8_t *data, size_t n)
+{
+	struct text_search *s = ctx;
+	(void)address;
+	s->found = memmem(data, n, s->text, s->n) != NULL;
+	return !s->found;
+}
+
+static bool text_matches(const struct selector *f, const struct term *t, const struct block_cursor *c)
+{
+	struct text_search s = { .text = t->text, .n = strlen(t->text) };
+	if (block_state_is_used(c->state))
+		image_each_window(f->s->image, c->payload, c->payload + c->usable, in_window, &s);
+	return s.found == (t->how != IS_NOT);
+}
+
+static bool holder_matches(const struct selector *f, const struct term *t, const struct block_cursor *c)
+{
+	uint32_t set = f->s->graph->set_of[c->id];
+	return (set && set <= t->n_index && t->by_index[set - 1]) == (t->how != IS_NOT);
+}
+
+static bool term_matches(struct selector *f, struct term *t, const struct block_cursor *c)
+{
+	const struct graph *g = f->s->graph;
+	switch (t->kind) {
+	case TERM_SIZE:
+		return compare(t->how, c->usable, t->number);
+	case TERM_ADDRESS:
+		return compare(t->how, c->payload, t->number);
+	case TERM_STATE:
+		return compare(t->how, c->state, t->number);
+	case TERM_USED:
+		return block_state_is_used(c->state);
+	case TERM_FREE:
+		return block_state_is_free(c->state);
+	case TERM_CLASS:
+		return compare(t->how, g->class_of[c->id], t->number);
+	case TERM_LEAKED:
+		return graph_is_leaked(g, c->id);
+	case TERM_STACK_ONLY:
+		return g->stack_only_bits[c->id / 64] >> c->id % 64 & 1;
+	case TERM_LABEL:
+		return label_matches(f, t, c);
+	case TERM_ARENA:
+		return compare(t->how, (uint64_t)(int64_t)c->arena, t->number);
+	case TERM_HOLDER:
+	case TERM_THREAD:
+		return holder_matches(f, t, c);
+	case TERM_TEXT:
+		return text_matches(f, t, c);
+	case TERM_SET:
+		break;
+	}
+	return t->bits[c->id / 64] >> c->id % 64 & 1;
+}
+
+bool selector_match(struct selector *f, const struct block_cursor *c)
+{
+	bool in = true;
+	for (size_t i = 0; i < f->terms.n; i++) {
+		struct term *t = &f->terms.at[i];
+		/* What cannot change the answer is not asked: a label costs a look into the block. */
+		if (t->combine == OR ? in : !in)
+			continue;
+		bool yes = term_matches(f, t, c);
+		in = t->combine == MINUS ? !yes : yes;
+	}
+	return in;
+}
