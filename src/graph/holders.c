@@ -97,7 +97,7 @@ static uint32_t set_of_one(struct spread *s, uint32_t holder)
 /* Adds a holder to a sorted set of the three smallest. */
 static void add_holder(struct holder_set *set, uint32_t holder)
 {
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 3 && holder != CLOSED; i++) {
 		if (set->holders[i] == holder)
 			return;
 		if (holder < set->holders[i]) {
