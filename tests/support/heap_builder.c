@@ -218,7 +218,7 @@ static uint64_t cut(struct cutter *c, uint64_t bytes, enum block_state s, unsign
 	head(c, bytes, c->arena && !is_binned(s) && s != BLOCK_TOP ? NON_MAIN : 0,
 	     s == BLOCK_TOP ? FIELD_TOP_SIZE : is_binned(s) ? FIELD_FREE_SIZE : FIELD_SIZE);
 	for (uint64_t at = chunk + 2 * w; s != BLOCK_TOP && at < chunk + bytes; at += w)
-		put_word(h, at, test_random(&h->random) | 1ull << (8 * w - 1));
+		put_word(h, at, h->o.blank ? 0 : test_random(&h->random) | 1ull << (8 * w - 1));
 	record(c, bytes, s, list);
 	c->at += bytes;
 	c->free_before = is_binned(s) ? bytes : 0;
@@ -471,7 +471,7 @@ static void cut_foreign(struct cutter *c, struct lists *l)
 	c->at += 4 * w;
 	uint64_t next = first_chunk(h, align_up(c->at, PAGE) + 3 * PAGE + 16 * pick(h, 8));
 	for (uint64_t at = c->at; at < next; at += w)
-		put_word(h, at, test_random(&h->random) | 2); /* no header of the main arena */
+		put_word(h, at, h->o.blank ? 2 : test_random(&h->random) | 2); /* no header of the main arena */
 	record(c, next - c->at, BLOCK_FOREIGN, 0);
 	c->at = next;
 }
@@ -486,11 +486,13 @@ static void crop(struct made_heap *h, uint64_t start, uint64_t end)
 static void make_main(struct made_heap *h, uint64_t base)
 {
 	struct lists *l = calloc(1, sizeof *l);
-	new_area(h, base, MAIN_AREA, PF_R | PF_W, NULL, 0);
+	new_area(h, base, MAIN_AREA + 256ull * h->o.main_chunks, PF_R | PF_W, NULL, 0);
 	struct cutter c = { .h = h, .arena = 0, .at = first_chunk(h, base) };
 	uint64_t end;
 	h->tcaches[0] = cut_tcache(&c);
 	cut_many(&c, l);
+	for (unsigned i = 0; i < h->o.main_chunks; i++)
+		cut(&c, 4 * h->o.word + 16 * pick(h, 12), BLOCK_USED, 0);
 	if (!h->o.no_foreign) {
 		cut_foreign(&c, l);
 		cut_many(&c, l);
@@ -666,6 +668,31 @@ static void make_libc(struct made_heap *h, const char *dir)
 	free(file.at);
 }
 
+static void make_globals(struct made_heap *h, const char *dir)
+{
+	struct bytes data = { 0 }, file;
+	struct library_symbol symbols[GLOBALS];
+	char names[GLOBALS][8];
+	uint64_t base = h->libc + 0x100000;
+	bytes_fill(&data, GLOBALS * GLOBAL_BYTES, 0);
+	for (unsigned i = 0; i < GLOBALS; i++) {
+		snprintf(names[i], sizeof names[i], "g_%u", i);
+		symbols[i] = (struct library_symbol){ names[i], LIBRARY_DATA + i * GLOBAL_BYTES, GLOBAL_BYTES };
+	}
+	struct library_plan p = { .machine = machine_of(h), .data = data.at, .data_bytes = data.n, .symbols = symbols, .n_symbols = GLOBALS,
+				  .build_id = 0xab };
+	library_write(&p, &file);
+	snprintf(h->globals_library, sizeof h->globals_library, "%s/libglobals.so", dir);
+	if (!write_file(h->globals_library, &file))
+		abort();
+	new_area(h, base, LIBRARY_HEAD, PF_R, h->globals_library, 0);
+	memcpy(area_at(h, base)->bytes.at, file.at, LIBRARY_HEAD);
+	h->globals = base + LIBRARY_DATA;
+	new_area(h, h->globals, PAGE, PF_R | PF_W, h->globals_library, LIBRARY_DATA);
+	free(data.at);
+	free(file.at);
+}
+
 /* A stack and a descriptor, whose TLS holds the pointer to the thread's cache. */
 static void make_thread_of(struct made_heap *h, pid_t tid, uint64_t stack, uint64_t tp, uint64_t tcache)
 {
@@ -676,7 +703,7 @@ static void make_thread_of(struct made_heap *h, pid_t tid, uint64_t stack, uint6
 	put_word(h, tp + 2 * w, tp);
 	put(h, tp + 0x2d0, (uint32_t)tid, 4);
 	put_word(h, tp - 0x48, tcache);
-	h->plan.threads[h->plan.n_threads++] = (struct core_thread){ tid, stack + 4 * PAGE - 512, h->libc + 0x100, tp };
+	h->plan.threads[h->plan.n_threads++] = (struct core_thread){ tid, stack + 4 * PAGE - 512, h->libc + 0x100, tp, 0 };
 }
 
 static int compare_blocks(const void *a, const void *b)
@@ -730,6 +757,9 @@ struct made_heap *heap_make(const struct heap_options *o, const char *dir)
 	make_thread(h, 2, heap2, heap_max, 1, h->main_arena);
 	make_main(h, is64 ? 0x555555800000 : 0x56800000);
 	make_all_mmapped(h, threads + 0x200000);
+	make_globals(h, dir);
+	h->mapping = threads + 0x300000;
+	new_area(h, h->mapping, PAGE, PF_R | PF_W, NULL, 0);
 	put(h, h->params + h->layout->params.n_mmaps, h->n_mmaps, 4);
 	put_word(h, h->params + h->layout->params.mmapped_mem, h->mmapped_bytes);
 	new_area(h, stack, 4 * PAGE, PF_R | PF_W, NULL, 0);
@@ -751,6 +781,7 @@ void heap_destroy(struct made_heap *h)
 	free(h->layout);
 	free(h->core.at);
 	unlink(h->library);
+	unlink(h->globals_library);
 	close(h->fd);
 	free(h);
 }
@@ -775,6 +806,15 @@ uint64_t heap_poke(struct made_heap *h, uint64_t address, uint64_t value, unsign
 			abort();
 	}
 	return old;
+}
+
+void heap_poke_register(struct made_heap *h, unsigned thread, uint64_t value)
+{
+	uint8_t raw[8];
+	for (unsigned i = 0; i < 8; i++)
+		raw[i] = (uint8_t)(value >> 8 * i);
+	if (pwrite(h->fd, raw, h->o.word, (off_t)h->plan.threads[thread].rbx_at) != (ssize_t)h->o.word)
+		abort();
 }
 
 const struct made_block *heap_block(const struct made_heap *h, uint64_t address)

@@ -54,8 +54,11 @@ struct heap_options {
 	bool stripped;		/* libc without symbols: found by its file image */
 	bool no_foreign;	/* nobody else called sbrk() */
 	unsigned chunks;	/* in a segment, 0: 40 */
+	unsigned main_chunks;	/* small ones in use, added to the main arena */
+	bool blank;		/* payloads are zero, else noise that points nowhere */
 };
 
+enum { GLOBALS = 8, GLOBAL_BYTES = 128 };
 struct made_heap {
 	struct heap_options o;
 	struct made_layout *layout;
@@ -65,8 +68,10 @@ struct made_heap {
 	uint64_t main_arena, params, libc, arenas[4];
 	unsigned n_arenas, n_mmaps, n_lists;
 	uint64_t mmapped_bytes, tcaches[2];
+	uint64_t globals;	/* of a library's data: GLOBALS symbols g_0, g_1... of GLOBAL_BYTES each */
+	uint64_t mapping;	/* a page of anonymous memory that is nobody's */
 	uint64_t random;
-	char library[256];
+	char library[256], globals_library[256];
 	struct core_plan plan;
 	struct bytes core;
 	int fd;		/* the core, nameless */
@@ -79,6 +84,8 @@ void heap_destroy(struct made_heap *h);
 /* Reads and damages a word of the core; returns what was there. */
 uint64_t heap_peek(const struct made_heap *h, uint64_t address, unsigned bytes);
 uint64_t heap_poke(struct made_heap *h, uint64_t address, uint64_t value, unsigned bytes);
+/* Sets a general register of a thread. */
+void heap_poke_register(struct made_heap *h, unsigned thread, uint64_t value);
 /* The block whose chunk holds address, or NULL. */
 const struct made_block *heap_block(const struct made_heap *h, uint64_t address);
 uint64_t test_random(uint64_t *state); /* xorshift64*; the state must not be 0 */

@@ -99,13 +99,13 @@ static size_t put_note(struct bytes *b, const char *name, uint32_t type, const s
 
 /* struct elf_prstatus (include/linux/elfcore.h): pr_pid and pr_reg, and where user_regs_struct (arch/x86/include/asm/user_64.h,
  * user_32.h) or user_pt_regs (arch/arm64/include/uapi/asm/ptrace.h) keep what we set. */
-static const struct prstatus { unsigned machine, bytes, pid, regs, sp, pc, tp; } prstatus[] = {
-	{ EM_X86_64, 336, 32, 112, 19, 16, 21 },
-	{ EM_386, 144, 24, 72, 15, 12, 0 },
-	{ EM_AARCH64, 392, 32, 112, 31, 32, 0 },
+static const struct prstatus { unsigned machine, bytes, pid, regs, sp, pc, tp, rbx; } prstatus[] = {
+	{ EM_X86_64, 336, 32, 112, 19, 16, 21, 5 },
+	{ EM_386, 144, 24, 72, 15, 12, 0, 0 },
+	{ EM_AARCH64, 392, 32, 112, 31, 32, 0, 19 },
 };
 
-static void put_thread(struct core_plan *p, struct bytes *b, const struct core_thread *t)
+static void put_thread(struct core_plan *p, struct bytes *b, struct core_thread *t)
 {
 	const struct prstatus *s = prstatus;
 	unsigned w = core_word(p);
@@ -119,6 +119,7 @@ static void put_thread(struct core_plan *p, struct bytes *b, const struct core_t
 	if (s->tp)
 		bytes_put(&d, s->regs + s->tp * w, t->tp, w);
 	size_t at = put_note(b, "CORE", NT_PRSTATUS, &d);
+	t->rbx_at = at + 20 + s->regs + s->rbx * w; /* behind the note's header and name */
 	if (!p->prstatus_at)
 		p->prstatus_at = at;
 	d.n = 0;

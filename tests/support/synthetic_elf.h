@@ -23,7 +23,7 @@ struct core_segment {
 	uint64_t offset;	/* in the file, set by core_write() */
 };
 struct core_name { uint64_t start, end, offset; const char *path; };	/* offset in units of name_unit */
-struct core_thread { pid_t tid; uint64_t sp, pc, tp; };
+struct core_thread { pid_t tid; uint64_t sp, pc, tp; size_t rbx_at; }; /* rbx_at: of rbx, ebx or x19 in the file, set by core_write() */
 
 enum { CORE_SEGMENTS = 64, CORE_NAMES = 16, CORE_THREADS = 8 };
 struct core_plan {
