@@ -19,6 +19,8 @@ struct arch {
 	int16_t reg_tp;		/* thread pointer's index into pr_reg; -1: not there (i386: GDT; aarch64: NT_ARM_TLS) */
 	uint16_t reg_result, reg_syscall; /* syscall result, and the syscall number kept beside it (orig_rax) */
 	uint16_t low_vectors; /* bytes of the extended state without AVX-512's registers; 0: no such part */
+	const char *system_calls; /* the instructions that make one, side by side */
+	uint8_t n_system_calls, system_call_bytes; /* how many, bytes of each */
 	bool tls_below_tp;	/* TLS variant II (x86): blocks lie below the thread pointer */
 	uint16_t dtv_slot;	/* offset from the thread pointer of its dtv pointer */
 	uint16_t tid_slot;	/* offset from the thread pointer of the thread's id; 0: unknown */

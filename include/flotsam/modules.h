@@ -124,9 +124,26 @@ struct frame {
 	uint64_t cfa;		/* canonical frame address: the end of this frame; 0 when unknown */
 	const char *function;	/* demangled, or NULL */
 	struct module *module;	/* or NULL */
-	bool is_signal;
+	bool is_signal;		/* the trampoline that a signal handler returns to */
+};
+enum { MAX_DWARF_REGISTERS = 33 };
+struct frame_registers { /* as they were when the frame's function made its call; by DWARF number */
+	uint64_t value[MAX_DWARF_REGISTERS];
+	uint64_t known; /* a bit each */
 };
 /* Innermost first; at most LIMIT_FRAMES. Frames belong to the caller (free()). Ends where CFI ends. */
 size_t modules_unwind(struct modules *ms, const struct thread *t, struct frame **ret);
+/* The same, with each frame's registers (free() too). */
+size_t modules_unwind_registers(struct modules *ms, const struct thread *t, struct frame **ret, struct frame_registers **ret_registers);
+
+/* What runs at a pc: functions inlined there, innermost first, then the one that they were inlined into. */
+enum { MAX_INLINED = 32 };
+struct running {
+	const char *function;	/* NULL without DWARF, or when it has no name */
+	struct source_line line;/* where it stands; file NULL when unknown */
+	bool inlined;
+};
+/* pc of a caller: minus 1, so that it lies in the call. At least 1. */
+size_t modules_running(struct modules *ms, uint64_t pc, struct running ret[MAX_INLINED]);
 
 #endif

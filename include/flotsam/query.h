@@ -155,4 +155,40 @@ struct machine {
 struct err *query_machine(const char *root, int pid, struct machine **ret) MUST_CHECK;
 void machine_free(struct machine *m);
 
+/* A thread's stack. A line is a frame as people count them: functions that were inlined have one of their own. */
+struct stack_line {
+	unsigned frame;		/* index into frames: the machine's */
+	unsigned level;		/* index into what modules_running() says of it */
+	bool inlined, user;	/* user: not of libc, ld.so or libstdc++ */
+	const char *function;	/* NULL: unknown */
+	struct source_line line;
+};
+struct stack {
+	unsigned thread;	/* index into the picture's threads */
+	struct frame *frames;
+	struct frame_registers *registers;
+	size_t n_frames;
+	VEC(struct stack_line) lines;
+};
+struct err *query_stack(struct session *s, unsigned thread, struct stack **ret) MUST_CHECK;
+void stack_free(struct stack *st); /* NULL allowed */
+/* The innermost line that is the program's own code; NULL when there is none. */
+const struct stack_line *stack_user_line(const struct stack *st);
+/* A return address is looked up one byte before: it may be the first of the next function. */
+uint64_t stack_pc(const struct stack *st, unsigned frame);
+
+enum thread_state { THREAD_UNKNOWN, THREAD_RUNNING, THREAD_WAITING /* in a system call */ };
+const char *thread_state_name(enum thread_state s);
+enum thread_state query_thread_state(const struct session *s, unsigned thread);
+
+/* A block that a word of a frame points at. Needs the walk. */
+struct held_block {
+	uint64_t word;		/* where the pointer stands; 0: in a register */
+	uint64_t pointer;
+	block_id id;
+	bool stack_only;	/* nothing but frames and registers keeps it; false without the graph */
+};
+struct held_blocks { VEC(struct held_block) list; };
+struct err *query_held(struct session *s, const struct stack *st, unsigned frame, struct held_blocks *ret) MUST_CHECK;
+
 #endif

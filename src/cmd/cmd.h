@@ -31,6 +31,9 @@ extern const struct command command_cycle;
 extern const struct command command_retained;
 extern const struct command command_tree;
 extern const struct command command_refresh;
+extern const struct command command_threads;
+extern const struct command command_stack;
+extern const struct command command_frame;
 extern const struct command command_help;
 extern const struct command command_system;
 

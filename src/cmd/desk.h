@@ -15,6 +15,6 @@ struct desk {
 	VEC(uint64_t) leaks;	 /* by rank: the first sample's address */
 	VEC(char *) holders;	 /* by rank: the name */
 	VEC(struct named_set) sets;
-	unsigned thread, frame;	 /* chosen by `stack` and `frame` */
+	unsigned thread, frame;	 /* chosen by `stack` and `frame`: numbers as they list them; thread 0: none */
 };
 #endif

@@ -1,5 +1,6 @@
 /* disas: the machine code of a function, with names, source lines, and where calls lead. */
 #include "desk.h"
+#include "stacks.h"
 
 #include <ctype.h>
 
@@ -25,20 +26,18 @@ struct disassembly {
 	uint64_t n, unknown;
 };
 
-static struct err *frame_pc(const struct arguments *a, struct session *s, const char *word, unsigned frame, uint64_t *ret)
+/* By the number that `stack` gives it: an inlined function stands where the one around it does. */
+static struct err *frame_pc(const struct arguments *a, struct session *s, const char *word, unsigned line, uint64_t *ret)
 {
-	const struct picture *p = &s->target->picture;
-	size_t i = 0;
-	/* A tid, or an index. */
-	for (size_t k = 0; k < p->threads.n; k++)
-		if (a->desk && a->desk->thread && ((unsigned)p->threads.at[k].tid == a->desk->thread || k == a->desk->thread))
-			i = k;
-	AUTO_FREE struct frame *frames = NULL;
-	size_t n = i < p->threads.n ? modules_unwind(s->modules, &p->threads.at[i], &frames) : 0;
-	if (frame >= n)
-		return err_hint(err_new(ERR_NOT_FOUND, "%s: the thread has %zu frames that can be told", word, n), "disas SYMBOL");
-	*ret = frames[frame].pc;
-	return NULL;
+	struct stack *st;
+	unsigned thread;
+	TRY(cmd_thread(a, s, NULL, &thread));
+	TRY(query_stack(s, thread, &st));
+	size_t n = st->lines.n;
+	if (line < n)
+		*ret = st->frames[st->lines.at[line].frame].pc;
+	stack_free(st);
+	return line < n ? NULL : err_hint(err_new(ERR_NOT_FOUND, "%s: the thread has %zu frames that can be told", word, n), "disas SYMBOL");
 }
 
 /* #2 is a frame; so is a number that no list has given. */

@@ -142,9 +142,8 @@ bool modules_data_line(struct modules *ms, uint64_t address, struct source_line 
 bool modules_code_line(struct modules *ms, uint64_t pc, struct source_line *ret)
 {
 	struct module *m = modules_at(ms, pc);
-	Dwarf *dw = m ? modules_dwarf(ms, m) : NULL;
 	Dwarf_Die cu;
-	if (!dw || !dwarf_addrdie(dw, pc - m->bias, &cu))
+	if (!m || !modules_unit_at(ms, m, pc, &cu))
 		return false;
 	Dwarf_Line *line = dwarf_getsrc_die(&cu, pc - m->bias);
 	int number;

@@ -17,6 +17,8 @@ struct raw_symbol { /* sorted by address */
 
 struct data_line { uint64_t address; const char *file; int line; };
 
+struct unit_range { uint64_t start, end; Dwarf_Off die; }; /* link-time addresses */
+
 struct priv { /* of one module */
 	int fd, debug_fd;	/* -1: none */
 	Elf *elf, *debug_elf;
@@ -28,6 +30,8 @@ struct priv { /* of one module */
 	uint32_t *by_name;	/* hash table over symbols, then tls: index + 1 */
 	size_t by_name_size;
 	VEC(struct data_line) lines;
+	VEC(struct unit_range) units;
+	bool units_read;
 	bool tls_offset_known, tls_offset_tried;
 	uint64_t tls_offset;
 	struct code *code;	/* NULL: not asked for yet */
@@ -40,7 +44,10 @@ struct modules {
 	VEC(struct module *) list; /* sorted by start */
 	struct map64 vtables;	/* address -> pointer to the class name, 0: none */
 	struct map64 looks;	/* address -> does it look like a vtable */
+	struct map64 functions;	/* raw name of a symbol, by its pointer -> readable name */
 	VEC(char *) names;	/* strings that live as long as this */
+	Dwfl *dwfl;		/* for unwinding; NULL until then */
+	struct walk *walk;	/* the thread that is being unwound */
 };
 
 static inline struct priv *priv_of(const struct module *m)
@@ -57,6 +64,17 @@ const char *modules_keep(struct modules *ms, char *text);
 /* Opens the separate debug file, once. */
 void modules_open_debug(struct modules *ms, struct module *m);
 Dwarf *modules_dwarf(struct modules *ms, struct module *m);
+/* Gives up what unwinding keeps of the modules. */
+void modules_detach(struct modules *ms);
 void modules_read_symbols(struct modules *ms, struct module *m);
+
+/* Entries whose code holds a pc, outermost first: a function, blocks in it, functions inlined there. */
+enum { MAX_SCOPES = 128 };
+struct scope_chain { Dwarf_Die at[MAX_SCOPES]; size_t n; };
+bool modules_scopes(struct modules *ms, struct module *m, uint64_t pc, struct scope_chain *ret);
+/* The compilation unit that a pc of the target belongs to. */
+bool modules_unit_at(struct modules *ms, struct module *m, uint64_t pc, Dwarf_Die *ret);
+/* A function's name made readable, without a version; kept. */
+const char *modules_function_name(struct modules *ms, const char *symbol);
 
 #endif

@@ -394,6 +394,7 @@ static void free_module(struct module *m)
 	vec_free(&p->tls);
 	vec_free(&p->lines);
 	code_free(p->code);
+	vec_free(&p->units);
 	free(p->by_name);
 	free(p);
 	free(m->segments);
@@ -405,6 +406,8 @@ struct err *modules_refresh(struct modules *ms, struct image *img)
 	const struct picture *p = image_picture(img);
 	size_t keep = 0;
 	ms->img = img;
+	modules_detach(ms);
+	map64_free(&ms->functions); /* by pointers into modules that may go */
 	for (size_t i = 0; i < ms->list.n; i++) {
 		struct module *m = ms->list.at[i];
 		const struct mapping *map = picture_mapping(p, m->start);
@@ -421,6 +424,7 @@ void modules_close(struct modules *ms)
 {
 	if (!ms)
 		return;
+	modules_detach(ms);
 	for (size_t i = 0; i < ms->list.n; i++)
 		free_module(ms->list.at[i]);
 	vec_free(&ms->list);
@@ -429,6 +433,7 @@ void modules_close(struct modules *ms)
 	vec_free(&ms->names);
 	map64_free(&ms->vtables);
 	map64_free(&ms->looks);
+	map64_free(&ms->functions);
 	free(ms);
 }
 

@@ -8,7 +8,8 @@ struct walk {
 	struct modules *ms;
 	const struct thread *t;
 	VEC(struct frame) frames;
-	bool given;
+	VEC(struct frame_registers) registers;
+	bool want_registers;
 };
 
 static int no_elf(Dwfl_Module *mod, void **user, const char *name, Dwarf_Addr base, char **file, Elf **elf)
@@ -26,23 +27,28 @@ static int own_debug(Dwfl_Module *mod, void **user, const char *name, Dwarf_Addr
 
 static const Dwfl_Callbacks callbacks = { .find_elf = no_elf, .find_debuginfo = own_debug, .section_address = dwfl_offline_section_address };
 
-static pid_t next_thread(Dwfl *dwfl, void *arg, void **thread_arg)
+/* A Dwfl takes its process once: each thread that is asked for is found by number, none is listed. */
+static pid_t no_thread(Dwfl *dwfl, void *arg, void **thread_arg)
+{
+	(void)dwfl, (void)arg, (void)thread_arg;
+	return 0;
+}
+
+static bool this_thread(Dwfl *dwfl, pid_t tid, void *arg, void **thread_arg)
 {
 	(void)dwfl;
-	struct walk *w = arg;
-	if (w->given)
-		return 0;
-	w->given = true;
+	struct modules *ms = arg;
+	struct walk *w = ms->walk;
 	*thread_arg = w;
-	return w->t->tid;
+	return w && w->t->tid == tid;
 }
 
 static bool memory_read(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *ret, void *arg)
 {
 	(void)dwfl;
-	struct walk *w = arg;
+	struct modules *ms = arg;
 	uint64_t v;
-	if (!image_word(w->ms->img, address, &v))
+	if (!image_word(ms->img, address, &v))
 		return false;
 	*ret = v;
 	return true;
@@ -52,15 +58,42 @@ static bool set_registers(Dwfl_Thread *thread, void *arg)
 {
 	struct walk *w = arg;
 	const struct arch *a = modules_arch(w->ms);
-	Dwarf_Word regs[64];
-	unsigned n = a->n_dwarf < 64 ? a->n_dwarf : 64;
+	Dwarf_Word regs[MAX_DWARF_REGISTERS];
+	unsigned n = a->n_dwarf < MAX_DWARF_REGISTERS ? a->n_dwarf : MAX_DWARF_REGISTERS;
 	for (unsigned i = 0; i < n; i++)
 		regs[i] = arch_reg(a, w->t->gregs, a->dwarf_to_greg[i]);
 	dwfl_thread_state_register_pc(thread, arch_reg(a, w->t->gregs, a->reg_pc));
 	return dwfl_thread_state_registers(thread, 0, n, regs);
 }
 
-static const Dwfl_Thread_Callbacks thread_callbacks = { .next_thread = next_thread, .memory_read = memory_read, .set_initial_registers = set_registers };
+static const Dwfl_Thread_Callbacks thread_callbacks = { .next_thread = no_thread, .get_thread = this_thread, .memory_read = memory_read, .set_initial_registers = set_registers };
+
+/* Many threads stand in few functions: each name is kept once. */
+const char *modules_function_name(struct modules *ms, const char *symbol)
+{
+	uint64_t known;
+	if (map64_find(&ms->functions, (uintptr_t)symbol, &known))
+		return (const char *)(uintptr_t)known;
+	char *text = modules_demangle(symbol);
+	if (text)
+		text[strcspn(text, "@")] = '\0'; /* of a version: read@@GLIBC_2.2.5 */
+	const char *name = modules_keep(ms, text);
+	map64_put(&ms->functions, (uintptr_t)symbol, (uintptr_t)name);
+	return name;
+}
+
+static void keep_registers(struct walk *w, Dwfl_Frame *state)
+{
+	unsigned n = modules_arch(w->ms)->n_dwarf;
+	struct frame_registers *r = vec_push(&w->registers);
+	for (unsigned i = 0; r && i < n && i < MAX_DWARF_REGISTERS; i++) {
+		Dwarf_Word v;
+		if (dwfl_frame_reg(state, i, &v))
+			continue;
+		r->value[i] = v;
+		r->known |= 1ull << i;
+	}
+}
 
 static int on_frame(Dwfl_Frame *state, void *arg)
 {
@@ -83,7 +116,9 @@ static int on_frame(Dwfl_Frame *state, void *arg)
 	struct symbol s;
 	f->module = modules_at(w->ms, look);
 	if (modules_symbol_at(w->ms, look, &s))
-		f->function = modules_keep(w->ms, modules_demangle(s.name));
+		f->function = modules_function_name(w->ms, s.name);
+	/* libdwfl calls both the trampoline and what the signal interrupted activations. */
+	f->is_signal = activation && w->frames.n > 1 && !f[-1].is_signal;
 	if (w->frames.n > 1) {
 		struct frame *inner = f - 1;
 		/* The caller's SP is the callee's CFA; a stack that does not grow ends the walk. */
@@ -93,6 +128,8 @@ static int on_frame(Dwfl_Frame *state, void *arg)
 		}
 		inner->cfa = f->sp;
 	}
+	if (w->want_registers)
+		keep_registers(w, state);
 	return DWARF_CB_OK;
 }
 
@@ -121,23 +158,52 @@ static Dwfl *report_modules(struct modules *ms)
 	return dwfl;
 }
 
-size_t modules_unwind(struct modules *ms, const struct thread *t, struct frame **ret)
+static bool attach(struct modules *ms)
 {
-	struct walk w = { .ms = ms, .t = t };
-	*ret = NULL;
-	if (!t->gregs.n || !ms->img)
-		return 0;
-	/* A Dwfl takes its process once: the modules are reported again for each thread that is asked for. */
+	if (ms->dwfl)
+		return true;
 	Dwfl *dwfl = report_modules(ms);
 	Elf *machine = NULL;
 	for (size_t i = 0; i < ms->list.n && !machine; i++) {
 		modules_read_symbols(ms, ms->list.at[i]);
 		machine = priv_of(ms->list.at[i])->elf;
 	}
-	if (dwfl && machine && dwfl_attach_state(dwfl, machine, t->tid, &thread_callbacks, &w))
-		dwfl_getthread_frames(dwfl, t->tid, on_frame, &w);
+	if (dwfl && machine && dwfl_attach_state(dwfl, machine, 1, &thread_callbacks, ms)) {
+		ms->dwfl = dwfl;
+		return true;
+	}
 	if (dwfl)
 		dwfl_end(dwfl);
+	return false;
+}
+
+void modules_detach(struct modules *ms)
+{
+	if (ms->dwfl)
+		dwfl_end(ms->dwfl);
+	ms->dwfl = NULL;
+}
+
+size_t modules_unwind_registers(struct modules *ms, const struct thread *t, struct frame **ret, struct frame_registers **ret_registers)
+{
+	struct walk w = { .ms = ms, .t = t, .want_registers = ret_registers };
+	*ret = NULL;
+	if (ret_registers)
+		*ret_registers = NULL;
+	if (!t->gregs.n || !ms->img || !attach(ms))
+		return 0;
+	ms->walk = &w;
+	dwfl_getthread_frames(ms->dwfl, t->tid, on_frame, &w);
+	ms->walk = NULL;
+	if (ret_registers && w.registers.n < w.frames.n)
+		w.frames.n = w.registers.n; /* no memory */
 	*ret = w.frames.at;
+	if (ret_registers)
+		*ret_registers = w.registers.at;
 	return w.frames.n;
+}
+
+size_t modules_unwind(struct modules *ms, const struct thread *t, struct frame **ret)
+{
+	return modules_unwind_registers(ms, t, ret, NULL);
 }

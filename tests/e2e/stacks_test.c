@@ -1,0 +1,336 @@
+/* Stacks against two others that unwind: gdb names the frames, inlined ones too, eu-stack gives their addresses. What a frame
+ * holds, against what the fixture says of itself. Live and on a core. */
+#include "process.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct child child;
+static char directory[64], pid[16], core[160], program[512];
+static json_t *truth;
+
+static void clean_up(void)
+{
+	child_end(&child);
+	DIR *d = *directory ? opendir(directory) : NULL;
+	for (struct dirent *e; d && (e = readdir(d));)
+		unlinkat(dirfd(d), e->d_name, 0);
+	if (d)
+		closedir(d);
+	rmdir(directory);
+}
+
+static void start(void)
+{
+	char *argv[] = { (char *)"frames", NULL };
+	const char *fixtures = getenv("FIXTURES");
+	atexit(clean_up);
+	ck_assert(child_start(&child, argv, NULL, false));
+	truth = child_json(&child);
+	ck_assert_msg(truth, "the fixture says nothing");
+	ck_assert(child_settled(&child));
+	snprintf(pid, sizeof pid, "%d", (int)child.pid);
+	snprintf(program, sizeof program, "%s/frames", fixtures ? fixtures : "build/release/fixtures");
+}
+
+/* False: there is no gdb. */
+static bool start_with_core(const char *test)
+{
+	char prefix[96];
+	int status;
+	if (!have_program("gcore") || !have_program("gdb")) {
+		printf("SKIP stacks %s: needs gdb\n", test);
+		fflush(stdout);
+		return false;
+	}
+	strcpy(directory, "/tmp/flotsam-stacks-XXXXXX");
+	ck_assert(mkdtemp(directory));
+	start();
+	snprintf(prefix, sizeof prefix, "%s/core", directory);
+	snprintf(core, sizeof core, "%s.%s", prefix, pid);
+	const char *argv[] = { "gcore", "-o", prefix, pid, NULL };
+	free(run_text((char *const *)argv, &status));
+	ck_assert_msg(status == 0 && !access(core, R_OK), "gcore failed");
+	return true;
+}
+
+static json_t *flotsam(const char *command, const char *target, const char *word, const char *second)
+{
+	int status;
+	const char *argv[8] = { flotsam_path(), command, target, "--format", "json", word, word ? second : NULL, NULL };
+	json_t *j = run_json((char *const *)argv, &status);
+	ck_assert_msg(j && status == 0, "flotsam %s %s %s: status %d", command, target, word ? word : "", status);
+	return j;
+}
+
+static const char *text_of(const json_t *j, const char *key)
+{
+	const char *s = json_string_value(json_object_get(j, key));
+	return s ? s : "";
+}
+
+static json_t *thread_by_tid(const json_t *stacks, long tid)
+{
+	json_t *t;
+	size_t i;
+	json_array_foreach(json_object_get(stacks, "threads"), i, t)
+		if (json_integer_value(json_object_get(t, "tid")) == tid)
+			return t;
+	ck_abort_msg("no thread %ld", tid);
+}
+
+/* "parse 51;" for each frame of the fixture's own, "<signal>;" for a trampoline. gdb's numbers differ: it also shows functions
+ * that are gone, because they ended in a jump. */
+static void own_frames(char *to, size_t max, const json_t *thread)
+{
+	json_t *f;
+	size_t i, n = 0;
+	to[0] = '\0';
+	json_array_foreach(json_object_get(thread, "frames"), i, f) {
+		ck_assert_int_eq(json_integer_value(json_object_get(f, "frame")), (json_int_t)i);
+		if (json_is_true(json_object_get(f, "signal")))
+			n += (size_t)snprintf(to + n, max - n, "<signal>;");
+		else if (!strcmp(text_of(f, "file"), "frames.c"))
+			n += (size_t)snprintf(to + n, max - n, "%s %d;", text_of(f, "function"), (int)json_integer_value(json_object_get(f, "line")));
+		ck_assert_uint_lt(n, max);
+	}
+}
+
+/* The same, from a line of gdb's: "#4  0x000055 in serve (r=...) at fixtures/src/frames.c:60". */
+static size_t gdb_frame(char *to, size_t max, const char *line)
+{
+	char name[128];
+	const char *at = strstr(line, "frames.c:"), *in = strstr(line, " in ");
+	if (line[0] == '#' && strstr(line, "<signal handler called>"))
+		return (size_t)snprintf(to, max, "<signal>;");
+	if (line[0] != '#' || !at)
+		return 0;
+	ck_assert(sscanf(in && in < strchr(line, '(') ? in + 4 : line + 1 + strcspn(line + 1, " "), " %127s", name) == 1);
+	return (size_t)snprintf(to, max, "%s %d;", name, atoi(at + strlen("frames.c:")));
+}
+
+START_TEST(as_gdb_lists_them)
+{
+	int status, threads = 0;
+	if (!start_with_core("gdb"))
+		return;
+	json_t *stacks = flotsam("stack", core, "all", NULL), *live = flotsam("stack", pid, "all", NULL);
+	const char *argv[] = { "gdb", "-nx", "-batch", "-ex", "set print frame-arguments none", "-ex", "set width 0", "-ex", "thread apply all bt",
+			       program, core, NULL };
+	char *text = run_text((char *const *)argv, &status), *save = NULL, want[4096], got[4096];
+	size_t n = 0;
+	long tid = 0;
+	ck_assert(text);
+	for (char *line = strtok_r(text, "\n", &save);; line = strtok_r(NULL, "\n", &save)) {
+		char *lwp = line && !strncmp(line, "Thread ", 7) ? strstr(line, "(LWP ") : NULL;
+		if ((lwp || !line) && tid) {
+			own_frames(got, sizeof got, thread_by_tid(stacks, tid));
+			ck_assert_str_eq(got, want);
+			own_frames(got, sizeof got, thread_by_tid(live, tid));
+			ck_assert_str_eq(got, want);
+			threads++;
+		}
+		if (!line)
+			break;
+		if (lwp) {
+			tid = atol(lwp + 5);
+			n = 0;
+			want[0] = '\0';
+		} else if (tid) {
+			n += gdb_frame(want + n, sizeof want - n, line);
+		}
+	}
+	ck_assert_int_eq(threads, 6);
+	free(text);
+	json_decref(stacks);
+	json_decref(live);
+}
+END_TEST
+
+START_TEST(as_eu_stack_finds_them)
+{
+	int status, threads = 0, frames = 0;
+	if (!have_program("eu-stack")) {
+		printf("SKIP stacks eu-stack: needs elfutils\n");
+		fflush(stdout);
+		return;
+	}
+	if (!start_with_core("eu-stack"))
+		return;
+	json_t *stacks = flotsam("stack", core, "all", NULL), *frame = NULL;
+	const char *argv[] = { "eu-stack", "--core", core, "-e", program, NULL };
+	char *text = run_text((char *const *)argv, &status), *save = NULL;
+	size_t at = 0;
+	json_t *list = NULL;
+	for (char *line = text ? strtok_r(text, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save)) {
+		unsigned long pc;
+		long tid;
+		if (sscanf(line, "TID %ld:", &tid) == 1) {
+			ck_assert_msg(!list || at == json_array_size(list), "frames beyond those of eu-stack");
+			list = json_object_get(thread_by_tid(stacks, tid), "frames");
+			at = 0;
+			threads++;
+		} else if (sscanf(line, "#%*d 0x%lx", &pc) == 1) {
+			while ((frame = json_array_get(list, at)) && json_is_true(json_object_get(frame, "inlined")))
+				at++;
+			ck_assert_uint_eq(strtoul(text_of(frame, "pc"), NULL, 16), pc);
+			at++;
+			frames++;
+		}
+	}
+	ck_assert_int_eq(threads, 6);
+	ck_assert_int_gt(frames, 40);
+	free(text);
+	json_decref(stacks);
+}
+END_TEST
+
+static json_t *frame_called(const json_t *thread, const char *function)
+{
+	json_t *f;
+	size_t i;
+	json_array_foreach(json_object_get(thread, "frames"), i, f)
+		if (!strcmp(text_of(f, "function"), function))
+			return f;
+	return NULL;
+}
+
+static json_t *holds(const json_t *frame, const char *address)
+{
+	json_t *b;
+	size_t i;
+	json_array_foreach(json_object_get(frame, "blocks"), i, b)
+		if (!strcmp(text_of(b, "address"), address))
+			return b;
+	return NULL;
+}
+
+START_TEST(frames_hold_their_blocks)
+{
+	start();
+	json_t *stacks = flotsam("stack", pid, "all", NULL), *t, *own = json_object_get(truth, "own"), *b = NULL;
+	size_t i;
+	unsigned pools = 0;
+	json_array_foreach(json_object_get(stacks, "threads"), i, t) {
+		json_t *wait = frame_called(t, "pool_wait"), *parse = frame_called(t, "parse");
+		ck_assert_str_eq(text_of(t, "state"), "waiting");
+		if (wait) {
+			ck_assert_str_eq(text_of(t, "name"), "pool");
+			const char *address = "";
+			for (size_t k = 0; k < json_array_size(own) && !(b = holds(wait, address = json_string_value(json_array_get(own, k)))); k++)
+				;
+			ck_assert_msg(b, "pool_wait() holds none of its blocks");
+			ck_assert_msg(json_is_true(json_object_get(b, "stack_only")), "%s is said to be held otherwise", address);
+			ck_assert_int_eq(json_integer_value(json_object_get(b, "size")), 56);
+			pools++;
+		}
+		if (parse) {
+			b = holds(parse, text_of(truth, "request"));
+			ck_assert_msg(b, "parse() does not hold the request");
+			ck_assert(json_is_false(json_object_get(b, "stack_only"))); /* the thread's descriptor has its argument */
+			ck_assert_msg(!holds(parse, text_of(truth, "buffer")), "parse() holds what a global holds");
+		}
+	}
+	ck_assert_uint_eq(pools, 3);
+	json_decref(stacks);
+}
+END_TEST
+
+START_TEST(only_stacks_hold_them)
+{
+	start();
+	json_t *list = flotsam("stack", pid, "only", NULL), *row;
+	size_t i;
+	unsigned found = 0;
+	json_array_foreach(list, i, row) {
+		json_t *own;
+		size_t k;
+		ck_assert_str_ne(text_of(row, "address"), text_of(truth, "buffer"));
+		ck_assert_str_ne(text_of(row, "address"), text_of(truth, "request"));
+		json_array_foreach(json_object_get(truth, "own"), k, own)
+			if (!strcmp(json_string_value(own), text_of(row, "address"))) {
+				/* Which frame is open: a register that the callee saved has the pointer too. */
+				ck_assert_msg(strstr(text_of(row, "holder"), "\"pool\"") && !strncmp(text_of(row, "where"), "stack, ", 7), "held by %s, %s",
+					      text_of(row, "holder"), text_of(row, "where"));
+				found++;
+			}
+	}
+	ck_assert_uint_eq(found, 3);
+	json_decref(list);
+}
+END_TEST
+
+START_TEST(threads_are_listed)
+{
+	start();
+	json_t *list = flotsam("threads", pid, NULL, NULL), *groups = flotsam("threads", pid, "by", "frame"), *t;
+	size_t i;
+	unsigned pools = 0;
+	ck_assert_uint_eq(json_array_size(list), 6);
+	json_array_foreach(list, i, t) {
+		char path[64];
+		json_int_t stack = json_integer_value(json_object_get(t, "stack_bytes"));
+		snprintf(path, sizeof path, "/proc/%s/task/%lld", pid, json_integer_value(json_object_get(t, "tid")));
+		ck_assert_msg(!access(path, F_OK), "there is no %s", path);
+		ck_assert_str_eq(text_of(t, "state"), "waiting");
+		ck_assert_int_gt(stack, 64);
+		ck_assert_int_lt(stack, 64 << 10);
+		ck_assert_str_eq(text_of(t, "file"), "frames.c");
+		pools += !strcmp(text_of(t, "function"), "pool_wait");
+	}
+	ck_assert_uint_eq(pools, 3);
+	ck_assert_str_eq(text_of(json_array_get(list, 0), "function"), "wait_for_end");
+	ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(groups, 0), "count")), 3);
+	ck_assert_str_eq(text_of(json_array_get(groups, 0), "function"), "pool_wait");
+	ck_assert_uint_eq(json_array_size(groups), 3);
+	json_decref(list);
+	json_decref(groups);
+}
+END_TEST
+
+/* What `stack` and `frame` choose stays chosen; numbers that do not exist are refused. */
+START_TEST(chosen_frames_stay)
+{
+	int status;
+	start();
+	const char *argv[] = { flotsam_path(), "shell", pid, "-e", "stack 4", "-e", "frame 1", "-e", "frame --format json", "-e", "stack 1", "-e", "frame", NULL };
+	char *text = run_text((char *const *)argv, &status), *json = text ? strstr(text, "\n{") : NULL;
+	ck_assert_msg(json && status == 0, "%s", text);
+	json_t *j = json_loads(json, JSON_DISABLE_EOF_CHECK, NULL);
+	ck_assert_int_eq(json_integer_value(json_object_get(j, "thread")), 4);
+	ck_assert_int_eq(json_integer_value(json_object_get(j, "frame")), 1);
+	ck_assert_msg(strstr(json, "\nthread 1, ") && strstr(strstr(json, "\nthread 1, "), "#0 "), "another thread begins at its frame 0: %s", json);
+	json_decref(j);
+	free(text);
+	const char *const wrong[][3] = { { "stack", "0", NULL }, { "stack", "99999999", NULL }, { "stack", "main", NULL }, { "frame", "500", "2" },
+					 { "frame", "x", NULL }, { "threads", "by", "name" } };
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		const char *bad[] = { flotsam_path(), wrong[i][0], pid, wrong[i][1], wrong[i][2], NULL };
+		free(run_text((char *const *)bad, &status));
+		ck_assert_msg(status == 2, "%s %s: status %d", wrong[i][0], wrong[i][1], status);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("stacks");
+	TCase *tc = tcase_create("frames");
+	tcase_add_test(tc, as_gdb_lists_them);
+	tcase_add_test(tc, as_eu_stack_finds_them);
+	tcase_add_test(tc, frames_hold_their_blocks);
+	tcase_add_test(tc, only_stacks_hold_them);
+	tcase_add_test(tc, threads_are_listed);
+	tcase_add_test(tc, chosen_frames_stay);
+	suite_add_tcase(s, tc);
+	SRunner *r = srunner_create(s);
+	srunner_run_all(r, CK_ENV);
+	int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
