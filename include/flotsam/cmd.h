@@ -23,6 +23,9 @@ struct arguments { /* a parsed command line */
 	const char *state;	/* --state, or NULL */
 	uint64_t min_size;	/* --min-size */
 	const char *root;	/* --root, or NULL */
+	const char *fail_on[MAX_SCRIPTS]; /* --fail-on, in order */
+	unsigned n_fail_on;
+	const char *suppress;	/* --suppress FILE, or NULL */
 	const char *words[MAX_WORDS]; /* operands behind the target */
 	unsigned n_words;
 	const char *execute[MAX_SCRIPTS]; /* -e, in order */
@@ -53,6 +56,8 @@ struct command {
 	unsigned min_words, max_words;
 	enum completes completes;
 	bool filters;		/* takes --class, --state, --min-size */
+	bool rules;		/* takes --fail-on, --suppress */
+	struct err *(*refuse)(const struct arguments *a); /* what is wrong with the arguments, before the look; may be NULL */
 	/* Returns an exit status in *ret_status. Prints to `out` alone. s is NULL when a target is optional and none was
 	 * named. NULL: the front itself runs it. */
 	struct err *(*run)(const struct arguments *a, struct session *s, struct out *out, int *ret_status);

@@ -30,11 +30,24 @@ void out_ink(struct out *o, enum ink ink); /* nothing when !color */
 
 /* JSON as a stream, at full speed. Nesting is the caller's; commas and escaping are the writer's. Bytes that are no UTF-8
  * become U+FFFD. */
+struct json;
+enum json_seen { SEEN_NUMBER, SEEN_BOOL, SEEN_STRING, SEEN_NULL, SEEN_LENGTH /* at the end of an array: its elements */ };
+/* Of the way from the top to a value: a key, or in an array (key NULL) an index and the element's first string, which names it. */
+struct json_step {
+	const char *key;
+	unsigned index, next;
+	char name[32];
+};
+typedef void json_watch_fn(void *ctx, const struct json *j, enum json_seen what, double number);
 struct json {
 	struct out *out;
 	unsigned depth;
 	bool comma[64];
 	bool pretty;
+	/* Set, nothing is written: each value is shown, and how to get there is in steps[1..depth]. */
+	json_watch_fn *watch;
+	void *watch_ctx;
+	struct json_step steps[64];
 };
 void out_json_init(struct json *j, struct out *o, bool pretty);
 void out_json_object(struct json *j, const char *key); /* key NULL at top level or in an array */

@@ -33,6 +33,7 @@ struct leak_group {
 	uint64_t size;		/* usable bytes of one block */
 	uint64_t blocks, bytes;
 	uint64_t retained_bytes; /* with all that its blocks hold */
+	uint64_t retained_blocks;
 	uint64_t sample[4];
 	unsigned n_samples;
 	char *preview;		/* text at the first sample, escaped; NULL */
@@ -190,5 +191,19 @@ struct held_block {
 };
 struct held_blocks { VEC(struct held_block) list; };
 struct err *query_held(struct session *s, const struct stack *st, unsigned frame, struct held_blocks *ret) MUST_CHECK;
+
+/* What a project has agreed to pass over: lines "leak:PATTERN" and "#" comments, as LeakSanitizer has them. A pattern may
+ * match any part of a leak's label, of the module of its class, or of a holder's name or place; * is anything, ^ and $ are
+ * the ends. */
+struct suppressions {
+	VEC(char *) patterns;
+	char *text;
+	uint64_t blocks, bytes, holders; /* passed over by query_suppress(): definite blocks, and holders */
+};
+struct err *suppressions_read(const char *path, struct suppressions *ret) MUST_CHECK; /* ERR_USAGE with the line */
+bool suppressions_match(const char *pattern, const char *text);
+/* Takes the matching leaks out of leaks and of the definite and indirect sums, the matching holders out of holders. */
+void query_suppress(struct suppressions *s, struct report *r);
+void suppressions_free(struct suppressions *s);
 
 #endif

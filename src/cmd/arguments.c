@@ -9,10 +9,10 @@
 
 enum option_id { O_PID, O_CORE, O_FORMAT, O_OUTPUT, O_TOP, O_QUIET, O_VERBOSE, O_COLOR, O_SHOW, O_CLASS, O_STATE, O_MIN_SIZE, O_MAX_STOP, O_FORCE,
 		 O_NO_RESTART, O_SWAP, O_SHARED, O_SPOOL, O_SYSROOT, O_DEBUG_DIR, O_INTERIOR, O_NO_RULE, O_NO_VECTOR, O_TAGGED, O_UNALIGNED,
-		 O_THREADS, O_ROOT, O_EXECUTE, O_SCRIPT, O_HELP, O_VERSION };
+		 O_THREADS, O_ROOT, O_FAIL_ON, O_SUPPRESS, O_EXECUTE, O_SCRIPT, O_HELP, O_VERSION };
 
-enum option_group { G_OUTPUT, G_BLOCKS, G_LOOK, G_RULES, G_OTHER };
-static const char *const group_names[] = { "output", "the list of blocks (flotsam blocks)", "the look", "what counts as a pointer", "other" };
+enum option_group { G_OUTPUT, G_BLOCKS, G_CHECK, G_LOOK, G_RULES, G_OTHER };
+static const char *const group_names[] = { "output", "the list of blocks (flotsam blocks)", "flotsam check", "the look", "what counts as a pointer", "other" };
 
 static const struct option_row {
 	enum option_id id;
@@ -30,6 +30,8 @@ static const struct option_row {
 	{ O_CLASS, G_BLOCKS, 0, "class", "CLASS", "definite, indirect, possible, reachable or runtime alone" },
 	{ O_STATE, G_BLOCKS, 0, "state", "STATE", "in this state alone: used, mmapped, tcache, top, ..." },
 	{ O_MIN_SIZE, G_BLOCKS, 0, "min-size", "BYTES", "with at least so many usable bytes" },
+	{ O_FAIL_ON, G_CHECK, 0, "fail-on", "RULE", "exit status 1 when it holds: 'NAME OP NUMBER[UNIT]'" },
+	{ O_SUPPRESS, G_CHECK, 0, "suppress", "FILE", "leaks and holders to pass over: leak:PATTERN a line" },
 	{ O_PID, G_LOOK, 'p', NULL, "PID", "look at this process" },
 	{ O_CORE, G_LOOK, 'c', NULL, "CORE", "read this core; its program may stand beside it" },
 	{ O_MAX_STOP, G_LOOK, 0, "max-stop", "SECONDS", "let the target go after that, whatever happens (5)" },
@@ -227,6 +229,14 @@ static struct err *apply(struct arguments *a, enum option_id id, const char *val
 		break;
 	case O_ROOT:
 		a->root = value;
+		break;
+	case O_FAIL_ON:
+		if (a->n_fail_on >= MAX_SCRIPTS)
+			return err_new(ERR_LIMIT, "more than %d times --fail-on", MAX_SCRIPTS);
+		a->fail_on[a->n_fail_on++] = value;
+		break;
+	case O_SUPPRESS:
+		a->suppress = value;
 		break;
 	case O_EXECUTE:
 		if (a->n_execute >= MAX_SCRIPTS)
@@ -466,6 +476,10 @@ static struct err *check(struct arguments *a)
 		return err_hint(err_new(ERR_USAGE, "-e and -x belong to shell"), "flotsam shell TARGET -e 'COMMAND'");
 	if (!a->command->filters && (a->class || a->state || a->min_size))
 		return err_hint(err_new(ERR_USAGE, "%s takes none of --class, --state, --min-size", a->command->name), "flotsam blocks takes them");
+	if (!a->command->rules && (a->n_fail_on || a->suppress))
+		return err_hint(err_new(ERR_USAGE, "%s takes neither --fail-on nor --suppress", a->command->name), "flotsam check takes them");
+	if (a->command->refuse)
+		TRY(a->command->refuse(a));
 	return a->kind || !a->target ? NULL : find_by_name(a, a->target);
 }
 
@@ -560,7 +574,7 @@ static void print_option(struct out *o, const struct option_row *row)
 static void print_options(struct out *o, const struct command *c)
 {
 	for (enum option_group g = G_OUTPUT; g <= G_OTHER; g++) {
-		if (g == G_BLOCKS && c && !c->filters)
+		if (c && ((g == G_BLOCKS && !c->filters) || (g == G_CHECK && !c->rules)))
 			continue;
 		out_printf(o, "\n%s:\n", group_names[g]);
 		for (size_t i = 0; i < N_OPTIONS; i++)
@@ -583,7 +597,7 @@ void help_print(struct out *o, const struct command *c)
 			out_printf(o, "  %-20s %s\n", command_get(i)->name, command_get(i)->summary);
 	}
 	print_options(o, c);
-	out_puts(o, "\nexit status: 0 done, 1 damage (verify), 2 usage, 3 cannot attach or read,\n"
-		    "4 partial, 130 and 143 interrupted. `man flotsam` has examples, and says what\n"
-		    "is done to your process.\n");
+	out_puts(o, "\nexit status: 0 done, 1 damage or a broken rule, 2 usage, 3 cannot attach or\n"
+		    "read, 4 partial, 130 and 143 interrupted. `man flotsam` has examples, and says\n"
+		    "what is done to your process.\n");
 }

@@ -36,6 +36,7 @@ extern const struct command command_stack;
 extern const struct command command_frame;
 extern const struct command command_help;
 extern const struct command command_system;
+extern const struct command command_check;
 
 /* A slip of the fingers, no other word. */
 bool cmd_resembles(const char *typed, const char *meant);
@@ -90,6 +91,7 @@ void report_verdict(const struct report *r, struct out *o, int columns);
 bool report_without_leaks(const struct report *r);
 void report_text(const struct arguments *a, const struct report *r, struct out *o);
 void report_json(const struct arguments *a, const struct report *r, struct out *o);
+void report_json_write(const struct arguments *a, const struct report *r, struct json *j);
 /* The keys "target" and "allocator"; those of a finding, into an open object. */
 void report_json_identity(struct json *j, const struct session *s);
 void report_json_finding(struct json *j, const struct finding *f);

@@ -292,21 +292,26 @@ static void timings(struct json *j, const struct session *s)
 	out_json_end_object(j);
 }
 
+void report_json_write(const struct arguments *a, const struct report *r, struct json *j)
+{
+	out_json_object(j, NULL);
+	out_json_string(j, "schema", "flotsam.report/1");
+	out_json_string(j, "version", FLOTSAM_VERSION);
+	report_json_identity(j, r->session);
+	coverage(j, r);
+	rss(j, r);
+	heap(j, r);
+	leaks(a, j, r);
+	holders(j, r);
+	rest(j, r);
+	timings(j, r->session);
+	out_json_end_object(j);
+}
+
 void report_json(const struct arguments *a, const struct report *r, struct out *o)
 {
 	struct json j;
 	out_json_init(&j, o, true);
-	out_json_object(&j, NULL);
-	out_json_string(&j, "schema", "flotsam.report/1");
-	out_json_string(&j, "version", FLOTSAM_VERSION);
-	report_json_identity(&j, r->session);
-	coverage(&j, r);
-	rss(&j, r);
-	heap(&j, r);
-	leaks(a, &j, r);
-	holders(&j, r);
-	rest(&j, r);
-	timings(&j, r->session);
-	out_json_end_object(&j);
+	report_json_write(a, r, &j);
 	out_puts(o, "\n");
 }

@@ -10,6 +10,7 @@ static const struct command *const table[] = {
 	&command_threads,
 	&command_stack,
 	&command_frame,
+	&command_check,
 	&command_system,
 	&command_arenas,
 	&command_arena,

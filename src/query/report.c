@@ -65,6 +65,7 @@ static void add_definite(struct grouping *gr, const struct block_cursor *c)
 	g->blocks++;
 	g->bytes += c->usable;
 	g->retained_bytes += c->usable;
+	g->retained_blocks++;
 	if (g->n_samples < 4)
 		g->sample[g->n_samples++] = c->payload;
 	if (g->n_samples == 1 && !g->preview && types_preview(gr->r->session->types, c->id, text, sizeof text))
@@ -84,8 +85,10 @@ static struct err *find_leaks(struct report *r)
 			add_definite(&gr, &c);
 	for (blocks_begin(s->blocks, &c); blocks_next(&c) && !gr.nomem;) {
 		uint64_t leader, index;
-		if (g->class_of[c.id] == CLASS_INDIRECT && map64_find(&g->leader_of, c.id, &leader) && map64_find(&gr.leader_group, leader, &index))
+		if (g->class_of[c.id] == CLASS_INDIRECT && map64_find(&g->leader_of, c.id, &leader) && map64_find(&gr.leader_group, leader, &index)) {
 			r->leaks.at[index].retained_bytes += c.usable;
+			r->leaks.at[index].retained_blocks++;
+		}
 	}
 	if (r->leaks.n)
 		qsort(r->leaks.at, r->leaks.n, sizeof *r->leaks.at, compare_leaks);
