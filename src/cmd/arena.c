@@ -22,7 +22,7 @@ static void text(const struct session *s, const struct heap_survey *h, const str
 	out_printf(o, "arena %d at 0x%llx: %s\n", l->arena, (unsigned long long)a->address,
 		   a->main ? a->contiguous ? "the main arena, grows by brk()" : "the main arena, in mapped segments" : "of threads, in mapped heaps");
 	out_printf(o, "  counts %s of its own, in %u %s; %s of it %s\n", text_size(a->system_mem).text, l->heaps, l->heaps == 1 ? "heap" : "heaps",
-		   text_size(l->resident).text, h->residency_known ? "resident" : "by size (residency is not known)");
+		   text_size(l->resident).text, h->residency_known ? "resident" : "mapped");
 	if (a->top)
 		out_printf(o, "  top 0x%llx, %s\n", (unsigned long long)a->top, text_size(a->top_bytes).text);
 	out_printf(o, "  mutex %u (%s); its lists and its chunks %s\n\n", a->mutex, a->mutex ? "somebody was inside" : "free",

@@ -4,7 +4,7 @@
 static const struct column columns[] = {
 	{ "arena", "ARENA", "index, or mmap", CELL_INT_OR_TEXT, 5 },
 	{ "address", "ADDRESS", "of malloc's record of it", CELL_ADDRESS, 14 },
-	{ "heaps", "HEAPS", "ranges that it cuts chunks from", CELL_COUNT, 7 },
+	{ "heaps", "HEAPS", "ranges that it cuts chunks from", CELL_COUNT, 5 },
 	{ "bytes", "BYTES", "of those ranges", CELL_BYTES, 11 },
 	{ "resident_bytes", "RESIDENT", "of this, in memory; by size on a core", CELL_BYTES, 11 },
 	{ "used_bytes", "USED", "chunks of the program", CELL_BYTES, 11 },
