@@ -40,7 +40,7 @@ static void put_path(struct listing *l, struct session *s, const struct path *p)
 static struct err *prepare(const struct arguments *a, struct session *s, block_id *ret, int *ret_status)
 {
 	TRY(cmd_need_walk(s, ret_status));
-	TRY(session_holders(s));
+	TRY(session_graph(s));
 	TRY(session_types(s));
 	TRY(cmd_block(a, s, a->words[0], ret));
 	if (block_state_is_used(blocks_state(s->blocks, *ret)))

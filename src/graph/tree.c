@@ -37,8 +37,12 @@ static void on_edge(void *ctx, const struct edge *e)
 {
 	struct build *b = ctx;
 	uint8_t class = b->g->class_of[e->id];
-	if (class != CLASS_NONE && class != CLASS_POSSIBLE && !b->nomem)
-		add_edge(b, e->source, tree_node(b->t, e->id));
+	if (class == CLASS_NONE || class == CLASS_POSSIBLE || b->nomem)
+		return;
+	/* What has leaked keeps nothing alive but what leaked with it. */
+	if (!graph_is_leaked(b->g, e->id) && tree_is_block(b->t, e->source) && graph_is_leaked(b->g, tree_block(b->t, e->source)))
+		return;
+	add_edge(b, e->source, tree_node(b->t, e->id));
 }
 
 static int by_holder(const void *a, const void *b)
