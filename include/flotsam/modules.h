@@ -119,6 +119,28 @@ char *modules_code_name(struct modules *ms, uint64_t address);
 /* The function whose address the loader put, or will put, into the word at `slot`; NULL: unknown. */
 const char *modules_slot_name(struct modules *ms, uint64_t slot);
 
+/* Calls of malloc, calloc, realloc, aligned_alloc, operator new... whose size stands in the code: a constant that reaches the
+ * argument, or one of a few; of calloc the product of two. */
+struct allocation_site {
+	uint64_t pc;		/* of the call */
+	uint64_t function;	/* start of what was decoded around it */
+	const char *callee;	/* static: "malloc", "operator new" */
+	uint64_t bytes;		/* asked for */
+	uint64_t unit, count;	/* of calloc and reallocarray; else 0 */
+	bool several;		/* one of several sizes that this call may ask for */
+	struct module *module;
+};
+struct allocation_sites {
+	struct allocation_site *at; /* by pc */
+	size_t n, modules;
+	uint64_t code_bytes;	 /* all code of the modules */
+	uint64_t searched_bytes; /* the part whose bytes could be had: searched for calls of allocation functions */
+	uint64_t decoded_bytes;	 /* functions with such a call */
+	uint64_t calls, constant;/* calls of allocation functions; those of constant size */
+};
+/* Found once and kept; they belong to the modules. */
+struct err *modules_allocation_sites(struct modules *ms, const struct allocation_sites **ret) MUST_CHECK;
+
 struct frame {
 	uint64_t pc, sp;	/* sp on entry to what this frame's function called: its lowest live byte */
 	uint64_t cfa;		/* canonical frame address: the end of this frame; 0 when unknown */

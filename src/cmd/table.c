@@ -33,6 +33,7 @@ static const struct command *const table[] = {
 	&command_retained,
 	&command_tree,
 	&command_refresh,
+	&command_sites,
 	&command_help,
 };
 

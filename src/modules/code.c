@@ -400,3 +400,48 @@ char *modules_code_name(struct modules *ms, uint64_t address)
 	}
 	return t.text;
 }
+
+struct code_op *code_add_op(struct code_ops *to, const cs_insn *in)
+{
+	struct code_op *op = vec_push(&to->list);
+	if (op)
+		*op = (struct code_op){ .address = in->address, .size = (uint8_t)in->size, .dst = -1, .src = -1, .other = -1, .jumps_to = -1 };
+	return op;
+}
+
+/* i386 code learns its own address from "mov (%esp), %reg; ret" (gcc: __x86.get_pc_thunk.REG). */
+static void take_thunk(struct modules *ms, struct code_op *op)
+{
+	uint8_t b[4];
+	struct span s = op->target ? code_bytes(ms, op->target, op->target + 4) : (struct span){ 0 };
+	if (s.n < 4)
+		return;
+	memcpy(b, s.p, 4);
+	if (b[0] == 0x8b && (b[1] & 0xc7) == 0x04 && b[2] == 0x24 && b[3] == 0xc3)
+		op->dst = (int8_t)(b[1] >> 3 & 7);
+}
+
+struct err *code_ops(struct modules *ms, csh h, uint64_t start, uint64_t end, struct code_ops *ret)
+{
+	const struct arch *a = modules_arch(ms);
+	cs_insn *in = cs_malloc(h);
+	bool ok = in != NULL;
+	ret->list.n = 0;
+	for (uint64_t at = start; ok && at < end;) {
+		struct span s = code_bytes(ms, at, end);
+		uint64_t from = at;
+		while (ok && s.n && cs_disasm_iter(h, &s.p, &s.n, &at, in)) {
+			size_t n = ret->list.n;
+			if (in->id == 0) /* no instruction: data between functions */
+				continue;
+			ok = a->elf_machine == EM_AARCH64 ? code_take_arm64(h, in, ret) : code_take_x86(h, in, a->word, ret);
+			if (ok && a->elf_machine == EM_386 && ret->list.at[n].flow == FLOW_CALL)
+				take_thunk(ms, &ret->list.at[n]);
+		}
+		if (at == from)
+			break;
+	}
+	if (in)
+		cs_free(in, 1);
+	return ok ? NULL : err_nomem();
+}

@@ -45,6 +45,7 @@ struct modules {
 	struct map64 vtables;	/* address -> pointer to the class name, 0: none */
 	struct map64 looks;	/* address -> does it look like a vtable */
 	struct map64 functions;	/* raw name of a symbol, by its pointer -> readable name */
+	struct allocation_sites *sites; /* NULL: not asked for yet */
 	VEC(char *) names;	/* strings that live as long as this */
 	Dwfl *dwfl;		/* for unwinding; NULL until then */
 	struct walk *walk;	/* the thread that is being unwound */

@@ -408,6 +408,7 @@ struct err *modules_refresh(struct modules *ms, struct image *img)
 	ms->img = img;
 	modules_detach(ms);
 	map64_free(&ms->functions); /* by pointers into modules that may go */
+	code_forget_sites(ms);
 	for (size_t i = 0; i < ms->list.n; i++) {
 		struct module *m = ms->list.at[i];
 		const struct mapping *map = picture_mapping(p, m->start);
@@ -431,6 +432,7 @@ void modules_close(struct modules *ms)
 	for (size_t i = 0; i < ms->names.n; i++)
 		free(ms->names.at[i]);
 	vec_free(&ms->names);
+	code_forget_sites(ms);
 	map64_free(&ms->vtables);
 	map64_free(&ms->looks);
 	map64_free(&ms->functions);

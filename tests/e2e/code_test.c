@@ -1,4 +1,5 @@
-/* Code: disas against objdump on the same bytes; what it marks and names. Live, and on a core of gcore. */
+/* Code: disas against objdump on the same bytes; what it marks and names. sites against the calls that a fixture knows it has,
+ * with and without optimisation and symbols. Live, and on a core of gcore. */
 #include "process.h"
 
 #include <check.h>
@@ -8,25 +9,34 @@
 #include <unistd.h>
 
 static struct child child;
-static char directory[] = "/tmp/flotsam-code-XXXXXX", core[128];
+static char directory[] = "/tmp/flotsam-code-XXXXXX", core[128], stripped[128];
 
 static void clean_up(void)
 {
 	child_end(&child);
 	if (*core)
 		unlink(core);
+	if (*stripped)
+		unlink(stripped);
 	rmdir(directory);
 }
 
-static void start(const char *name)
+static json_t *start(const char *name)
 {
 	char *argv[] = { (char *)(uintptr_t)name, NULL };
 	atexit(clean_up);
 	ck_assert_msg(child_start(&child, argv, NULL, false), "%s does not start", name);
 	json_t *truth = child_json(&child);
 	ck_assert_msg(truth, "%s says no truth", name);
-	json_decref(truth);
 	ck_assert(child_settled(&child));
+	return truth;
+}
+
+static const char *own_directory(void)
+{
+	if (directory[strlen(directory) - 1] == 'X')
+		ck_assert(mkdtemp(directory));
+	return directory;
 }
 
 /* The target as a word: the pid, or a core of it. */
@@ -37,9 +47,8 @@ static const char *target(bool as_core)
 	snprintf(word, sizeof word, "%d", (int)child.pid);
 	if (!as_core)
 		return word;
-	ck_assert(mkdtemp(directory));
 	char prefix[32];
-	snprintf(prefix, sizeof prefix, "%s/core", directory);
+	snprintf(prefix, sizeof prefix, "%s/core", own_directory());
 	snprintf(core, sizeof core, "%s.%s", prefix, word);
 	char *argv[] = { (char *)(uintptr_t)"gcore", (char *)(uintptr_t)"-o", prefix, word, NULL };
 	free(run_text(argv, &status));
@@ -138,7 +147,7 @@ START_TEST(disassembly_is_objdumps)
 		puts("SKIP disas: needs binutils and gdb");
 		return;
 	}
-	start("threads");
+	json_decref(start("threads"));
 	const char *at = target(_i);
 	for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
 		json_t *j = ask("disas", at, functions[i]);
@@ -153,7 +162,7 @@ START_TEST(calls_have_names)
 	bool direct = false, stub = false, line = false;
 	size_t i;
 	json_t *in;
-	start("threads");
+	json_decref(start("threads"));
 	json_t *j = ask("disas", target(false), "truth_wait");
 	json_array_foreach(json_object_get(j, "instructions"), i, in) {
 		stub |= !strcmp(text_of(in, "mnemonic"), "call") && !strcmp(text_of(in, "target_name"), "_exit@plt");
@@ -175,7 +184,7 @@ END_TEST
 /* Where a thread that waits in read() stands, and where its caller goes on. */
 START_TEST(the_frame_is_marked)
 {
-	start("clean");
+	json_decref(start("clean"));
 	char *text = ask_text("disas", target(false), "#0"), *mark = strstr(text, "\n=> 0x");
 	ck_assert_msg(mark, "%s", text);
 	uint64_t pc = strtoull(mark + 4, NULL, 16), shown;
@@ -194,6 +203,110 @@ START_TEST(the_frame_is_marked)
 }
 END_TEST
 
+/* The candidate with these bytes, call and, unless 0, line in file. */
+static const json_t *candidate(const json_t *j, const json_t *want, const char *file)
+{
+	size_t i;
+	json_t *c;
+	json_array_foreach(json_object_get(j, "candidates"), i, c)
+		if (json_equal(json_object_get(c, "bytes"), json_object_get(want, "bytes")) && !strcmp(text_of(c, "call"), text_of(want, "call")) &&
+		    (!file || (!strcmp(text_of(c, "file"), file) && json_equal(json_object_get(c, "line"), json_object_get(want, "line")))))
+			return c;
+	return NULL;
+}
+
+static void find_all(const json_t *truth, const char *at, bool by_line)
+{
+	size_t i;
+	json_t *want;
+	ck_assert_uint_gt(json_array_size(json_object_get(truth, "sites")), 5);
+	json_array_foreach(json_object_get(truth, "sites"), i, want) {
+		char size[32];
+		snprintf(size, sizeof size, "%lld", (long long)json_integer_value(json_object_get(want, "bytes")));
+		json_t *j = ask("sites", at, size), *code = json_object_get(j, "code");
+		const json_t *c = candidate(j, want, by_line ? text_of(truth, "file") : NULL);
+		ck_assert_msg(c, "%s of %s bytes at line %lld is no candidate", text_of(want, "call"), size,
+			      (long long)json_integer_value(json_object_get(want, "line")));
+		ck_assert(by_line == (*text_of(c, "function") != 0));
+		ck_assert(json_integer_value(json_object_get(code, "decoded_bytes")) > 0);
+		ck_assert(json_equal(json_object_get(code, "bytes"), json_object_get(code, "searched_bytes")));
+		json_decref(j);
+	}
+}
+
+static const char *const askers[] = { "asks_o0", "asks_o2", "asks_new_o0", "asks_new_o2" };
+enum { N_ASKERS = sizeof askers / sizeof *askers };
+
+START_TEST(known_sites_are_candidates)
+{
+	json_t *truth = start(askers[_i]);
+	find_all(truth, target(false), true);
+	json_decref(truth);
+}
+END_TEST
+
+START_TEST(sites_of_a_core)
+{
+	if (!have_program("gcore")) {
+		puts("SKIP sites of a core: needs gdb");
+		return;
+	}
+	json_t *truth = start("asks_o2");
+	find_all(truth, target(true), true);
+	json_decref(truth);
+}
+END_TEST
+
+/* Functions are then known by .eh_frame_hdr alone, and have no names. */
+START_TEST(sites_without_symbols)
+{
+	char from[4096];
+	int status;
+	if (!have_program("strip")) {
+		puts("SKIP stripped sites: needs binutils");
+		return;
+	}
+	atexit(clean_up);
+	snprintf(from, sizeof from, "%s/asks_o2", getenv("FIXTURES"));
+	snprintf(stripped, sizeof stripped, "%s/stripped", own_directory());
+	char *argv[] = { (char *)(uintptr_t)"strip", (char *)(uintptr_t)"-o", stripped, from, NULL };
+	free(run_text(argv, &status));
+	ck_assert_int_eq(status, 0);
+	setenv("FIXTURES", own_directory(), 1);
+	json_t *truth = start("stripped");
+	find_all(truth, target(false), false);
+	json_decref(truth);
+}
+END_TEST
+
+/* A block instead of a size: the only one of its size, by its address. */
+START_TEST(sites_of_a_block)
+{
+	const char *why, *address;
+	json_t *truth = start("asks_o2"), *blocks = flotsam_blocks(target(false), &why), *block, *want = NULL, *site;
+	size_t i;
+	ck_assert_msg(blocks, "%s", why);
+	json_array_foreach(json_object_get(truth, "sites"), i, site)
+		if (json_integer_value(json_object_get(site, "bytes")) == 1108)
+			want = site;
+	bool found = false;
+	json_object_foreach(blocks, address, block) {
+		if (json_integer_value(json_object_get(block, "size")) != 1112 || strcmp(text_of(block, "state"), "used"))
+			continue;
+		json_t *j = ask("sites", target(false), address);
+		ck_assert_str_eq(text_of(j, "block"), address);
+		found |= candidate(j, want, "asks.h") != NULL;
+		json_decref(j);
+	}
+	ck_assert(found);
+	char *text = ask_text("sites", target(false), "1108");
+	ck_assert_msg(strstr(text, "asks.h:") && strstr(text, "candidate") && strstr(text, "decoded"), "%s", text);
+	free(text);
+	json_decref(blocks);
+	json_decref(truth);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("code");
@@ -202,6 +315,13 @@ int main(void)
 	tcase_add_loop_test(t, disassembly_is_objdumps, 0, 2);
 	tcase_add_test(t, calls_have_names);
 	tcase_add_test(t, the_frame_is_marked);
+	suite_add_tcase(s, t);
+	t = tcase_create("sites");
+	tcase_set_timeout(t, 120);
+	tcase_add_loop_test(t, known_sites_are_candidates, 0, N_ASKERS);
+	tcase_add_test(t, sites_of_a_core);
+	tcase_add_test(t, sites_without_symbols);
+	tcase_add_test(t, sites_of_a_block);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
