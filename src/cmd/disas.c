@@ -1,6 +1,7 @@
 /* disas: the machine code of a function, with names, source lines, and where calls lead. */
 #include "desk.h"
 #include "stacks.h"
+#include "stacks.h"
 
 #include <ctype.h>
 
@@ -27,17 +28,18 @@ struct disassembly {
 };
 
 /* By the number that `stack` gives it: an inlined function stands where the one around it does. */
-static struct err *frame_pc(const struct arguments *a, struct session *s, const char *word, unsigned line, uint64_t *ret)
+/* Of the chosen thread; frames are counted as `stack` lists them. */
+static struct err *frame_pc(const struct arguments *a, struct session *s, const char *word, unsigned frame, uint64_t *ret)
 {
-	struct stack *st;
 	unsigned thread;
+	struct stack *st;
 	TRY(cmd_thread(a, s, NULL, &thread));
 	TRY(query_stack(s, thread, &st));
 	size_t n = st->lines.n;
-	if (line < n)
-		*ret = st->frames[st->lines.at[line].frame].pc;
+	if (frame < n)
+		*ret = st->frames[st->lines.at[frame].frame].pc;
 	stack_free(st);
-	return line < n ? NULL : err_hint(err_new(ERR_NOT_FOUND, "%s: the thread has %zu frames that can be told", word, n), "disas SYMBOL");
+	return frame < n ? NULL : err_hint(err_new(ERR_NOT_FOUND, "%s: thread %u has %zu frames", word, thread + 1, n), "disas SYMBOL");
 }
 
 /* #2 is a frame; so is a number that no list has given. */

@@ -20,6 +20,7 @@ enum { N_COLUMNS = sizeof columns / sizeof columns[0], TEXT_COLUMNS = 5 };
 
 struct want {
 	uint64_t chunk;		/* its size */
+	bool all;		/* nothing was named */
 	bool mmapped, of_block;	/* a mapping of its own; a block was named */
 	uint64_t address, usable; /* of the block */
 };
@@ -28,10 +29,10 @@ struct want {
 static bool is_size(const struct arguments *a, const char *word, uint64_t *ret)
 {
 	if (!strncmp(word, "size=", 5))
-		return cmd_bytes(word + 5, ret);
+		return text_to_bytes(word + 5, ret);
 	if (word[0] == '0' && tolower((unsigned char)word[1]) == 'x')
 		return false;
-	if (!cmd_bytes(word, ret))
+	if (!text_to_bytes(word, ret))
 		return false;
 	bool digits = strspn(word, "0123456789") == strlen(word);
 	return !(digits && a->prompt && *ret && *ret <= desk_items(a->desk));
@@ -54,6 +55,9 @@ static struct err *choose(const struct arguments *a, struct session *s, struct w
 {
 	uint64_t bytes;
 	block_id id;
+	w->all = !a->n_words;
+	if (w->all)
+		return NULL;
 	if (is_size(a, a->words[0], &bytes)) {
 		if (bytes >> 47)
 			return err_new(ERR_USAGE, "nobody asks for %s bytes", a->words[0]);
@@ -74,23 +78,37 @@ static struct err *choose(const struct arguments *a, struct session *s, struct w
 static bool lands(const struct session *s, const struct want *w, uint64_t bytes, bool *ret_exact)
 {
 	uint64_t chunk = chunk_for(s, bytes, w->mmapped);
-	*ret_exact = chunk == w->chunk;
+	*ret_exact = w->all || chunk == w->chunk;
 	return *ret_exact || (w->of_block && !w->mmapped && chunk < w->chunk && w->chunk - chunk < s->alloc->facts.min_chunk);
 }
 
 struct line {
 	char where[300];
-	char *function;	/* demangled; or NULL */
+	struct source_line source;
+	char *function;	/* readable; or NULL */
 };
 
+static bool of_library(const char *function)
+{
+	return function && (!strncmp(function, "std::", 5) || !strncmp(function, "__gnu_cxx::", 11));
+}
+
+/* The innermost function, inlined or not, that is no container's. */
 static struct line line_of(struct session *s, const struct allocation_site *site)
 {
 	struct line l = { .where = "" };
-	struct source_line src;
+	struct running at[MAX_INLINED];
 	struct function f;
-	if (modules_code_line(s->modules, site->pc, &src))
-		snprintf(l.where, sizeof l.where, "%s:%d", src.file, src.line);
-	if (modules_function_at(s->modules, site->pc, &f) && f.name)
+	size_t n = modules_running(s->modules, site->pc, at), i = 0;
+	while (i + 1 < n && at[i].inlined && of_library(at[i].function))
+		i++;
+	if (n && at[i].line.file) {
+		l.source = at[i].line;
+		snprintf(l.where, sizeof l.where, "%s:%d", l.source.file, l.source.line);
+	}
+	if (n && at[i].inlined && at[i].function)
+		l.function = strdup(at[i].function);
+	else if (modules_function_at(s->modules, site->pc, &f) && f.name)
 		l.function = modules_demangle(f.name);
 	return l;
 }
@@ -141,6 +159,10 @@ static struct err *each(struct session *s, const struct want *w, const struct al
 static void head_text(struct out *o, const struct session *s, const struct want *w)
 {
 	uint64_t word = s->alloc->facts.header / 2, granule = s->alloc->facts.granule;
+	if (w->all) {
+		out_puts(o, "calls of a size that the code states\n\n");
+		return;
+	}
 	if (w->of_block)
 		out_printf(o, "block 0x%llx, %s usable bytes\n", (unsigned long long)w->address, text_count(w->usable).text);
 	if (!granule || w->mmapped)
@@ -150,13 +172,15 @@ static void head_text(struct out *o, const struct session *s, const struct want 
 			   text_count(w->chunk <= s->alloc->facts.min_chunk ? 0 : w->chunk - granule - word + 1).text, text_count(w->chunk - word).text);
 }
 
-static void foot_text(struct out *o, const struct allocation_sites *all, uint64_t n)
+static void foot_text(struct out *o, const struct want *w, const struct allocation_sites *all, uint64_t n)
 {
 	struct paragraph p;
 	struct strbuf t = { 0 };
-	strbuf_printf(&t, "%s candidate%s. Any of them may have allocated it, and so may each of the ", text_count(n).text, n == 1 ? "" : "s");
-	strbuf_printf(&t, "%s calls whose size is computed", text_count(all->calls - all->constant).text);
-	strbuf_printf(&t, " (%s calls of allocation functions, %s of a size that the code states).", text_count(all->calls).text,
+	strbuf_printf(&t, "%s candidate%s.", text_count(n).text, n == 1 ? "" : "s");
+	if (!w->all)
+		strbuf_printf(&t, " Any of them may have allocated it, and so may each of the %s calls whose size is computed.",
+			      text_count(all->calls - all->constant).text);
+	strbuf_printf(&t, " %s calls of allocation functions, %s of a size that the code states.", text_count(all->calls).text,
 		      text_count(all->constant).text);
 	strbuf_printf(&t, " Searched %s%% of %s of code in %zu modules", text_percent(all->searched_bytes, all->code_bytes).text,
 		      text_size(all->code_bytes).text, all->modules);
@@ -171,15 +195,14 @@ static void foot_text(struct out *o, const struct allocation_sites *all, uint64_
 static void site_json(struct json *j, struct session *s, const struct allocation_site *site, bool exact)
 {
 	struct line l = line_of(s, site);
-	struct source_line src;
-	bool known = modules_code_line(s->modules, site->pc, &src);
+	const struct source_line *src = &l.source;
 	out_json_object(j, NULL);
 	out_json_u64(j, "bytes", site->bytes);
 	out_json_string(j, "call", site->callee);
 	out_json_string(j, "function", l.function);
-	out_json_string(j, "file", known ? src.file : NULL);
-	if (known)
-		out_json_i64(j, "line", src.line);
+	out_json_string(j, "file", src->file);
+	if (src->file)
+		out_json_i64(j, "line", src->line);
 	else
 		out_json_null(j, "line");
 	out_json_address(j, "pc", site->pc);
@@ -207,7 +230,10 @@ static void sites_json(struct session *s, const struct want *w, const struct all
 		out_json_address(&j, "block", w->address);
 	else
 		out_json_null(&j, "block");
-	out_json_u64(&j, "chunk_bytes", w->chunk);
+	if (w->all)
+		out_json_null(&j, "chunk_bytes");
+	else
+		out_json_u64(&j, "chunk_bytes", w->chunk);
 	out_json_array(&j, "candidates");
 	for (size_t i = 0; i < all->n && !interrupted; i++) {
 		bool exact;
@@ -249,7 +275,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	TRY(each(s, &w, all, &k, from, a, &n));
 	sink_end(&k);
 	if (text)
-		foot_text(o, all, n);
+		foot_text(o, &w, all, n);
 	return NULL;
 }
 
@@ -259,11 +285,11 @@ const struct command command_sites = {
 	.formats = { "text", "json", "jsonl", "csv" },
 	.help = "  flotsam sites 4242 40                  calls whose size gets the same chunk as 40\n"
 		"  flotsam sites 4242 0x55d0c0a012a0      those for this block\n"
+		"  sites                                  all whose size the code states\n"
 		"  sites L1                               those for the first leak of the report\n"
 		"  sites 3                                for item 3 of a list; sites size=3: for 3 bytes\n",
 	.group = GROUP_CODE,
-	.operands = "SIZE|ADDR|N",
-	.min_words = 1,
+	.operands = "[SIZE|ADDR|N]",
 	.max_words = 1,
 	.completes = COMPLETES_ADDRESS,
 	.run = run,
