@@ -4,8 +4,11 @@
 #include "sandbox.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <locale.h>
 #include <signal.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -177,6 +180,22 @@ static int sit(const struct arguments *a, struct progress *progress)
 	return interrupted == SIGTERM ? 128 + SIGTERM : status;
 }
 
+/* Given capabilities by its file, flotsam opens what the user names with the user's rights all the same: they stay unused but
+ * in the holder. As another user's program it could not keep the two apart. */
+static struct err *set_rights_aside(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct d[2];
+	if (!getauxval(AT_SECURE))
+		return NULL;
+	if (getuid() != geteuid() || getgid() != getegid())
+		return err_hint(err_new(ERR_REFUSED, "flotsam will not run set-user-ID or set-group-ID"), "setcap cap_sys_ptrace,cap_dac_read_search+ep flotsam");
+	if (syscall(SYS_capget, &head, d))
+		return err_os(errno, "cannot read our capabilities");
+	d[0].effective = d[1].effective = 0;
+	return syscall(SYS_capset, &head, d) ? err_os(errno, "cannot set our capabilities aside") : NULL;
+}
+
 static int help_or_version(const struct arguments *a)
 {
 	struct out o;
@@ -199,7 +218,9 @@ int main(int argc, char **argv)
 	setlocale(LC_ALL, "");
 	setlocale(LC_NUMERIC, "C");
 	btowc(0); /* a locale's converter is loaded at its first use, which is too late once nothing can be loaded */
-	struct err *e = arguments_parse(argc, argv, &a);
+	struct err *e = set_rights_aside();
+	if (!e)
+		e = arguments_parse(argc, argv, &a);
 	if (e)
 		return front_complain(e);
 	if (a.help || a.version)

@@ -259,6 +259,15 @@ static struct module *new_module(struct modules *ms, const struct mapping *map)
 	return m;
 }
 
+/* The kernel opens the very file that is mapped, wherever it went, but not for everybody (proc_map_files_get_link). */
+static const char *mapped_one_is_closed(struct modules *ms, const char *why)
+{
+	char *text;
+	if (asprintf(&text, "%s (it was replaced; with CAP_CHECKPOINT_RESTORE and CAP_DAC_READ_SEARCH the one that is mapped is opened)", why) < 0)
+		return why;
+	return modules_keep(ms, text);
+}
+
 /* The mapping with file offset 0 of an ELF file is where its header stands. */
 static struct err *add_module(struct modules *ms, const struct mapping *map)
 {
@@ -300,15 +309,13 @@ static struct err *add_module(struct modules *ms, const struct mapping *map)
 	if (in_memory)
 		m->build_id_n = memory_build_id(ms, &memory, m->bias, m->build_id);
 	m->have_file = true;
+	const char *why;
 	if (fd < 0)
-		drop_file(m, is_file ? modules_keep(ms, strdup(strerror(os))) : "it has no file");
-	else if (!m->file.p && !read_file(m, fd))
-		drop_file(m, "the file cannot be read");
-	else {
-		const char *why = same_file(ms, m, map, in_memory ? &memory : NULL);
-		if (why)
-			drop_file(m, why);
-	}
+		why = !is_file ? "it has no file" : os == EINVAL ? "it is no regular file" : modules_keep(ms, strdup(strerror(os)));
+	else
+		why = !m->file.p && !read_file(m, fd) ? "the file cannot be read" : same_file(ms, m, map, in_memory ? &memory : NULL);
+	if (why)
+		drop_file(m, ms->target->live && map->deleted ? mapped_one_is_closed(ms, why) : why);
 	return NULL;
 }
 

@@ -51,19 +51,6 @@ int holder_proc(const struct holder *h, pid_t tid, const char *name)
 	return openat(h->proc, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 }
 
-int holder_open_proc(const struct holder *h, const char *name)
-{
-	/* Names below /proc/PID alone; links such as exe and root are not followed. */
-	if (name[0] == '/' || strstr(name, "..")) {
-		errno = EINVAL;
-		return -1;
-	}
-	int fd = holder_proc(h, holder_living(h), name);
-	if (fd < 0 && errno == ENOENT) /* timers and task/ stand beside task/ only */
-		fd = openat(h->proc, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	return fd;
-}
-
 static int keep_regular(int fd)
 {
 	struct stat st;
@@ -88,6 +75,24 @@ static int open_link(const struct holder *h, const char *path)
 		return -1;
 	}
 	return keep_regular(openat(h->proc, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+}
+
+int holder_open_proc(const struct holder *h, const char *name)
+{
+	/* Names below /proc/PID alone; of the links exe is followed, to a regular file. */
+	if (name[0] == '/' || strstr(name, "..")) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (!strcmp(name, "exe")) {
+		char path[64];
+		snprintf(path, sizeof path, "task/%d/exe", (int)holder_living(h));
+		return open_link(h, path);
+	}
+	int fd = holder_proc(h, holder_living(h), name);
+	if (fd < 0 && errno == ENOENT) /* timers and task/ stand beside task/ only */
+		fd = openat(h->proc, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return fd;
 }
 
 int holder_open_below(const struct holder *h, const char *path)
@@ -159,7 +164,7 @@ int holder_open_mapped(const struct holder *h, const struct holder_request *q)
 	return -1;
 }
 
-/* "fd N" and the fdinfo text of every epoll descriptor, as the kernel prints it. */
+/* "fd N" and the fdinfo text of every epoll descriptor, as the kernel prints it; "closed" where we may not list them. */
 int holder_kernel_words(const struct holder *h)
 {
 	char path[64], link[64], text[4096];
@@ -167,6 +172,8 @@ int holder_kernel_words(const struct holder *h)
 	int out = memfd_create("kernel-words", MFD_CLOEXEC), fd = holder_proc(h, tid, "fd");
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
+	if (out >= 0 && !d && errno == EACCES)
+		dprintf(out, "closed\n");
 	while (out >= 0 && d && (e = readdir(d))) {
 		ssize_t n = readlinkat(dirfd(d), e->d_name, link, sizeof link - 1);
 		if (n != (ssize_t)strlen("anon_inode:[eventpoll]") || memcmp(link, "anon_inode:[eventpoll]", (size_t)n) != 0)

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -180,6 +182,18 @@ static void close_others(int socket)
 	syscall(SYS_close_range, socket + 1, ~0u, 0);
 }
 
+/* Where flotsam has capabilities of its own the analyst uses none of them (front/main.c); here is what they are for. */
+static void raise_rights(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct d[2];
+	if (!getauxval(AT_SECURE) || syscall(SYS_capget, &head, d))
+		return;
+	d[0].effective = d[0].permitted;
+	d[1].effective = d[1].permitted;
+	syscall(SYS_capset, &head, d);
+}
+
 void holder_main(int socket, pid_t pid)
 {
 	sigset_t all;
@@ -187,6 +201,7 @@ void holder_main(int socket, pid_t pid)
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "flotsam-holder");
+	raise_rights();
 	setsid(); /* out of reach of the terminal */
 	if (chdir("/"))
 		_exit(1);

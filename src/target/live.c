@@ -3,7 +3,6 @@
 #include "refuse.h"
 #include "flotsam/system.h"
 
-#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -157,7 +156,7 @@ static struct err *holder_error(struct live *l, int os)
 		return gone_error(l);
 	case EPERM:
 	case EACCES:
-		return refuse_access(pid, os);
+		return refuse_access("", pid, os);
 	case ENOSPC:
 		return err_hint(err_new(ERR_LIMIT, "the spool directory has no room for the picture of %d (%s)", pid, comm),
 				"--spool DIR with another one");
@@ -202,8 +201,8 @@ static struct err *read_auxv(struct live *l)
 	struct picture *p = &l->target.picture;
 	size_t n = 0;
 	AUTO_FREE char *text = read_proc(&l->target, "auxv", &n);
-	if (!text)
-		return NULL;
+	if (!text || !n)
+		return auxv_from_stack(&l->target);
 	if (!vec_reserve(&p->auxv, n))
 		return err_nomem();
 	memcpy(p->auxv.at, text, n);
@@ -421,31 +420,12 @@ static struct err *start_holder(struct live *l)
 	return l->holder < 0 ? err_os(os, "cannot start the holder process") : NULL;
 }
 
-/* The program's own file: by any thread, since a first one that has ended names none. */
-static int open_program(pid_t pid)
-{
-	char path[300];
-	struct stat st;
-	int fd = -1;
-	snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
-	DIR *d = opendir(path);
-	struct dirent *e;
-	while (fd < 0 && d && (e = readdir(d))) {
-		snprintf(path, sizeof path, "%s/exe", e->d_name);
-		if (e->d_name[0] != '.' && !fstatat(dirfd(d), path, &st, 0) && S_ISREG(st.st_mode))
-			fd = openat(dirfd(d), path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	}
-	if (d)
-		closedir(d);
-	return fd;
-}
-
-/* Class and machine of the program, from its own file. */
+/* Class and machine of the program, from its own file, whichever thread is left to name it. */
 static struct err *find_arch(struct live *l)
 {
 	uint8_t head[20];
 	l->target.arch = arch_host();
-	AUTO_FD int fd = open_program(l->target.pid);
+	AUTO_FD int fd = open_proc(&l->target, "exe");
 	if (fd < 0 || pread(fd, head, sizeof head, 0) != sizeof head || memcmp(head, ELFMAG, SELFMAG) != 0)
 		return NULL;
 	uint16_t machine = (uint16_t)(head[18] | head[19] << 8);

@@ -138,7 +138,8 @@ static void take_books(struct live *l, const struct table_header *h)
 		findings_add(&p->findings, "swapped", 0, "not walked: %.1f MiB of the heap is swapped out", (double)h->swapped_bytes / (1 << 20));
 	if (!p->have_pages)
 		findings_add(&p->findings, "no-pagemap", 0,
-			     "attached, but without CAP_DAC_READ_SEARCH /proc/%d/pagemap is closed: no residency, so free memory is not split",
+			     "attached, but without CAP_DAC_READ_SEARCH, which would add it, /proc/%d/pagemap is closed: no residency, so "
+			     "free memory is not split",
 			     (int)l->target.pid);
 }
 
@@ -208,6 +209,12 @@ void live_read_kernel_words(struct live *l, const struct kernel_texts *before, c
 {
 	struct word_list w = { .p = &l->target.picture };
 	const struct kernel_texts *both[] = { before, after };
+	if (after->epoll && !strncmp(after->epoll, "closed", 6)) {
+		w.p->at_most = true;
+		findings_add(&w.p->findings, "no-descriptors", 0,
+			     "without CAP_DAC_READ_SEARCH, which would add them, /proc/%d/fd is closed: pointers that only an epoll descriptor keeps "
+			     "are not seen", (int)l->target.pid);
+	}
 	for (int i = 0; i < 2; i++) {
 		if (both[i]->epoll)
 			read_epoll(&w, both[i]->epoll);

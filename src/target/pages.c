@@ -314,6 +314,24 @@ static void scan_residency(struct pages *p)
 			scan_by_entries(p, m.start, m.end);
 }
 
+/* No residency: private memory that the program writes or has written, as a whole. Of what is read-only that is memory without
+ * a file and RELRO, which lies right below the writable part of its file; other pages would equal their file. A shared page
+ * that is absent would become resident by being read, so none is. `last` is the mapping before. */
+static void add_unseen(struct pages *p, const struct maps_line *m, const struct maps_line *last, enum what what)
+{
+	bool below = last->r && !last->w && !last->x && !last->shared && last->inode && last->inode == m->inode && last->end == m->start;
+	if (what == NOTHING || !m->r)
+		return;
+	if (m->shared) {
+		p->shared_file_bytes += m->end - m->start;
+		return;
+	}
+	if (m->w && below)
+		add_extent(p, last->start, last->end);
+	if (m->w || what == ALL_PAGES || (!m->inode && !m->x))
+		add_extent(p, m->start, m->end);
+}
+
 void pages_scan(struct pages *p)
 {
 	p->runs_n = p->extents_n = p->found_n = 0;
@@ -324,7 +342,7 @@ void pages_scan(struct pages *p)
 		scan_residency(p);
 	const char *text = p->maps;
 	size_t n = p->maps_n, k = 0;
-	struct maps_line m;
+	struct maps_line m, last = { 0 };
 	while (!p->too_small && system_maps_next(&text, &n, &m, NULL)) {
 		if (m.start >> 63)
 			continue; /* vsyscall: no memory of the process, and EFAULT to whoever asks for its pages */
@@ -332,9 +350,9 @@ void pages_scan(struct pages *p)
 		enum what what = wanted(p, &m, device);
 		if (device && m.path_n && m.path[0] != '[')
 			p->device_bytes += m.end - m.start;
-		/* No residency: private writable memory as a whole. */
-		if (p->pagemap_fd < 0 && what == ANONYMOUS_PAGES && m.w && m.r)
-			add_extent(p, m.start, m.end);
+		if (p->pagemap_fd < 0)
+			add_unseen(p, &m, &last, what);
+		last = m;
 		while (k < p->found_n && p->found[k].end <= m.start)
 			k++;
 		for (size_t i = k; i < p->found_n && p->found[i].start < m.end; i++) {

@@ -6,16 +6,22 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { CAP_SYS_PTRACE_BIT = 19 };
 
-static char *read_proc(pid_t pid, const char *name, size_t *ret_n)
+static char *read_below(const char *root, pid_t pid, const char *name, size_t *ret_n)
 {
 	char path[64];
 	snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
-	return system_read("", path, ret_n);
+	return system_read(root, path, ret_n);
+}
+
+static char *read_proc(pid_t pid, const char *name, size_t *ret_n)
+{
+	return read_below("", pid, name, ret_n);
 }
 
 static bool is_ancestor(pid_t pid)
@@ -66,6 +72,29 @@ static bool shares_pipe(pid_t pid)
 	return found;
 }
 
+/* A flotsam with capabilities of its own (AT_SECURE, getauxval(3)) lends them for what the caller could trace anyway: processes
+ * of the same ids throughout, and dumpable, which is when /proc/PID is theirs (task_dump_owner, fs/proc/base.c). */
+static struct err *refuse_others(pid_t pid, const struct process_status *s)
+{
+	static const char hint[] = "this flotsam has capabilities of its own, and lends them for your own processes alone; try: sudo flotsam -p %d";
+	char path[32];
+	struct stat st;
+	if (!getauxval(AT_SECURE))
+		return NULL;
+	for (int i = 0; i < 4; i++) {
+		if (s->uid[i] != getuid())
+			return err_hint(err_new(ERR_REFUSED, "cannot look at %d (%s): it runs as uid %u, you are uid %u", (int)pid, s->name, s->uid[i],
+						getuid()), hint, (int)pid);
+		if (s->gid[i] != getgid())
+			return err_hint(err_new(ERR_REFUSED, "cannot look at %d (%s): it runs as gid %u, you are gid %u", (int)pid, s->name, s->gid[i],
+						getgid()), hint, (int)pid);
+	}
+	snprintf(path, sizeof path, "/proc/%d", (int)pid);
+	if (stat(path, &st) || st.st_uid != getuid())
+		return err_hint(err_new(ERR_REFUSED, "cannot look at %d (%s): it is not dumpable", (int)pid, s->name), hint, (int)pid);
+	return NULL;
+}
+
 struct err *refuse_target(pid_t pid, bool force, char comm[16])
 {
 	size_t n;
@@ -81,6 +110,7 @@ struct err *refuse_target(pid_t pid, bool force, char comm[16])
 		return err_new(ERR_NOT_FOUND, "cannot look at %d (%s): it is a zombie, its memory is gone", (int)pid, comm);
 	if (s.kernel_thread || (s.vm_size == UINT64_MAX && s.state != 'Z'))
 		return err_new(ERR_UNSUPPORTED, "cannot look at %d (%s): it is a kernel thread and has no memory of its own", (int)pid, comm);
+	TRY(refuse_others(pid, &s));
 	if (!force && pid == getpid())
 		return err_new(ERR_REFUSED, "cannot look at %d: that is flotsam itself", (int)pid);
 	if (!force && is_ancestor(pid))
@@ -99,19 +129,18 @@ struct err *refuse_target(pid_t pid, bool force, char comm[16])
 	return NULL;
 }
 
-static bool we_have_ptrace(void)
+static bool we_have_ptrace(const char *root)
 {
-	AUTO_FREE char *text = system_read("", "/proc/self/status", NULL);
+	AUTO_FREE char *text = system_read(root, "/proc/self/status", NULL);
 	const char *p = text ? strstr(text, "CapEff:") : NULL;
 	return p && strtoull(p + 7, NULL, 16) >> CAP_SYS_PTRACE_BIT & 1;
 }
 
-static bool same_user_namespace(pid_t pid)
+/* ns/user of who may not be traced cannot be looked at; uid_map can, and is another's in another namespace. */
+static bool same_user_namespace(const char *root, pid_t pid)
 {
-	char path[64];
-	struct stat ours, theirs;
-	snprintf(path, sizeof path, "/proc/%d/ns/user", (int)pid);
-	return stat("/proc/self/ns/user", &ours) || stat(path, &theirs) || ours.st_ino == theirs.st_ino;
+	AUTO_FREE char *ours = system_read(root, "/proc/self/uid_map", NULL), *theirs = read_below(root, pid, "uid_map", NULL);
+	return !ours || !theirs || !strcmp(ours, theirs);
 }
 
 static struct err *attach_error(pid_t pid, const char *why)
@@ -124,17 +153,17 @@ static struct err *with_sudo(struct err *e, pid_t pid)
 	return err_hint(e, "try: sudo flotsam -p %d", (int)pid);
 }
 
-struct err *refuse_access(pid_t pid, int os)
+struct err *refuse_access(const char *root, pid_t pid, int os)
 {
 	size_t n;
 	struct process_status s = { 0 };
-	AUTO_FREE char *text = read_proc(pid, "status", &n);
+	AUTO_FREE char *text = read_below(root, pid, "status", &n);
 	if (!text)
 		return err_new(ERR_NOT_FOUND, "no process %d", (int)pid);
 	TRY(system_status(text, n, &s));
-	bool capable = we_have_ptrace();
+	bool capable = we_have_ptrace(root);
 	uid_t us = getuid();
-	AUTO_FREE char *yama = system_read("", "/proc/sys/kernel/yama/ptrace_scope", NULL);
+	AUTO_FREE char *yama = system_read(root, "/proc/sys/kernel/yama/ptrace_scope", NULL);
 	int scope = yama ? atoi(yama) : 0;
 	if (scope == 3)
 		return err_hint(attach_error(pid, "this kernel lets nobody trace (yama ptrace_scope=3)"),
@@ -150,9 +179,11 @@ struct err *refuse_access(pid_t pid, int os)
 		return with_sudo(attach_error(pid, "this kernel only lets a parent trace its child (yama ptrace_scope=1)"), pid);
 	if (!capable && scope == 2)
 		return with_sudo(attach_error(pid, "this kernel lets only root trace (yama ptrace_scope=2)"), pid);
-	if (!same_user_namespace(pid))
+	if (!same_user_namespace(root, pid))
 		return err_hint(attach_error(pid, "it lives in a user namespace above yours"), "Run flotsam in the host's, as root.");
 	if (!capable)
 		return with_sudo(attach_error(pid, "it is not dumpable (it changed uid, or called PR_SET_DUMPABLE)"), pid);
-	return err_os(os, "cannot attach to %d (%s)", (int)pid, s.name);
+	AUTO_FREE char *modules = system_read(root, "/sys/kernel/security/lsm", NULL);
+	return err_hint(err_os(os, "cannot attach to %d (%s)", (int)pid, s.name), "a security module (%.*s) or a seccomp filter forbids it",
+			modules ? (int)strcspn(modules, "\n") : 1, modules ? modules : "?");
 }

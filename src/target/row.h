@@ -8,6 +8,9 @@
 extern const struct target_row target_live_row;
 extern const struct target_row target_core_row;
 
+/* auxv.c: fills the picture's auxv from the first stack's memory, where it is found. */
+struct err *auxv_from_stack(struct target *t) MUST_CHECK;
+
 /* Adds to an existing entry of the reason, or makes one. */
 bool picture_skip(struct picture *p, const char *reason, uint64_t bytes, bool may_hold_roots);
 #endif

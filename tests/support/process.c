@@ -196,6 +196,11 @@ char *run_text(char *const argv[], int *ret_status)
 {
 	int out[2], status = 0;
 	struct text t = { 0 };
+	struct words run = { 0 };
+	if (!strcmp(argv[0], flotsam_path()))
+		add_environment(&run, "FLOTSAM_LAUNCH");
+	for (size_t i = 0; argv[i]; i++)
+		add_word(&run, argv[i]);
 	if (pipe2(out, O_CLOEXEC))
 		return NULL;
 	pid_t pid = fork();
@@ -204,7 +209,7 @@ char *run_text(char *const argv[], int *ret_status)
 		dup2(out[1], 1);
 		int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 		dup2(null, 0);
-		execvp(argv[0], argv);
+		execvp(run.at[0], (char *const *)run.at);
 		_exit(127);
 	}
 	close(out[1]);

@@ -21,7 +21,8 @@ bool child_settled(const struct child *c);
 void child_end(struct child *c);	/* end of its input, then SIGKILL */
 int child_wait_signal(struct child *c);	/* the signal it died of, 0: another end */
 
-/* Runs a command to its end: standard output as one string (free it), its exit status in *ret_status. stderr is ours. */
+/* Runs a command to its end: standard output as one string (free it), its exit status in *ret_status. stderr is ours.
+ * $FLOTSAM_LAUNCH: words in front of flotsam ("setpriv --reuid 65534"). */
 char *run_text(char *const argv[], int *ret_status);
 /* As run_text, parsed; the caller decrefs. NULL: not JSON. */
 json_t *run_json(char *const argv[], int *ret_status);

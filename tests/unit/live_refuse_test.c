@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "live_child.h"
+#include "src/target/refuse.h"
 
 enum { NOBODY = 65534 };
 
@@ -250,6 +251,67 @@ START_TEST(a_thread_is_no_process)
 }
 END_TEST
 
+/* What /proc says below a root of our making, and the gate that follows from it. */
+static const struct gate {
+	const char *yama, *capabilities, *uid_map;
+	uint32_t uid;
+	bool as_root;
+	const char *text, *hint;
+} gates[] = {
+	{ "0", "0", "0 0 4294967295", NOBODY, false, "it is not dumpable", "sudo" },
+	{ "1", "0", "0 0 4294967295", NOBODY, false, "only lets a parent trace its child (yama ptrace_scope=1)", "sudo" },
+	{ "2", "0", "0 0 4294967295", NOBODY, false, "lets only root trace (yama ptrace_scope=2)", "sudo" },
+	{ "3", "0", "0 0 4294967295", NOBODY, false, "lets nobody trace (yama ptrace_scope=3)", "take a core" },
+	{ "3", "1ffffffffff", "0 0 4294967295", 0, true, "lets nobody trace (yama ptrace_scope=3)", "take a core" },
+	{ "1", "0", "0 0 4294967295", 1000, false, "it runs as uid 1000, you are uid 65534", "sudo" },
+	{ "2", "0", "0 0 4294967295", 0, true, "this container lacks CAP_SYS_PTRACE", "--cap-add=SYS_PTRACE" },
+	{ NULL, "0", "0 0 4294967295", NOBODY, false, "it is not dumpable", "sudo" },
+	{ NULL, "1ffffffffff", "0 100000 65536", 0, true, "it lives in a user namespace above yours", "host" },
+	{ "1", "1ffffffffff", "0 0 4294967295", 0, true, "Operation not permitted", "security module (lockdown,yama,apparmor)" },
+};
+
+static void put_file(const char *root, const char *path, const char *text)
+{
+	char full[160];
+	snprintf(full, sizeof full, "%s%s", root, path);
+	for (char *p = full + strlen(root) + 1; (p = strchr(p, '/')); p++) {
+		*p = '\0';
+		mkdir(full, 0755);
+		*p = '/';
+	}
+	FILE *f = fopen(full, "we");
+	ck_assert(f && fputs(text, f) >= 0 && !fclose(f));
+}
+
+START_TEST(each_gate_by_its_signs)
+{
+	const struct gate *g = &gates[_i];
+	char root[] = "/tmp/flotsam-gates-XXXXXX", text[128], command[64];
+	if (!may_change_uid("each_gate_by_its_signs"))
+		return;
+	ck_assert(mkdtemp(root) && !chmod(root, 0755));
+	snprintf(text, sizeof text, "Name:\tvictim\nState:\tS (sleeping)\nTgid:\t42\nUid:\t%u\t%u\t%u\t%u\n", g->uid, g->uid, g->uid, g->uid);
+	put_file(root, "/proc/42/status", text);
+	put_file(root, "/proc/42/uid_map", "0 0 4294967295");
+	put_file(root, "/proc/self/uid_map", g->uid_map);
+	snprintf(text, sizeof text, "Name:\tflotsam\nState:\tR\nCapEff:\t%s\n", g->capabilities);
+	put_file(root, "/proc/self/status", text);
+	put_file(root, "/sys/kernel/security/lsm", "lockdown,yama,apparmor\n");
+	if (g->yama)
+		put_file(root, "/proc/sys/kernel/yama/ptrace_scope", g->yama);
+	if (!g->as_root)
+		become_nobody();
+	struct err *e = refuse_access(root, 42, EPERM);
+	use_capabilities(~0ull);
+	ck_assert(!setresuid(0, 0, 0));
+	snprintf(command, sizeof command, "rm -r %s", root);
+	ck_assert_int_eq(system(command), 0);
+	ck_assert_msg(strstr(e->text, g->text), "%s", e->text);
+	ck_assert_msg(e->hint && strstr(e->hint, g->hint), "%s", e->hint ? e->hint : "no hint");
+	err_free(e);
+}
+END_TEST
+
 static bool write_file(const char *dir, const char *name, const char *text)
 {
 	char path[256];
@@ -305,6 +367,7 @@ int main(void)
 	tcase_add_test(t, the_other_end_of_a_pipe);
 	tcase_add_test(t, a_thread_is_no_process);
 	tcase_add_test(t, a_frozen_target);
+	tcase_add_loop_test(t, each_gate_by_its_signs, 0, sizeof gates / sizeof gates[0]);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
