@@ -380,7 +380,7 @@ START_TEST(random_graphs)
 		make(&m, (uint64_t)seed);
 		for (int p = 0; p < 3; p++)
 			compare(&m, policies[p], 1 + seed % 2, seed);
-		heap_free(m.heap);
+		heap_destroy(m.heap);
 	}
 	for (int c = CLASS_REACHABLE; c <= CLASS_INDIRECT; c++)
 		ck_assert_uint_gt(met[c], 50);
@@ -444,7 +444,7 @@ START_TEST(any_number_of_threads_gives_the_same)
 		session_close(more);
 	}
 	session_close(one);
-	heap_free(m.heap);
+	heap_destroy(m.heap);
 }
 END_TEST
 
