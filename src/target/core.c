@@ -186,7 +186,7 @@ static bool read_notes(struct core *c, struct span notes)
 			read_psinfo(c, d);
 		if (type == NT_FILE && !read_names(c, d))
 			return false;
-		if (type == NT_AUXV && !p->auxv.n) {
+		if (type == NT_AUXV && !p->auxv.n && d.n) {
 			if (!vec_reserve(&p->auxv, d.n))
 				return false;
 			memcpy(p->auxv.at, d.p, d.n);
@@ -242,7 +242,8 @@ static int compare_names(const void *a, const void *b)
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
-static const struct named *name_at(const struct core *c, uint64_t address)
+/* The first name that ends behind address, or NULL. */
+static const struct named *name_from(const struct core *c, uint64_t address)
 {
 	size_t lo = 0, hi = c->names.n;
 	while (lo < hi) {
@@ -252,7 +253,55 @@ static const struct named *name_at(const struct core *c, uint64_t address)
 		else
 			hi = mid;
 	}
-	return lo < c->names.n && c->names.at[lo].start <= address ? &c->names.at[lo] : NULL;
+	return lo < c->names.n ? &c->names.at[lo] : NULL;
+}
+
+static const struct named *name_at(const struct core *c, uint64_t address)
+{
+	const struct named *n = name_from(c, address);
+	return n && n->start <= address ? n : NULL;
+}
+
+/* In order, and each address with one name. */
+static void sort_names(struct core *c)
+{
+	size_t keep = 0;
+	uint64_t reached = 0;
+	if (!c->names.n)
+		return;
+	qsort(c->names.at, c->names.n, sizeof *c->names.at, compare_names);
+	for (size_t i = 0; i < c->names.n; i++) {
+		struct named n = c->names.at[i];
+		if (n.start < reached || n.end <= n.start)
+			continue;
+		reached = n.end;
+		c->names.at[keep++] = n;
+	}
+	c->names.n = keep;
+}
+
+/* Of overlapping segments the first stands; the rest of the second is taken as well. */
+static void sort_loads(struct core *c)
+{
+	size_t keep = 0;
+	uint64_t reached = 0;
+	qsort(c->loads.at, c->loads.n, sizeof *c->loads.at, compare_loads);
+	for (size_t i = 0; i < c->loads.n; i++) {
+		struct load l = c->loads.at[i];
+		if (l.address < reached) {
+			uint64_t cut = reached - l.address < l.memory_bytes ? reached - l.address : l.memory_bytes;
+			findings_add(&c->target.picture.findings, "overlap", l.address, "two segments of the core overlap");
+			l.address += cut;
+			l.memory_bytes -= cut;
+			l.offset += cut;
+			l.file_bytes -= cut < l.file_bytes ? cut : l.file_bytes;
+		}
+		if (!l.memory_bytes)
+			continue;
+		reached = l.address + l.memory_bytes;
+		c->loads.at[keep++] = l;
+	}
+	c->loads.n = keep;
 }
 
 static bool add_mapping(struct core *c, uint64_t start, uint64_t end, uint8_t prot, const struct named *n)
@@ -315,31 +364,29 @@ static bool add_load(struct core *c, const struct load *l)
 	if (!add_extent(c, l) || !note_missing(c, l, name_at(c, l->address)))
 		return false;
 	while (at < end) {
-		const struct named *n = name_at(c, at);
-		uint64_t to = n && n->end < end ? n->end : end;
-		if (!n) {
-			for (size_t i = 0; i < c->names.n; i++)
-				if (c->names.at[i].start > at && c->names.at[i].start < to)
-					to = c->names.at[i].start;
-		}
-		if (!add_mapping(c, at, to, l->prot, n))
+		const struct named *n = name_from(c, at);
+		bool named = n && n->start <= at;
+		uint64_t border = !n ? end : named ? n->end : n->start, to = border < end ? border : end;
+		if (!add_mapping(c, at, to, l->prot, named ? n : NULL))
 			return false;
 		at = to;
 	}
 	return true;
 }
 
-static bool covered(const struct core *c, uint64_t address)
+/* A named mapping of which the core has no segment, as far as none follows in it. */
+static bool add_unheld(struct core *c, const struct named *n)
 {
 	size_t lo = 0, hi = c->loads.n;
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
-		if (c->loads.at[mid].address + c->loads.at[mid].memory_bytes <= address)
+		if (c->loads.at[mid].address + c->loads.at[mid].memory_bytes <= n->start)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return lo < c->loads.n && c->loads.at[lo].address <= address;
+	uint64_t end = lo < c->loads.n && c->loads.at[lo].address < n->end ? c->loads.at[lo].address : n->end;
+	return end <= n->start || add_mapping(c, n->start, end, PROT_R, n);
 }
 
 static int compare_mappings(const void *a, const void *b)
@@ -427,24 +474,13 @@ static struct err *build_picture(struct core *c)
 	uint64_t page = auxv_value(c, AT_PAGESZ);
 	if (page >= 4096 && page <= 1 << 16 && !(page & (page - 1)))
 		p->page = page;
-	qsort(c->loads.at, c->loads.n, sizeof *c->loads.at, compare_loads);
-	if (c->names.n)
-		qsort(c->names.at, c->names.n, sizeof *c->names.at, compare_names);
-	uint64_t reached = 0;
-	for (size_t i = 0; i < c->loads.n; i++) {
-		struct load *l = &c->loads.at[i];
-		if (l->address < reached) { /* overlapping segments: the first stands */
-			findings_add(&p->findings, "overlap", l->address, "two segments of the core overlap");
-			l->memory_bytes = 0;
-			continue;
-		}
-		reached = l->address + l->memory_bytes;
-		if (!add_load(c, l))
+	sort_loads(c);
+	sort_names(c);
+	for (size_t i = 0; i < c->loads.n; i++)
+		if (!add_load(c, &c->loads.at[i]))
 			return err_nomem();
-	}
 	for (size_t i = 0; i < c->names.n; i++)
-		if (!covered(c, c->names.at[i].start) && c->names.at[i].end > c->names.at[i].start &&
-		    !add_mapping(c, c->names.at[i].start, c->names.at[i].end, PROT_R, &c->names.at[i]))
+		if (!add_unheld(c, &c->names.at[i]))
 			return err_nomem();
 	qsort(p->maps.at, p->maps.n, sizeof *p->maps.at, compare_mappings);
 	core_find_descriptors(p);
