@@ -152,6 +152,9 @@ void findings_add(struct findings *f, const char *kind, uint64_t address, const 
 void findings_add_words(struct findings *f, const struct finding *what, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void findings_free(struct findings *f);
 
+/* A figure that was not computed. */
+#define UNKNOWN UINT64_MAX
+
 static inline uint64_t align_down(uint64_t x, uint64_t a) { return x & ~(a - 1); }
 static inline uint64_t align_up(uint64_t x, uint64_t a) { return (x + a - 1) & ~(a - 1); }
 /* __builtin_popcountll without the popcnt instruction, which old x86-64 lacks, is a call. */

@@ -12,6 +12,7 @@ struct residency {
 };
 uint64_t residency_bytes(struct residency *r, uint64_t start, uint64_t end);
 uint64_t residency_swapped(struct residency *r, uint64_t start, uint64_t end);
+uint64_t residency_huge(struct residency *r, uint64_t start, uint64_t end); /* in transparent huge pages */
 
 struct tally { uint64_t chunks, bytes; };
 

@@ -3,28 +3,7 @@
 #ifndef FLOTSAM_QUERY_H
 #define FLOTSAM_QUERY_H
 
-#include "flotsam/session.h"
-
-#define UNKNOWN UINT64_MAX
-
-/* Where resident memory went. The list is closed; its names are part of the JSON. */
-enum rss_cause { RSS_IN_USE, RSS_LEAKED, RSS_POSSIBLE, RSS_FREE_TRIMMABLE, RSS_FREE_TOP, RSS_FREE_PINNED, RSS_RUNTIME, RSS_OVERHEAD,
-		 RSS_FILES, RSS_SHARED_MEMORY, RSS_OTHER_MAPPINGS, RSS_STACKS, RSS_CAUSES };
-const char *rss_cause_name(enum rss_cause c);
-
-struct rss_table {
-	bool known;		/* residency was readable; else `bytes` are sizes, resident or not (a core) */
-	uint64_t bytes[RSS_CAUSES];
-	uint64_t blocks[RSS_CAUSES]; /* UNKNOWN where a cause has none */
-	uint64_t total;		/* pages present and not the zero page */
-	uint64_t unexplained;	/* total minus the causes */
-	uint64_t vmrss;		/* the kernel's counter, UNKNOWN for a core */
-	uint64_t swapped;
-	uint64_t free_nonresident; /* free bytes that the kernel has already back */
-	uint64_t trimmable_headers; /* a part of RSS_FREE_TRIMMABLE that is no usable byte of a free chunk */
-};
-/* Needs the walk; the graph where there is one. */
-struct err *query_rss(struct session *s, struct rss_table *ret) MUST_CHECK;
+#include "flotsam/memory.h"
 
 struct leak_group {
 	unsigned number;	/* L1, L2... */

@@ -2,7 +2,6 @@
 #ifndef CMD_ROWS_H
 #define CMD_ROWS_H
 #include "flotsam/cmd.h"
-#include "flotsam/heap.h"
 #include "flotsam/query.h"
 
 extern const struct command command_report;
@@ -95,6 +94,8 @@ void report_json(const struct arguments *a, const struct report *r, struct out *
 void report_json_write(const struct arguments *a, const struct report *r, struct json *j);
 /* The keys "target" and "allocator"; those of a finding, into an open object. */
 void report_json_identity(struct json *j, const struct session *s);
+void report_json_rss(struct json *j, const struct session *s, const struct rss_table *t);
+void rss_table_text(const struct session *s, const struct rss_table *t, struct out *o);
 void report_json_finding(struct json *j, const struct finding *f);
 void system_text(const struct arguments *a, const struct machine *m, struct out *o);
 void system_json(const struct machine *m, struct out *o);

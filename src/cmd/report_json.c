@@ -88,9 +88,8 @@ static void cgroup(struct json *j, const struct cgroup_memory *c)
 	out_json_end_object(j);
 }
 
-static void rss(struct json *j, const struct report *r)
+void report_json_rss(struct json *j, const struct session *s, const struct rss_table *t)
 {
-	const struct rss_table *t = &r->rss;
 	out_json_object(j, "rss");
 	out_json_bool(j, "resident", t->known);
 	out_json_u64(j, "total_bytes", t->total);
@@ -106,7 +105,7 @@ static void rss(struct json *j, const struct report *r)
 		out_json_end_object(j);
 	}
 	out_json_end_array(j);
-	cgroup(j, &r->session->cgroup);
+	cgroup(j, &s->cgroup);
 	out_json_end_object(j);
 }
 
@@ -299,7 +298,7 @@ void report_json_write(const struct arguments *a, const struct report *r, struct
 	out_json_string(j, "version", FLOTSAM_VERSION);
 	report_json_identity(j, r->session);
 	coverage(j, r);
-	rss(j, r);
+	report_json_rss(j, r->session, &r->rss);
 	heap(j, r);
 	leaks(a, j, r);
 	holders(j, r);

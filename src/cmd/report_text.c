@@ -65,73 +65,6 @@ bool report_without_leaks(const struct report *r)
 	return r->session->target->picture.truncated && !r->session->options.target.force;
 }
 
-static const struct {
-	enum rss_cause cause;
-	const char *text;
-	enum ink ink;
-} lines[] = {
-	{ RSS_IN_USE, "in use, reachable", INK_GREEN },
-	{ RSS_POSSIBLE, "in use, by inner pointers alone", INK_GREEN },
-	{ RSS_LEAKED, "leaked (unreachable)", INK_RED },
-	{ RSS_FREE_TRIMMABLE, "free, whole pages (trimmable)", INK_YELLOW },
-	{ RSS_FREE_PINNED, "free, pinned (fragmentation)", INK_YELLOW },
-	{ RSS_FREE_TOP, "free, top of thread arenas (no trim)", INK_YELLOW },
-	{ RSS_RUNTIME, "libc's own blocks", INK_PLAIN },
-	{ RSS_OVERHEAD, "malloc's headers and bookkeeping", INK_PLAIN },
-	{ RSS_FILES, "files and libraries", INK_PLAIN },
-	{ RSS_SHARED_MEMORY, "shared memory", INK_PLAIN },
-	{ RSS_OTHER_MAPPINGS, "mapped outside malloc", INK_PLAIN },
-	{ RSS_STACKS, "thread stacks", INK_PLAIN },
-};
-
-static void cause_line(struct page *p, const char *text, uint64_t blocks, uint64_t bytes, uint64_t total, struct unit u, enum ink ink)
-{
-	char count[48] = "";
-	int n = total ? (int)(10.0 * (double)bytes / (double)total + 0.5) : 0;
-	if (blocks != UNKNOWN && blocks)
-		snprintf(count, sizeof count, "%s %s", text_count_short(blocks).text, plural(blocks, "block ", "blocks"));
-	out_printf(p->o, "  %-36s %13s %10s %5s", text, count, text_in(u, bytes).text, text_percent(bytes, total).text);
-	if (n > 0 && ink != INK_DIM) {
-		out_puts(p->o, " ");
-		out_ink(p->o, ink);
-		out_printf(p->o, "%.*s", n > 10 ? 10 : n, "##########");
-		out_ink(p->o, INK_PLAIN);
-	}
-	out_puts(p->o, "\n");
-}
-
-/* What the kernel counts, beside what we found. */
-static void beside(struct page *p)
-{
-	const struct rss_table *t = &p->r->rss;
-	const struct cgroup_memory *c = &p->s->cgroup;
-	if (t->vmrss != UNKNOWN)
-		out_printf(p->o, "  VmRSS %s, swapped out %s\n", text_size(t->vmrss).text, t->known ? text_size(t->swapped).text : "unknown");
-	if (c->known) {
-		out_printf(p->o, "  cgroup %s", text_size(c->usage).text);
-		out_printf(p->o, c->limit != UINT64_MAX ? " of %s" : ", no limit", text_size(c->limit).text);
-		if (c->anon != UINT64_MAX && c->file != UINT64_MAX)
-			out_printf(p->o, "; of this anonymous %s, page cache %s", text_size(c->anon).text, text_size(c->file).text);
-		out_puts(p->o, "\n");
-	}
-	out_puts(p->o, "\n");
-}
-
-static void rss_table(struct page *p)
-{
-	const struct rss_table *t = &p->r->rss;
-	struct unit u = unit_for(t->total);
-	out_ink(p->o, INK_BOLD);
-	out_printf(p->o, "%-52s %10s %5s\n", t->known ? "RSS BY CAUSE" : "MEMORY BY CAUSE  (sizes, resident or not)", u.name, "%");
-	out_ink(p->o, INK_PLAIN);
-	for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
-		if (t->bytes[lines[i].cause])
-			cause_line(p, lines[i].text, t->blocks[lines[i].cause], t->bytes[lines[i].cause], t->total, u, lines[i].ink);
-	cause_line(p, "unexplained", UNKNOWN, t->unexplained, t->total, u, INK_RED);
-	cause_line(p, "sum", UNKNOWN, t->total, t->total, u, INK_DIM);
-	beside(p);
-}
-
 /* On a terminal a preview is for the one who looks; in files and pipes only when asked for. */
 static bool show_content(const struct page *p)
 {
@@ -394,7 +327,7 @@ void report_text(const struct arguments *a, const struct report *r, struct out *
 	identity(&p);
 	report_verdict(r, o, COLUMNS);
 	out_puts(o, "\n");
-	rss_table(&p);
+	rss_table_text(p.s, &p.r->rss, o);
 	leaks(&p);
 	holders(&p);
 	pins(&p);

@@ -28,3 +28,8 @@ uint64_t residency_swapped(struct residency *r, uint64_t start, uint64_t end)
 {
 	return r->p->have_pages ? with_flag(r, start, end, PAGE_SWAPPED) : 0;
 }
+
+uint64_t residency_huge(struct residency *r, uint64_t start, uint64_t end)
+{
+	return r->p->have_pages ? with_flag(r, start, end, PAGE_HUGE) : 0;
+}

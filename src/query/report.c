@@ -250,7 +250,7 @@ static struct err *fill(struct report *r)
 	struct session *s = r->session;
 	TRY(session_types(s));
 	TRY(session_holders(s));
-	TRY(query_rss(s, &r->rss));
+	TRY(memory_rss(s, &r->rss, NULL));
 	if (s->blocks) {
 		TRY(sum_heap(r));
 		split_free(r);

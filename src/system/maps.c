@@ -99,6 +99,8 @@ static void smaps_field(struct smaps_entry *e, const char *line, size_t n)
 		FIELD("Size:", size), FIELD("Rss:", rss), FIELD("Pss:", pss), FIELD("Shared_Clean:", shared_clean),
 		FIELD("Shared_Dirty:", shared_dirty), FIELD("Private_Clean:", private_clean), FIELD("Private_Dirty:", private_dirty),
 		FIELD("Swap:", swap), FIELD("AnonHugePages:", anon_huge), FIELD("Locked:", locked),
+		FIELD("SwapPss:", swap_pss), FIELD("FilePmdMapped:", file_huge), FIELD("ShmemPmdMapped:", shmem_huge),
+		FIELD("Private_Hugetlb:", private_hugetlb), FIELD("Shared_Hugetlb:", shared_hugetlb),
 #undef FIELD
 	};
 	for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {

@@ -12,13 +12,18 @@ const char *rss_cause_name(enum rss_cause c)
 	return cause_names[c];
 }
 
-static void add(struct rss *r, enum rss_cause cause, uint64_t start, uint64_t end)
+static void give(struct rss *r, enum rss_cause cause, uint64_t n)
 {
-	if (start >= end)
-		return;
-	uint64_t n = residency_bytes(&r->pages, start, end);
 	r->t->bytes[cause] += n;
 	r->claimed += n;
+	if (r->part)
+		r->part[cause] += n;
+}
+
+static void add(struct rss *r, enum rss_cause cause, uint64_t start, uint64_t end)
+{
+	if (start < end)
+		give(r, cause, residency_bytes(&r->pages, start, end));
 }
 
 static enum rss_cause used_cause(const struct rss *r, block_id id)
@@ -48,29 +53,37 @@ static void add_free(struct rss *r, const struct block_cursor *c)
 	uint64_t from = run->back_from > c->payload ? run->back_from : c->payload, to = run->back_to < end ? run->back_to : end;
 	uint64_t trimmable = to > from ? residency_bytes(&r->pages, from, to) : 0;
 	bool other_top = run->top && !run->at_break && c->arena >= 0 && !r->s->alloc->arenas.at[c->arena].main;
-	r->t->bytes[RSS_FREE_TRIMMABLE] += trimmable;
-	r->t->bytes[other_top ? RSS_FREE_TOP : RSS_FREE_PINNED] += all - trimmable;
+	give(r, RSS_FREE_TRIMMABLE, trimmable);
+	give(r, other_top ? RSS_FREE_TOP : RSS_FREE_PINNED, all - trimmable);
 	r->t->free_nonresident += end - c->payload - all;
 	r->t->blocks[trimmable ? RSS_FREE_TRIMMABLE : other_top ? RSS_FREE_TOP : RSS_FREE_PINNED]++;
-	r->claimed += all;
 	/* A header in the middle of pages that go back is no overhead that stays. */
 	if (run->back_from <= c->chunk && c->payload <= run->back_to) {
 		uint64_t header = residency_bytes(&r->pages, c->chunk, c->payload);
-		r->t->bytes[RSS_FREE_TRIMMABLE] += header;
+		give(r, RSS_FREE_TRIMMABLE, header);
 		r->t->trimmable_headers += header;
-		r->claimed += header;
 	} else {
 		add(r, RSS_OVERHEAD, c->chunk, c->payload);
 	}
+}
+
+/* The parts are by index; the last is that of mmapped blocks. */
+static void at_arena(struct rss *r, int arena)
+{
+	if (r->split)
+		r->part = r->split->arenas.at[arena == ARENA_MMAP ? r->split->arenas.n - 1 : (size_t)arena].bytes;
 }
 
 static void add_heap(struct rss *r)
 {
 	struct block_cursor c;
 	const struct alloc *a = r->s->alloc;
-	for (size_t i = 0; i < a->segments.n; i++)
+	for (size_t i = 0; i < a->segments.n; i++) {
+		at_arena(r, a->segments.at[i].arena);
 		add(r, RSS_OVERHEAD, a->segments.at[i].header_from, a->segments.at[i].start);
+	}
 	for (blocks_begin(r->s->blocks, &c); blocks_next(&c);) {
+		at_arena(r, c.arena);
 		uint64_t end = c.chunk + c.chunk_bytes;
 		if (c.state == BLOCK_FENCE) {
 			add(r, RSS_OVERHEAD, c.chunk, end);
@@ -86,6 +99,7 @@ static void add_heap(struct rss *r)
 			r->t->blocks[cause]++;
 		}
 	}
+	r->part = NULL;
 }
 
 static enum rss_cause mapping_cause(const struct mapping *m)
@@ -143,10 +157,20 @@ static void add_mappings(struct rss *r)
 	}
 }
 
-struct err *query_rss(struct session *s, struct rss_table *ret)
+static struct err *make_parts(struct rss *r)
+{
+	size_t n = r->s->alloc->arenas.n;
+	if (!vec_reserve(&r->split->arenas, n + 1))
+		return err_nomem();
+	for (size_t i = 0; i <= n; i++)
+		*vec_push(&r->split->arenas) = (struct rss_part){ .arena = i < n ? (int)i : ARENA_MMAP };
+	return NULL;
+}
+
+struct err *memory_rss(struct session *s, struct rss_table *ret, struct rss_split *split)
 {
 	struct rss r = { .s = s, .g = s->graph, .p = &s->target->picture, .t = ret,
-			 .pages = { .p = &s->target->picture }, .runs = { .s = s } };
+			 .pages = { .p = &s->target->picture }, .runs = { .s = s }, .split = split };
 	*ret = (struct rss_table){ .known = r.p->have_pages, .vmrss = UNKNOWN };
 	for (size_t i = 0; i < r.p->pages.n; i++) {
 		const struct page_run *g = &r.p->pages.at[i];
@@ -155,6 +179,8 @@ struct err *query_rss(struct session *s, struct rss_table *ret)
 		else if (!(g->flags & PAGE_ZERO))
 			ret->total += g->end - g->start;
 	}
+	if (split)
+		TRY(make_parts(&r));
 	if (s->blocks)
 		add_heap(&r);
 	add_mappings(&r);
@@ -166,5 +192,8 @@ struct err *query_rss(struct session *s, struct rss_table *ret)
 	for (int i = RSS_FILES; i < RSS_CAUSES; i++)
 		ret->blocks[i] = UNKNOWN;
 	ret->blocks[RSS_OVERHEAD] = UNKNOWN;
-	return NULL;
+	for (size_t i = 0; split && i < split->arenas.n; i++)
+		for (int k = 0; k < RSS_CAUSES; k++)
+			split->arenas.at[i].total += split->arenas.at[i].bytes[k];
+	return split ? rss_groups(&r) : NULL;
 }

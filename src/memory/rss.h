@@ -1,8 +1,7 @@
 /* Working state of the table of causes. */
-#ifndef QUERY_RSS_H
-#define QUERY_RSS_H
-#include "flotsam/heap.h"
-#include "flotsam/query.h"
+#ifndef MEMORY_RSS_H
+#define MEMORY_RSS_H
+#include "flotsam/memory.h"
 
 struct rss {
 	struct session *s;
@@ -12,5 +11,8 @@ struct rss {
 	struct residency pages;
 	struct run_finder runs;
 	uint64_t claimed; /* resident bytes that have a cause */
+	struct rss_split *split; /* NULL: not asked for */
+	uint64_t *part;	  /* by cause, of the arena at hand; NULL: none */
 };
+struct err *rss_groups(struct rss *r) MUST_CHECK; /* the split by mapping and by runtime */
 #endif
