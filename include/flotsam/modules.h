@@ -59,6 +59,8 @@ struct symbol {
 	bool is_function, is_object, is_tls, is_global;
 	struct module *module;
 };
+/* Symbols and DWARF are read when first asked for: this asks, so that have_symtab and have_dwarf are final. */
+void modules_read_names(struct modules *ms, struct module *m);
 /* By exact name in .symtab, .dynsym or a separate debug file's .symtab. */
 bool modules_symbol(struct modules *ms, struct module *m, const char *name, struct symbol *ret);
 /* The object or function that covers address. */

@@ -170,6 +170,31 @@ static enum map_kind describe(struct session *s, const struct mapping *m, struct
 	return m->shared ? MAP_SHARED : MAP_ANONYMOUS;
 }
 
+/* Address space without access belongs to what it touches: arenas reserve a heap whole, stacks have a guard below. */
+static char *reserved(const struct memory_maps *l, size_t i)
+{
+	const struct mapping *m = l->list.at[i].mapping;
+	const struct memory_map *below = i ? &l->list.at[i - 1] : NULL, *above = i + 1 < l->list.n ? &l->list.at[i + 1] : NULL;
+	if (m->prot || m->inode || m->path[0])
+		return NULL;
+	if (below && below->kind == MAP_HEAP && below->mapping->end == m->start)
+		return strdup("reserved for the heap below");
+	if (above && above->kind == MAP_STACK && above->mapping->start == m->end)
+		return strdup("guard of the stack above");
+	return NULL;
+}
+
+static void name_reserved(struct memory_maps *l)
+{
+	for (size_t i = 0; i < l->list.n; i++) {
+		char *what = reserved(l, i);
+		if (!what)
+			continue;
+		free(l->list.at[i].what);
+		l->list.at[i].what = what;
+	}
+}
+
 static struct err *list_maps(struct session *s, struct memory_maps *l)
 {
 	const struct picture *p = &s->target->picture;
@@ -191,6 +216,7 @@ static struct err *list_maps(struct session *s, struct memory_maps *l)
 		if (!x->what)
 			return err_nomem();
 	}
+	name_reserved(l);
 	return NULL;
 }
 

@@ -40,6 +40,12 @@ Dwarf *modules_dwarf(struct modules *ms, struct module *m)
 	return p->dwarf;
 }
 
+void modules_read_names(struct modules *ms, struct module *m)
+{
+	modules_read_symbols(ms, m);
+	modules_dwarf(ms, m);
+}
+
 static const char *base_name(const char *path)
 {
 	const char *slash = path ? strrchr(path, '/') : NULL;
