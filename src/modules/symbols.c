@@ -301,6 +301,11 @@ char *__cxa_demangle(const char *name, char *buffer, size_t *length, int *status
 
 char *modules_demangle(const char *name)
 {
+	/* A variable that was copied from a library stands in .symtab with its version: stdout@GLIBC_2.2.5. */
+	const char *at = strchr(name, '@');
+	AUTO_FREE char *bare = at && at > name ? strndup(name, (size_t)(at - name)) : NULL;
+	if (bare)
+		name = bare;
 	if (name[0] == '_' && (name[1] == 'Z' || name[1] == 'R')) {
 		int status;
 		char *text = __cxa_demangle(name, NULL, NULL, &status);
