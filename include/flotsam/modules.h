@@ -68,6 +68,8 @@ bool modules_symbol_at(struct modules *ms, uint64_t address, struct symbol *ret)
 /* The TLS object that covers `offset` in the module's TLS block. */
 bool modules_tls_symbol_at(struct modules *ms, struct module *m, uint64_t offset, struct symbol *ret);
 
+/* By name as it is linked or as people write it (ns::g_cache), in all modules, the program's first; no TLS. */
+bool modules_find_symbol(struct modules *ms, const char *name, struct symbol *ret);
 /* Names of symbols that begin with prefix, one a call; *cursor 0 at first. NULL at the end. */
 const char *modules_symbol_by_prefix(struct modules *ms, const char *prefix, size_t *cursor);
 

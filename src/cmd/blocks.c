@@ -5,10 +5,10 @@
 
 static const struct column columns[] = {
 	{ "address", "ADDRESS", "payload address", CELL_ADDRESS, 0 },
-	{ "size", "USABLE", "usable bytes", CELL_BYTES, 0 },
-	{ "state", "STATE", "what malloc says of it", CELL_TEXT, 0 },
+	{ "size", "USABLE", "usable bytes", CELL_BYTES, 10 },
+	{ "state", "STATE", "what malloc says of it", CELL_TEXT, 9 },
 	{ "class", "CLASS", "how it is reached; null when free", CELL_TEXT, 0 },
-	{ "stack_only", "STACK ONLY", "reached through thread frames or registers alone", CELL_BOOL, 0 },
+	{ "stack_only", "STACK", "reached through thread frames or registers alone", CELL_BOOL, 5 },
 	{ "arena", "ARENA", "index, or mmap", CELL_INT_OR_TEXT, 5 },
 	{ "label", "LABEL", "what it is", CELL_TEXT, 0 },
 };

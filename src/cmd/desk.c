@@ -153,11 +153,10 @@ static struct err *base_address(const struct arguments *a, struct session *s, co
 			return leak_sample(a, s, word, n, ret);
 	}
 	struct symbol sym;
-	for (size_t i = 0; i < modules_count(s->modules); i++)
-		if (modules_symbol(s->modules, modules_get(s->modules, i), word, &sym) && !sym.is_tls) {
-			*ret = sym.address;
-			return NULL;
-		}
+	if (modules_find_symbol(s->modules, word, &sym)) {
+		*ret = sym.address;
+		return NULL;
+	}
 	return err_hint(err_new(ERR_NOT_FOUND, "no symbol is called '%s'", word), "an operand is 0xADDRESS, an item number, L1, or SYMBOL[+N]");
 }
 

@@ -289,11 +289,26 @@ static void add_target(struct strbuf *to, const struct page *p)
 	strbuf_puts(to, "'");
 }
 
+/* At the prompt: the numbers of the page are what one asks about. */
+static void next_here(struct page *p)
+{
+	out_puts(p->o, "NEXT  ");
+	if (p->r->leaks.n)
+		out_puts(p->o, "show L1   why L1   blocks leaked group by label   ");
+	if (p->r->holders.n)
+		out_puts(p->o, "tree H1   ");
+	out_puts(p->o, "help\n");
+}
+
 static void next(struct page *p)
 {
 	struct strbuf t = { 0 };
 	if (!p->s->blocks)
 		return;
+	if (p->a->prompt) {
+		next_here(p);
+		return;
+	}
 	add_target(&t, p);
 	if (t.text && strlen(t.text) > 34)
 		strbuf_free(&t);

@@ -299,6 +299,18 @@ bool modules_tls_offset(struct modules *ms, struct module *m, uint64_t *ret)
 
 char *__cxa_demangle(const char *name, char *buffer, size_t *length, int *status);
 
+/* "g_map[abi:cxx11]": the tag is of the ABI, not of the name that people wrote. */
+static char *without_tags(char *name)
+{
+	for (char *tag; (tag = strstr(name, "[abi:"));) {
+		char *end = strchr(tag, ']');
+		if (!end)
+			break;
+		memmove(tag, end + 1, strlen(end + 1) + 1);
+	}
+	return name;
+}
+
 char *modules_demangle(const char *name)
 {
 	/* A variable that was copied from a library stands in .symtab with its version: stdout@GLIBC_2.2.5. */
@@ -310,13 +322,53 @@ char *modules_demangle(const char *name)
 		int status;
 		char *text = __cxa_demangle(name, NULL, NULL, &status);
 		if (text)
-			return text;
+			return without_tags(text);
 	}
 	return strdup(name);
 }
 
+static bool is_mangled(const char *name)
+{
+	return name[0] == '_' && (name[1] == 'Z' || name[1] == 'R');
+}
+
+/* Is `name` what people call this symbol? Functions without their parameters too. */
+static bool is_called(const struct raw_symbol *s, const char *name)
+{
+	size_t n = strlen(name);
+	if (!is_mangled(s->name))
+		return false;
+	AUTO_FREE char *text = modules_demangle(s->name);
+	return text && !strncmp(text, name, n) && (!text[n] || text[n] == '(');
+}
+
+static bool find_demangled(struct module *m, const char *name, struct symbol *ret)
+{
+	const struct priv *p = priv_of(m);
+	for (size_t i = 0; i < p->symbols.n; i++)
+		if (is_called(&p->symbols.at[i], name)) {
+			*ret = public_symbol(m, &p->symbols.at[i]);
+			return true;
+		}
+	return false;
+}
+
+bool modules_find_symbol(struct modules *ms, const char *name, struct symbol *ret)
+{
+	/* The program's own come first, then those of its libraries, libc's last. */
+	for (int pass = 0; pass < 6; pass++)
+		for (size_t i = 0; i < ms->list.n; i++) {
+			struct module *m = ms->list.at[i];
+			int order = m->role == MODULE_PROGRAM ? 0 : m->role == MODULE_OTHER ? 1 : 2;
+			if (order == pass % 3 && (pass < 3 ? modules_symbol(ms, m, name, ret) && !ret->is_tls : find_demangled(m, name, ret)))
+				return true;
+		}
+	return false;
+}
+
 const char *modules_symbol_by_prefix(struct modules *ms, const char *prefix, size_t *cursor)
 {
+	static char readable[256];
 	size_t n = strlen(prefix), skip = *cursor;
 	for (size_t i = 0; i < ms->list.n; i++) {
 		struct module *m = ms->list.at[i];
@@ -327,9 +379,16 @@ const char *modules_symbol_by_prefix(struct modules *ms, const char *prefix, siz
 			continue;
 		}
 		for (size_t k = skip; k < p->symbols.n; k++) {
+			const char *name = p->symbols.at[k].name;
 			++*cursor;
-			if (!strncmp(p->symbols.at[k].name, prefix, n))
-				return p->symbols.at[k].name;
+			if (is_mangled(name)) {
+				AUTO_FREE char *text = modules_demangle(name);
+				/* A blank would end the word: what has parameters is told up to them. */
+				snprintf(readable, sizeof readable, "%.*s", (int)strcspn(text ? text : name, "( "), text ? text : name);
+				name = readable;
+			}
+			if (!strncmp(name, prefix, n))
+				return name;
 		}
 		skip = 0;
 	}

@@ -3,7 +3,7 @@
 
 static int width_of(const struct column *c)
 {
-	return c->width ? c->width : c->type == CELL_ADDRESS ? 18 : c->type == CELL_TEXT ? 10 : 12;
+	return c->width ? c->width : c->type == CELL_ADDRESS ? 14 : c->type == CELL_TEXT ? 10 : 12;
 }
 
 static void text_cell(struct sink *s, size_t i, const char *p)
