@@ -112,6 +112,8 @@ struct target {
 struct target_row {
 	const char *name; /* "live", "core" */
 	struct err *(*open)(const char *what, const struct target_options *o, struct target **ret);
+	/* Another handle on the same process, see target_again(). NULL: there is nothing new to see. */
+	struct err *(*again)(struct target *t, struct target **ret);
 	/* Mappings, auxv and pid without a stop, into t->picture.maps; threads and extents stay empty. */
 	struct err *(*survey)(struct target *t);
 	struct err *(*take)(struct target *t, const struct quiet_plan *quiet);
@@ -134,6 +136,8 @@ bool target_peek(struct target *t, uint64_t address, void *to, size_t n);
 int target_open_mapped(struct target *t, const struct mapping *m);
 int target_open_path(struct target *t, const char *path);
 int target_open_proc(struct target *t, const char *name);
+/* A second handle for one more look, while `t` keeps its picture. Each is closed by itself. A core: ERR_UNSUPPORTED. */
+struct err *target_again(struct target *t, struct target **ret) MUST_CHECK;
 void target_close(struct target *t); /* NULL allowed */
 /* The mapping that holds address, or NULL. */
 const struct mapping *picture_mapping(const struct picture *p, uint64_t address);

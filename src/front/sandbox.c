@@ -105,8 +105,8 @@ static const int harmless[] = {
 	SCMP_SYS(clock_getres), SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(gettimeofday), SCMP_SYS(time), SCMP_SYS(times),
 	SCMP_SYS(getrusage), SCMP_SYS(sysinfo), SCMP_SYS(uname), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(select), SCMP_SYS(pselect6),
 	SCMP_SYS(setitimer), SCMP_SYS(wait4), SCMP_SYS(waitid), SCMP_SYS(getrlimit), SCMP_SYS(ugetrlimit),
-	/* The holder's socket is open; no other can be had. */
-	SCMP_SYS(sendmsg), SCMP_SYS(recvmsg),
+	/* The holder's socket is open, and at the prompt that of the process that runs shell commands; no other can be had. */
+	SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(pipe), SCMP_SYS(pipe2),
 	/* What shuts in further. */
 	SCMP_SYS(capget), SCMP_SYS(capset), SCMP_SYS(seccomp), LL_CREATE, LL_ADD_RULE, LL_RESTRICT,
 };

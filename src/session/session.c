@@ -161,12 +161,19 @@ static void release(struct session *s)
 
 struct err *session_refresh(struct session *s)
 {
-	struct session *fresh;
-	if (!s->target->live)
-		return err_new(ERR_UNSUPPORTED, "a core does not change");
-	char pid[16];
-	snprintf(pid, sizeof pid, "%d", (int)s->target->pid);
-	TRY(session_open("live", pid, &s->options, &fresh));
+	struct session *fresh = calloc(1, sizeof *fresh);
+	if (!fresh)
+		return err_nomem();
+	fresh->options = s->options;
+	fresh->uptime = -1;
+	memcpy(fresh->sandbox, s->sandbox, sizeof fresh->sandbox);
+	struct err *e = target_again(s->target, &fresh->target);
+	if (!e)
+		e = look(fresh);
+	if (e) {
+		session_close(fresh);
+		return e;
+	}
 	release(s);
 	*s = *fresh;
 	free(fresh);

@@ -387,7 +387,10 @@ static void close_live(struct target *t)
 	struct live *l = live_of(t);
 	if (l->socket >= 0)
 		close(l->socket);
-	while (l->holder > 0 && waitpid(l->holder, NULL, 0) < 0 && errno == EINTR)
+	bool last = !l->link || !--l->link->users;
+	if (last)
+		free(l->link);
+	while (last && l->holder > 0 && waitpid(l->holder, NULL, 0) < 0 && errno == EINTR)
 		;
 	drop_look(l);
 	picture_clear(&t->picture);
@@ -454,6 +457,12 @@ static struct err *open_live(const char *what, const struct target_options *o, s
 	if (!l)
 		return err_nomem();
 	l->socket = -1;
+	l->link = calloc(1, sizeof *l->link);
+	if (!l->link) {
+		free(l);
+		return err_nomem();
+	}
+	l->link->users = 1;
 	l->target.row = &target_live_row;
 	l->target.live = true;
 	l->target.pid = (pid_t)pid;
@@ -477,9 +486,37 @@ static struct err *open_live(const char *what, const struct target_options *o, s
 	return NULL;
 }
 
+/* The same holder, which knows the process by its pidfd: another that got its pid is not looked at by chance. */
+static struct err *again(struct target *t, struct target **ret)
+{
+	struct live *old = live_of(t), *l = calloc(1, sizeof *l);
+	if (!l)
+		return err_nomem();
+	l->socket = dup(old->socket);
+	l->holder = old->holder;
+	l->link = old->link;
+	l->link->users++;
+	l->target.row = t->row;
+	l->target.live = true;
+	l->target.pid = t->pid;
+	l->target.arch = t->arch;
+	l->target.options = t->options;
+	memcpy(l->target.comm, t->comm, sizeof l->target.comm);
+	memcpy(l->target.exe, t->exe, sizeof l->target.exe);
+	reset_picture(l);
+	if (l->socket < 0) {
+		struct err *e = err_os(errno, "no descriptor is left");
+		close_live(&l->target);
+		return e;
+	}
+	*ret = &l->target;
+	return NULL;
+}
+
 const struct target_row target_live_row = {
 	.name = "live",
 	.open = open_live,
+	.again = again,
 	.survey = survey,
 	.take = take,
 	.peek = peek,

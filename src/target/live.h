@@ -5,10 +5,12 @@
 #include "holder.h"
 #include "row.h"
 
+struct holder_link { int users; }; /* handles that speak to one holder: the last one sees it end */
 struct live {
 	struct target target;
 	int socket;
 	pid_t holder;
+	struct holder_link *link;
 	uint8_t *data, *tables; /* of the last look, mapped read-only */
 	size_t data_n, tables_n;
 	char *maps; /* text behind the mappings' paths */

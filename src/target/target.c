@@ -37,6 +37,11 @@ int target_open_proc(struct target *t, const char *name)
 	return t->row->open_proc(t, name);
 }
 
+struct err *target_again(struct target *t, struct target **ret)
+{
+	return t->row->again ? t->row->again(t, ret) : err_new(ERR_UNSUPPORTED, "a core does not change");
+}
+
 void target_close(struct target *t)
 {
 	if (t)

@@ -1,0 +1,300 @@
+/* The prompt on a terminal of its own, and fed by options and pipes: completion, history, Ctrl-C, pager, redirection, pasted
+ * lines, foreign bytes. */
+#include "process.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct child target;
+static char pid[16], dir[] = "/tmp/flotsam-prompt-XXXXXX";
+
+struct terminal {
+	pid_t pid;
+	int fd;
+	char seen[1 << 17]; /* since the last terminal_forget() */
+	size_t n;
+};
+
+static void set_up(void)
+{
+	char *argv[] = { (char[]){ "rings" }, NULL };
+	ck_assert(child_start(&target, argv, NULL, false));
+	json_decref(child_json(&target));
+	ck_assert(child_settled(&target));
+	snprintf(pid, sizeof pid, "%d", (int)target.pid);
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	setenv("XDG_STATE_HOME", dir, 1);
+	unsetenv("PAGER");
+}
+
+static void tear_down(void)
+{
+	char command[64];
+	child_end(&target);
+	snprintf(command, sizeof command, "rm -rf %s", dir);
+	ck_assert_int_eq(system(command), 0);
+	memcpy(dir + sizeof dir - 7, "XXXXXX", 6);
+}
+
+static void terminal_open(struct terminal *t, unsigned short rows, const char *term)
+{
+	struct winsize size = { .ws_row = rows, .ws_col = 80 };
+	memset(t, 0, sizeof *t);
+	t->pid = forkpty(&t->fd, NULL, NULL, &size);
+	ck_assert_int_ge(t->pid, 0);
+	if (t->pid == 0) {
+		setenv("TERM", term, 1);
+		setenv("INPUTRC", "/dev/null", 1);
+		execl(flotsam_path(), "flotsam", "shell", pid, (char *)NULL);
+		_exit(127);
+	}
+}
+
+/* Reads until the text was seen `times` times since the last terminal_forget(). */
+static bool terminal_expect(struct terminal *t, const char *text, int times)
+{
+	for (int left = 600; left > 0; left--) {
+		int n = 0;
+		for (const char *p = t->seen; (p = strstr(p, text)); p += strlen(text))
+			n++;
+		if (n >= times)
+			return true;
+		struct pollfd p = { t->fd, POLLIN, 0 };
+		if (poll(&p, 1, 100) <= 0)
+			continue;
+		ssize_t k = read(t->fd, t->seen + t->n, sizeof t->seen - 1 - t->n);
+		if (k <= 0)
+			break;
+		t->n += (size_t)k;
+		t->seen[t->n] = '\0';
+	}
+	return false;
+}
+
+static void terminal_forget(struct terminal *t)
+{
+	t->n = 0;
+	t->seen[0] = '\0';
+}
+
+static void terminal_type(struct terminal *t, const char *keys)
+{
+	ck_assert_int_eq(write(t->fd, keys, strlen(keys)), (ssize_t)strlen(keys));
+}
+
+#define EXPECT(t, text, times) ck_assert_msg(terminal_expect(t, text, times), "'%s' does not appear: %s", text, (t)->seen)
+
+static void terminal_end(struct terminal *t)
+{
+	int status = -1;
+	terminal_type(t, "quit\r");
+	while (waitpid(t->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "status %x", (unsigned)status);
+	close(t->fd);
+}
+
+START_TEST(completes_and_remembers)
+{
+	struct terminal t;
+	terminal_open(&t, 50, "xterm");
+	EXPECT(&t, "rings> ", 1);
+	terminal_type(&t, "bloc\tcla\t");
+	EXPECT(&t, "blocks class=", 1);
+	terminal_type(&t, "definite count\r");
+	EXPECT(&t, "blocks\r\n", 1);
+	EXPECT(&t, "rings> ", 2);
+	terminal_forget(&t);
+	terminal_type(&t, "who g_ri\t");
+	EXPECT(&t, "g_ring", 1);
+	terminal_type(&t, "\r");
+	EXPECT(&t, "rings> ", 1);
+	terminal_forget(&t);
+	/* Up twice: the command before the last. */
+	terminal_type(&t, "\033[A\033[A");
+	EXPECT(&t, "class=definite count", 1);
+	terminal_type(&t, "\r");
+	EXPECT(&t, "rings> ", 1);
+	terminal_end(&t);
+
+	/* Another sitting has the history of the first, in a file that is the user's alone. */
+	struct stat st;
+	char path[128];
+	snprintf(path, sizeof path, "%s/flotsam/history", dir);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 0777, 0600);
+	terminal_open(&t, 50, "xterm");
+	EXPECT(&t, "rings> ", 1);
+	terminal_forget(&t);
+	terminal_type(&t, "\033[A\033[A");
+	EXPECT(&t, "class=definite count", 1);
+	terminal_type(&t, "\r");
+	EXPECT(&t, "rings> ", 1);
+	terminal_end(&t);
+}
+END_TEST
+
+START_TEST(interrupts)
+{
+	struct terminal t;
+	terminal_open(&t, 50, "xterm");
+	EXPECT(&t, "rings> ", 1);
+	terminal_forget(&t);
+	/* A half-typed line is thrown away. */
+	terminal_type(&t, "no such thing\003");
+	EXPECT(&t, "rings> ", 1);
+	terminal_forget(&t);
+	terminal_type(&t, "blocks used count\r");
+	EXPECT(&t, "blocks\r\n", 1);
+	EXPECT(&t, "rings> ", 1);
+	terminal_forget(&t);
+	/* A command that waits ends, and with it what it waits for; the sitting goes on. */
+	terminal_type(&t, "blocks | sleep 1000\r");
+	EXPECT(&t, "sleep 1000\r\n", 1);
+	usleep(200000);
+	terminal_type(&t, "\003");
+	EXPECT(&t, "rings> ", 1);
+	terminal_forget(&t);
+	terminal_type(&t, "blocks used count\r");
+	EXPECT(&t, "blocks\r\n", 1);
+	terminal_end(&t);
+}
+END_TEST
+
+START_TEST(pages)
+{
+	struct terminal t;
+	setenv("PAGER", "sed 's/^/PAGED /'", 1);
+	terminal_open(&t, 8, "xterm");
+	EXPECT(&t, "rings> ", 1);
+	terminal_type(&t, "blocks used\r");
+	EXPECT(&t, "PAGED ", 8);
+	EXPECT(&t, "rings> ", 2);
+	terminal_forget(&t);
+	terminal_type(&t, "blocks used count\r");
+	EXPECT(&t, "rings> ", 1);
+	ck_assert_ptr_null(strstr(t.seen, "PAGED"));
+	terminal_end(&t);
+	/* No pager where the terminal cannot be driven. */
+	terminal_open(&t, 8, "dumb");
+	EXPECT(&t, "rings> ", 1);
+	terminal_type(&t, "blocks used\r");
+	EXPECT(&t, "rings> ", 2);
+	ck_assert_ptr_null(strstr(t.seen, "PAGED"));
+	ck_assert_ptr_null(strchr(t.seen, '\033'));
+	terminal_end(&t);
+}
+END_TEST
+
+START_TEST(pasted_lines_run_one_by_one)
+{
+	struct terminal t;
+	terminal_open(&t, 50, "xterm");
+	EXPECT(&t, "rings> ", 1);
+	terminal_forget(&t);
+	/* Bracketed paste, as xterm sends it. */
+	terminal_type(&t, "\033[200~blocks leaked count\nblocks used count\n\033[201~\r");
+	EXPECT(&t, "blocks\r\n", 2);
+	terminal_end(&t);
+}
+END_TEST
+
+static char *sit(const char *commands[], size_t n, int *ret_status)
+{
+	const char *argv[32] = { flotsam_path(), "shell", pid };
+	size_t k = 3;
+	for (size_t i = 0; i < n; i++) {
+		argv[k++] = "-e";
+		argv[k++] = commands[i];
+	}
+	return run_text((char *const *)argv, ret_status);
+}
+
+START_TEST(runs_scripts)
+{
+	int status;
+	char path[64], line[128];
+	snprintf(path, sizeof path, "%s/out", dir);
+	snprintf(line, sizeof line, "blocks leaked --format jsonl > %s", path);
+	const char *commands[] = { "let lost = leaked", "lost count", "blocks used - lost count", line, "blocks leaked --format jsonl | wc -l" };
+	char *text = sit(commands, 5, &status);
+	ck_assert_int_eq(status, 0);
+	/* What a set leaves out and what it holds make the whole. */
+	unsigned long lost = 0, rest = 0, lines = 0;
+	const char *p = strchr(text, '\n');
+	ck_assert_msg(p && sscanf(p, " %lu blocks %lu blocks %lu", &lost, &rest, &lines) == 3, "%s", text);
+	free(text);
+	const char *count[] = { "blocks used count" };
+	text = sit(count, 1, &status);
+	ck_assert_uint_eq(strtoul(text, NULL, 10), lost + rest);
+	free(text);
+	ck_assert_uint_eq(lines, lost + 1);
+	struct stat st;
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 0777, 0600);
+	FILE *f = fopen(path, "r");
+	unsigned long in_file = 0;
+	for (int c; (c = fgetc(f)) != EOF;)
+		in_file += c == '\n';
+	fclose(f);
+	ck_assert_uint_eq(in_file, lost + 1);
+}
+END_TEST
+
+START_TEST(errors_cost_a_line)
+{
+	int status;
+	const char *commands[] = { "blokcs", "who 7", "show 0x1", "blocks size>>3", "blocks used cou", "let x = ", "blocks used count" };
+	char *text = sit(commands, 7, &status);
+	ck_assert_int_eq(status, 2);
+	ck_assert_msg(strstr(text, "blocks\n"), "%s", text);
+	free(text);
+}
+END_TEST
+
+/* Numbers stay: the same item before and after another picture. */
+START_TEST(refreshes)
+{
+	int status;
+	const char *commands[] = { "blocks leaked top 1", "refresh", "why 1" };
+	char *text = sit(commands, 3, &status);
+	ck_assert_int_eq(status, 0);
+	const char *address = strstr(text, "0x"), *again = strstr(text, "New picture: stopped");
+	ck_assert_msg(address && again, "%s", text);
+	char wanted[32];
+	snprintf(wanted, sizeof wanted, "%.*s", (int)strspn(address, "0123456789abcdefx"), address);
+	ck_assert_msg(strstr(again, wanted) && strstr(again, "has leaked"), "%s", text);
+	free(text);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("prompt");
+	TCase *t = tcase_create("prompt");
+	tcase_set_timeout(t, 120);
+	tcase_add_checked_fixture(t, set_up, tear_down);
+	tcase_add_test(t, completes_and_remembers);
+	tcase_add_test(t, interrupts);
+	tcase_add_test(t, pages);
+	tcase_add_test(t, pasted_lines_run_one_by_one);
+	tcase_add_test(t, runs_scripts);
+	tcase_add_test(t, errors_cost_a_line);
+	tcase_add_test(t, refreshes);
+	suite_add_tcase(s, t);
+	SRunner *r = srunner_create(s);
+	srunner_run_all(r, CK_ENV);
+	int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
