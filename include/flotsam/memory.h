@@ -53,7 +53,7 @@ struct memory_account {
 void memory_account(struct session *s, struct memory_account *ret);
 
 /* A mapping and what lies in it. Kinds and their names are part of the JSON. */
-enum map_kind { MAP_FILE, MAP_BSS, MAP_HEAP, MAP_BLOCKS, MAP_STACK, MAP_SHARED, MAP_KERNEL, MAP_ANONYMOUS, MAP_KINDS };
+enum map_kind { MEMORY_FILE, MEMORY_BSS, MEMORY_HEAP, MEMORY_BLOCKS, MEMORY_STACK, MEMORY_SHARED, MEMORY_KERNEL, MEMORY_ANONYMOUS, MEMORY_KINDS };
 const char *map_kind_name(enum map_kind k); /* "file", "bss", "heap", "blocks" ... */
 struct memory_map {
 	const struct mapping *mapping;

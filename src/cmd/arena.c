@@ -111,7 +111,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 
 const struct command command_arena = {
 	.name = "arena",
-	.summary = "one arena: its own account, states of its chunks, its heaps",
+	.summary = "one arena: its account, its chunks, its heaps",
 	.formats = { "text", "json" },
 	.help = "  flotsam arena 4242 0            the main arena\n"
 		"  arena 3 | less\n",

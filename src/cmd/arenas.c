@@ -62,7 +62,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 
 const struct command command_arenas = {
 	.name = "arenas",
-	.summary = "malloc's arenas: what each has, what of it is used, resident, free",
+	.summary = "what each arena has, uses and keeps free",
 	.formats = { "text", "json", "jsonl", "csv" },
 	.help = "  flotsam arenas 4242\n"
 		"  flotsam arenas 4242 --format json | jq 'map(.free_bytes) | add'\n"

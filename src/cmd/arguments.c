@@ -592,9 +592,13 @@ void help_print(struct out *o, const struct command *c)
 		out_puts(o, "flotsam looks into a running process or a core dump and says what has leaked,\n"
 			    "who holds the rest, and why RSS is what it is. It only reads.\n\n"
 			    "  flotsam [-p] PID | NAME | CORE    the report\n"
-			    "  flotsam COMMAND TARGET [OPTIONS]\n\ncommands:\n");
-		for (size_t i = 0; command_get(i); i++)
-			out_printf(o, "  %-20s %s\n", command_get(i)->name, command_get(i)->summary);
+			    "  flotsam COMMAND TARGET [OPTIONS]\n");
+		for (int g = 0; g < N_GROUPS; g++) {
+			out_printf(o, "\n%s:\n", command_group_name((enum command_group)g));
+			for (size_t i = 0; command_get(i); i++)
+				if (command_get(i)->group == (enum command_group)g)
+					out_printf(o, "  %-20s %s\n", command_get(i)->name, command_get(i)->summary);
+		}
 	}
 	print_options(o, c);
 	out_puts(o, "\nexit status: 0 done, 1 damage or a broken rule, 2 usage, 3 cannot attach or\n"

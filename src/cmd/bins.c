@@ -66,7 +66,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 
 const struct command command_bins = {
 	.name = "bins",
-	.summary = "malloc's lists of free chunks: fastbins, unsorted, small, large",
+	.summary = "the lists of free chunks",
 	.formats = { "text", "json", "jsonl", "csv" },
 	.help = "  flotsam bins 4242               of all arenas; empty lists are left out\n"
 		"  flotsam bins 4242 0 --format json\n"

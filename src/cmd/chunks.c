@@ -72,7 +72,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 
 const struct command command_chunks = {
 	.name = "chunks",
-	.summary = "chunk after chunk from a block on, with malloc's headers",
+	.summary = "chunk after chunk, with malloc's headers",
 	.formats = { "text", "json", "jsonl", "csv" },
 	.help = "  flotsam chunks 4242 0x55d0c0a012a0         20 of them\n"
 		"  flotsam chunks 4242 0x55d0c0a012a0 1000 --format jsonl\n"

@@ -40,7 +40,7 @@ static void list(const struct arguments *a, const struct memory_maps *l, struct 
 		protection(m->mapping, prot);
 		/* Of a file the end tells more; what is whole stands in JSON. */
 		size_t n = strlen(m->what), cut = text && n > WHAT && o->width <= COLUMNS ? n - WHAT + 2 : 0;
-		if (cut && (m->kind == MAP_FILE || m->kind == MAP_BSS))
+		if (cut && (m->kind == MEMORY_FILE || m->kind == MEMORY_BSS))
 			strbuf_printf(&what, "..%s", m->what + cut);
 		else
 			strbuf_printf(&what, cut ? "%.*s.." : "%.*s", (int)(n - cut), m->what);

@@ -70,7 +70,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 
 const struct command command_tcache = {
 	.name = "tcache",
-	.summary = "freed chunks that threads keep for themselves, by thread and size",
+	.summary = "freed chunks that threads keep for themselves",
 	.formats = { "text", "json", "jsonl", "csv" },
 	.help = "  flotsam tcache 4242             of all threads; empty bins are left out\n"
 		"  flotsam tcache 4242 4250 --format csv\n"

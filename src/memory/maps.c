@@ -2,7 +2,7 @@
  * so one mapping may hold many things. */
 #include "flotsam/memory.h"
 
-static const char *const kind_names[MAP_KINDS] = { "file", "bss", "heap", "blocks", "stack", "shared", "kernel", "anonymous" };
+static const char *const kind_names[MEMORY_KINDS] = { "file", "bss", "heap", "blocks", "stack", "shared", "kernel", "anonymous" };
 
 const char *map_kind_name(enum map_kind k)
 {
@@ -137,7 +137,7 @@ static enum map_kind file_kind(struct strbuf *to, const struct mapping *m)
 	if (m->deleted)
 		strbuf_puts(to, " (deleted)");
 	add_part(to, m->prot & PROT_X ? "code" : m->prot & PROT_W ? "data" : "read only");
-	return m->shared ? MAP_SHARED : MAP_FILE;
+	return m->shared ? MEMORY_SHARED : MEMORY_FILE;
 }
 
 static enum map_kind describe(struct session *s, const struct mapping *m, struct strbuf *to)
@@ -152,22 +152,22 @@ static enum map_kind describe(struct session *s, const struct mapping *m, struct
 	if (c.stacks)
 		add_stacks(to, &c);
 	if (c.heaps || c.blocks)
-		return c.heaps ? MAP_HEAP : MAP_BLOCKS;
+		return c.heaps ? MEMORY_HEAP : MEMORY_BLOCKS;
 	if (c.stacks)
-		return MAP_STACK;
+		return MEMORY_STACK;
 	if (m->inode && !huge)
 		return file_kind(to, m);
 	if (m->path[0] == '[' && !named && strcmp(m->path, "[heap]")) {
 		strbuf_puts(to, m->path);
-		return !strncmp(m->path, "[stack", 6) ? MAP_STACK : MAP_KERNEL;
+		return !strncmp(m->path, "[stack", 6) ? MEMORY_STACK : MEMORY_KERNEL;
 	}
 	struct module *module = modules_at(s->modules, m->start);
 	if (module && module->role != MODULE_VDSO) {
 		strbuf_printf(to, "%s, .bss", module->name);
-		return MAP_BSS;
+		return MEMORY_BSS;
 	}
 	strbuf_puts(to, m->path[0] ? m->path : m->shared ? "shared anonymous memory" : m->prot ? "anonymous" : "reserved, no access");
-	return m->shared ? MAP_SHARED : MAP_ANONYMOUS;
+	return m->shared ? MEMORY_SHARED : MEMORY_ANONYMOUS;
 }
 
 /* Address space without access belongs to what it touches: arenas reserve a heap whole, stacks have a guard below. */
@@ -177,9 +177,9 @@ static char *reserved(const struct memory_maps *l, size_t i)
 	const struct memory_map *below = i ? &l->list.at[i - 1] : NULL, *above = i + 1 < l->list.n ? &l->list.at[i + 1] : NULL;
 	if (m->prot || m->inode || m->path[0])
 		return NULL;
-	if (below && below->kind == MAP_HEAP && below->mapping->end == m->start)
+	if (below && below->kind == MEMORY_HEAP && below->mapping->end == m->start)
 		return strdup("reserved for the heap below");
-	if (above && above->kind == MAP_STACK && above->mapping->start == m->end)
+	if (above && above->kind == MEMORY_STACK && above->mapping->start == m->end)
 		return strdup("guard of the stack above");
 	return NULL;
 }

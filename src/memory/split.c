@@ -1,7 +1,7 @@
 /* The table of causes from two other sides: equal mappings together, and the blocks that libc and its kin own by label. */
 #include "rss.h"
 
-static const char *const kind_texts[MAP_KINDS] = { NULL, NULL, "malloc's heaps", "malloc's mapped blocks", "thread stacks", NULL, NULL, NULL };
+static const char *const kind_texts[MEMORY_KINDS] = { NULL, NULL, "malloc's heaps", "malloc's mapped blocks", "thread stacks", NULL, NULL, NULL };
 
 static struct rss_group *group_called(struct rss_group *at, size_t n, const char *name)
 {
@@ -22,14 +22,14 @@ static int by_bytes(const void *a, const void *b)
 /* Mappings of one name count together, and so do heaps, mapped blocks, stacks; .bss joins its file. */
 static const char *group_name(const struct rss *r, const struct memory_map *m, char *to, size_t n)
 {
-	const struct module *module = m->kind == MAP_BSS ? modules_at(r->s->modules, m->mapping->start) : NULL;
+	const struct module *module = m->kind == MEMORY_BSS ? modules_at(r->s->modules, m->mapping->start) : NULL;
 	if (kind_texts[m->kind])
 		return kind_texts[m->kind];
 	if (module)
 		return module->path;
 	if (m->mapping->path[0])
 		return m->mapping->path;
-	if (m->kind == MAP_SHARED)
+	if (m->kind == MEMORY_SHARED)
 		return "shared anonymous memory";
 	if (!r->s->runtime->language)
 		return "anonymous, outside malloc";

@@ -290,8 +290,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("graph");
-	TCase *t = tcase_create("graph");
+	Suite *s = suite_create("pointers");
+	TCase *t = tcase_create("pointers");
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, retained_sizes, 0, SEEDS);
 	tcase_add_test(t, pointers);
