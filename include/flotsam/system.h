@@ -153,4 +153,9 @@ struct system_process { /* one process's own limits; UINT64_MAX: none, or unknow
 bool system_process_read(const char *root, int pid, struct system_process *ret);
 void system_process_free(struct system_process *p);
 
+/* The sockets of one table of /proc/PID/net ("tcp", "tcp6", "udp", "unix", ...), by inode, with a word for their state
+ * (static; "" where the table has none). */
+typedef void system_socket_fn(void *ctx, uint64_t inode, const char *state);
+void system_sockets(const char *table, const char *text, system_socket_fn *f, void *ctx);
+
 #endif

@@ -123,7 +123,8 @@ struct target_row {
 	int (*open_mapped)(struct target *t, const struct mapping *m);
 	/* Opens a path below the target's root (debug files). -1 and errno. */
 	int (*open_path)(struct target *t, const char *path);
-	/* Opens /proc/PID/NAME (smaps, status, cgroup, fdinfo...). -1 and errno; -1/ENOENT for a core. */
+	/* Opens /proc/PID/NAME (smaps, status, cgroup, fdinfo...). -1 and errno; -1/ENOENT for a core. With a star for the
+	 * number, the links of fd and the wchan of task are listed: "NUMBER\0TEXT\0" for each. */
 	int (*open_proc)(struct target *t, const char *name);
 	void (*close)(struct target *t);
 };

@@ -101,19 +101,25 @@ static bool is_step(const struct json_step *s, const char *word, size_t n)
 	return (strlen(index) == n && !memcmp(index, word, n)) || (n && strlen(s->name) == n && !memcmp(s->name, word, n));
 }
 
-static bool is_at(const struct json *j, const char *name)
+/* What is left of the name behind the place that is shown: "" there, ".more" above it; NULL elsewhere. */
+static const char *behind(const struct json *j, const char *name)
 {
 	for (unsigned i = 1; i <= j->depth; i++) {
+		name += i > 1;
 		size_t n = strcspn(name, ".");
 		if (!is_step(&j->steps[i], name, n))
-			return false;
+			return NULL;
 		name += n;
-		if (*name == '.')
-			name++;
-		else if (i < j->depth)
-			return false;
+		if (!*name && i < j->depth)
+			return NULL;
 	}
-	return !*name;
+	return name;
+}
+
+static bool is_at(const struct json *j, const char *name)
+{
+	const char *rest = behind(j, name);
+	return rest && !*rest;
 }
 
 /* What is a percentage of this figure a part of? NULL: of nothing. */
@@ -141,7 +147,10 @@ static void watch(void *ctx, const struct json *j, enum json_seen what, double n
 	for (size_t i = 0; i < w->n; i++) {
 		struct rule *r = &w->rules[i];
 		const char *whole = r->percent ? whole_of(r->name) : NULL;
-		if (!r->seen && is_at(j, r->name)) {
+		const char *rest = r->seen ? NULL : behind(j, r->name);
+		if (what == SEEN_NULL && rest && *rest) { /* the whole of which it is a part is not known */
+			r->seen = true;
+		} else if (rest && !*rest) {
 			r->seen = is_number || what == SEEN_NULL;
 			r->known = is_number;
 			r->value = number;
@@ -163,6 +172,7 @@ static bool may_be_absent(const char *name)
 		{ "interior_rules.", NULL, " blocks " },
 		{ "heap.arenas.", "", " system_bytes used_bytes free_bytes top_bytes heaps " },
 		{ "heap.pins.", "", " size free_bytes " },
+		{ "resources.descriptors.kinds.", "*", " count " },
 	};
 	for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
 		size_t k = strlen(lists[i].list);
@@ -172,7 +182,7 @@ static bool may_be_absent(const char *name)
 		char padded[48];
 		snprintf(padded, sizeof padded, " %s ", key);
 		const char *digits = element + (lists[i].first && *lists[i].first && element[0] == *lists[i].first);
-		bool known = *digits && !digits[strspn(digits, "0123456789")];
+		bool known = (*digits && !digits[strspn(digits, "0123456789")]) || (lists[i].first && *lists[i].first == '*');
 		for (int s = 0; !lists[i].first && i == 2 && s < BLOCK_STATES; s++)
 			known |= !strcmp(block_state_name((enum block_state)s), element);
 		for (int s = 0; !lists[i].first && i == 3 && s < N_INTERIOR_RULES; s++)
@@ -345,6 +355,27 @@ static void check_json(const struct rule *rules, size_t n, const struct suppress
 	out_puts(o, "\n");
 }
 
+static const char beside[] = "resources.";
+
+/* What flotsam resources prints, as "resources" beside the report's keys; made when a rule asks for it. */
+static struct err *watch_resources(struct session *s, const struct rule *rules, size_t n, struct json *j)
+{
+	struct resources *r;
+	size_t wanted = 0;
+	for (size_t i = 0; i < n; i++)
+		wanted += !strncmp(rules[i].name, beside, sizeof beside - 1);
+	if (!wanted)
+		return NULL;
+	TRY(query_resources(s, &r));
+	out_json_object(j, NULL);
+	out_json_object(j, "resources");
+	resources_json_write(r, j);
+	out_json_end_object(j);
+	out_json_end_object(j);
+	resources_free(r);
+	return NULL;
+}
+
 static struct err *judge(const struct arguments *a, struct report *r, struct rule *rules, size_t n, struct suppressions *s)
 {
 	struct json j;
@@ -354,6 +385,7 @@ static struct err *judge(const struct arguments *a, struct report *r, struct rul
 	j.watch = watch;
 	j.watch_ctx = &w;
 	report_json_write(a, r, &j);
+	TRY(watch_resources(r->session, rules, n, &j));
 	for (size_t i = 0; i < n; i++)
 		TRY(decide(&rules[i], r));
 	return NULL;

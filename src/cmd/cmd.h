@@ -3,6 +3,7 @@
 #define CMD_ROWS_H
 #include "flotsam/cmd.h"
 #include "flotsam/query.h"
+#include "flotsam/resources.h"
 
 extern const struct command command_report;
 extern const struct command command_shell;
@@ -40,6 +41,7 @@ extern const struct command command_sites;
 extern const struct command command_help;
 extern const struct command command_system;
 extern const struct command command_check;
+extern const struct command command_resources;
 
 /* A slip of the fingers, no other word. */
 bool cmd_resembles(const char *typed, const char *meant);
@@ -100,6 +102,8 @@ void report_json_identity(struct json *j, const struct session *s);
 void report_json_rss(struct json *j, const struct session *s, const struct rss_table *t);
 void rss_table_text(const struct session *s, const struct rss_table *t, struct out *o);
 void report_json_finding(struct json *j, const struct finding *f);
+/* The members, into an open object. */
+void resources_json_write(const struct resources *r, struct json *j);
 void system_text(const struct arguments *a, const struct machine *m, struct out *o);
 void system_json(const struct machine *m, struct out *o);
 #endif

@@ -11,6 +11,7 @@ static const struct command *const table[] = {
 	&command_stack,
 	&command_frame,
 	&command_check,
+	&command_resources,
 	&command_system,
 	&command_arenas,
 	&command_arena,

@@ -77,8 +77,61 @@ static int open_link(const struct holder *h, const char *path)
 	return keep_regular(openat(h->proc, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
 }
 
+/* One record of the lists below: "NAME\0TEXT\0". */
+static bool put_record(FILE *f, const char *name, const char *text, size_t n)
+{
+	return fwrite(name, 1, strlen(name) + 1, f) == strlen(name) + 1 && fwrite(text, 1, n, f) == n && putc('\0', f) == '\0';
+}
+
+static bool list_links(FILE *f, DIR *d)
+{
+	static char link[LIMIT_PATH];
+	struct dirent *e;
+	while ((e = readdir(d))) {
+		ssize_t n = e->d_name[0] == '.' ? -1 : readlinkat(dirfd(d), e->d_name, link, sizeof link);
+		if (n >= 0 && !put_record(f, e->d_name, link, (size_t)n))
+			return false;
+	}
+	return true;
+}
+
+static bool list_waits(FILE *f, DIR *d)
+{
+	char path[64], text[64];
+	struct dirent *e;
+	while ((e = readdir(d))) {
+		snprintf(path, sizeof path, "%.20s/wchan", e->d_name);
+		AUTO_FD int fd = e->d_name[0] == '.' ? -1 : openat(dirfd(d), path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
+		if (n > 0 && !put_record(f, e->d_name, text, strnlen(text, (size_t)n)))
+			return false;
+	}
+	return true;
+}
+
+/* Links and what threads wait for are told to the one who may trace alone, when they are read: not to the analyst. */
+static int list(const struct holder *h, bool waits)
+{
+	int from = waits ? openat(h->proc, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : holder_proc(h, holder_living(h), "fd");
+	DIR *d = from < 0 ? NULL : fdopendir(from);
+	int to = d ? memfd_create("list", MFD_CLOEXEC) : -1, copy = to < 0 ? -1 : dup(to);
+	FILE *f = copy < 0 ? NULL : fdopen(copy, "w");
+	bool ok = f && (waits ? list_waits(f, d) : list_links(f, d));
+	if (f)
+		ok = !fclose(f) && ok;
+	if (d)
+		closedir(d);
+	if (ok && !lseek(to, 0, SEEK_SET))
+		return to;
+	if (to >= 0)
+		close(to);
+	return -1;
+}
+
 int holder_open_proc(const struct holder *h, const char *name)
 {
+	if (!strcmp(name, "fd/*") || !strcmp(name, "task/*/wchan"))
+		return list(h, name[0] == 't');
 	/* Names below /proc/PID alone; of the links exe is followed, to a regular file. */
 	if (name[0] == '/' || strstr(name, "..")) {
 		errno = EINVAL;

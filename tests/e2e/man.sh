@@ -50,6 +50,8 @@ all_in 'each key of the system' man/flotsam-json.5 "$(grep -Eo '"[a-z_0-9]+" *:'
 all_in 'each key of a check' man/flotsam-json.5 "$(grep -Eo '"[a-z_]+" *:' "$tmp/check" | sort -u | tr -d '": ')"
 "$FLOTSAM" sites "$server" 100 --format json >>"$tmp/disas" || echo "not ok man: sites ended with $?"
 all_in 'each key of disas and sites' man/flotsam-json.5 "$(grep -Eo '"[a-z_]+" *:' "$tmp/disas" | sort -u | tr -d '": ')"
+"$FLOTSAM" resources "$server" --format json >"$tmp/resources" || echo "not ok man: resources ended with $?"
+all_in 'each key of the resources' man/flotsam-json.5 "$(grep -Eo '"[a-z_]+" *:' "$tmp/resources" | sort -u | tr -d '": ')"
 kinds=$(grep -Eo '(say|judge_limit)\(m, "[a-z-]+"|"order-[a-z]+"' src/query/system.c | grep -Eo '"[a-z-]+"' | tr -d '"')
 all_in 'each verdict on the machine' man/flotsam.1 "$kinds"
 for key in cause state class reason found_by identified_by reason; do
