@@ -597,7 +597,7 @@ void help_print(struct out *o, const struct command *c)
 			out_printf(o, "\n%s:\n", command_group_name((enum command_group)g));
 			for (size_t i = 0; command_get(i); i++)
 				if (command_get(i)->group == (enum command_group)g)
-					out_printf(o, "  %-20s %s\n", command_get(i)->name, command_get(i)->summary);
+					out_printf(o, "  %-10s %s\n", command_get(i)->name, command_get(i)->summary);
 		}
 	}
 	print_options(o, c);
