@@ -32,6 +32,7 @@ struct arena {
 	bool main;
 	bool contiguous;
 	uint64_t top, top_bytes;
+	bool top_doubtful;	/* top, or its size, contradicts what else is known */
 	uint64_t system_mem;	/* as the arena itself counts */
 	uint64_t walked_bytes;	/* sum of its segments */
 	uint32_t mutex;
@@ -89,7 +90,7 @@ struct chunk_sink {
 	/* chunk address and chunk size; ascending within a segment. False: stop (no memory). */
 	bool (*chunk)(void *ctx, const struct segment *s, uint64_t chunk, uint64_t size, enum block_state state);
 	/* A list says that this chunk is free in `state`. Called after all chunks. Returns false when there is no such
-	 * chunk, or when it was listed before (the walker reports it). */
+	 * chunk, or when it was listed before (the walker reports it). What is BLOCK_FREE or BLOCK_LOST may become any state. */
 	bool (*listed)(void *ctx, uint64_t chunk, uint64_t size, enum block_state state);
 	/* State and size of a chunk emitted before. */
 	bool (*get)(void *ctx, uint64_t chunk, uint64_t *ret_size, enum block_state *ret_state);
@@ -97,6 +98,12 @@ struct chunk_sink {
 	void (*prefetch)(void *ctx, uint64_t chunk);
 	/* The next linearly free chunk (BLOCK_FREE) that no list named, from *cursor (0 first); false at the end. */
 	bool (*next_unlisted)(void *ctx, uint64_t *cursor, uint64_t *ret_chunk, uint64_t *ret_size);
+	/* The chunk that ends where this one begins; false when there is none in its segment. */
+	bool (*before)(void *ctx, uint64_t chunk, uint64_t *ret_chunk, enum block_state *ret_state);
+	/* Takes back the chunks from this one to the last, of which s is the segment: the walker has seen that it went astray. */
+	void (*unwind)(void *ctx, const struct segment *s, uint64_t from, uint64_t last);
+	/* Takes back all of them: what the lists name shows that the walk is to be done again. */
+	void (*restart)(void *ctx);
 };
 
 struct alloc {

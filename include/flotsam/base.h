@@ -150,6 +150,7 @@ struct findings {
 void findings_add(struct findings *f, const char *kind, uint64_t address, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* The same with the structured part: kind, address, expected, found and neighbour of `what`. */
 void findings_add_words(struct findings *f, const struct finding *what, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void findings_pop(struct findings *f); /* takes the last one back; the list must not be empty */
 void findings_free(struct findings *f);
 
 /* A figure that was not computed. */

@@ -151,6 +151,11 @@ void findings_add(struct findings *f, const char *kind, uint64_t address, const 
 	va_end(ap);
 }
 
+void findings_pop(struct findings *f)
+{
+	free(f->list.at[--f->list.n].text);
+}
+
 void findings_free(struct findings *f)
 {
 	for (size_t i = 0; i < f->list.n; i++)

@@ -148,7 +148,7 @@ static bool on_listed(void *ctx, uint64_t chunk, uint64_t size, enum block_state
 	if (id == BLOCK_NONE)
 		return false;
 	enum block_state old = blocks_state(bd->b, id);
-	if (old != BLOCK_FREE && !block_state_is_used(old))
+	if (old != BLOCK_FREE && old != BLOCK_LOST && !block_state_is_used(old))
 		return false;
 	bd->b->state[id] = (uint8_t)state;
 	return true;
@@ -181,6 +181,68 @@ static bool on_next_unlisted(void *ctx, uint64_t *cursor, uint64_t *ret_chunk, u
 		return true;
 	}
 	return false;
+}
+
+static bool on_before(void *ctx, uint64_t chunk, uint64_t *ret_chunk, enum block_state *ret_state)
+{
+	const struct blocks *b = ((struct builder *)ctx)->b;
+	uint64_t size;
+	block_id id = exact(b, chunk, &size);
+	struct region *r = id == BLOCK_NONE ? NULL : blocks_region(b, chunk);
+	if (!r || !r->groups || chunk == r->start)
+		return false;
+	uint64_t g = region_start_before(r, region_granule(b, r, chunk) - 1);
+	if (g == UINT64_MAX)
+		return false;
+	*ret_chunk = r->start + (g << b->granule_shift);
+	*ret_state = blocks_state(b, id - 1);
+	return true;
+}
+
+static void on_unwind(void *ctx, const struct segment *s, uint64_t from, uint64_t last)
+{
+	struct builder *bd = ctx;
+	struct region *r = bd->r;
+	if (bd->segment != s || !r->groups)
+		return;
+	for (uint64_t g = (from - r->start) >> bd->b->granule_shift; g <= (last - r->start) >> bd->b->granule_shift; g++) {
+		uint64_t *bits = &r->groups[g / GROUP_GRANULES].bits[g % GROUP_GRANULES / 64], bit = 1ul << g % GROUP_GRANULES % 64;
+		if (!(*bits & bit))
+			continue;
+		*bits &= ~bit;
+		bd->state.n--;
+		r->n_ids--;
+	}
+}
+
+static void free_regions(struct blocks *b)
+{
+	for (size_t i = 0; i < b->n_regions; i++) {
+		struct region *r = &b->regions[i];
+		if (r->groups)
+			munmap(r->groups, 2 * r->n_groups * sizeof *r->groups);
+		else
+			free(r->marks);
+	}
+	b->n_regions = 0;
+}
+
+static void on_restart(void *ctx)
+{
+	struct builder *bd = ctx;
+	struct blocks *b = bd->b;
+	free_regions(b);
+	for (int i = 0; i < 2; i++) {
+		free(b->windows[i].slots);
+		b->windows[i] = (struct window){ 0 };
+	}
+	free(b->state);
+	b->state = NULL;
+	b->n = 0;
+	b->bytes = 0;
+	vec_free(&bd->state);
+	bd->r = NULL;
+	bd->segment = NULL;
 }
 
 /* The lists may be asked for only when all chunks are in: the first question finishes the index. */
@@ -221,7 +283,7 @@ struct err *blocks_build(struct alloc *a, struct image *img, struct blocks **ret
 	b->granule_shift = (unsigned)__builtin_ctz(a->facts.granule);
 	b->regions = calloc(a->segments.n + 1, sizeof *b->regions);
 	struct builder bd = { .b = b };
-	struct chunk_sink sink = { &bd, on_chunk, on_listed, get_when_ready, on_prefetch, next_when_ready };
+	struct chunk_sink sink = { &bd, on_chunk, on_listed, get_when_ready, on_prefetch, next_when_ready, on_before, on_unwind, on_restart };
 	struct err *e = b->regions ? alloc_walk(a, img, &sink) : err_nomem();
 	if (!e && !finish_chunks(&bd))
 		e = err_nomem();
@@ -238,13 +300,7 @@ void blocks_free(struct blocks *b)
 {
 	if (!b)
 		return;
-	for (size_t i = 0; i < b->n_regions; i++) {
-		struct region *r = &b->regions[i];
-		if (r->groups)
-			munmap(r->groups, 2 * r->n_groups * sizeof *r->groups);
-		else
-			free(r->marks);
-	}
+	free_regions(b);
 	free(b->regions);
 	free(b->windows[0].slots);
 	free(b->windows[1].slots);

@@ -175,11 +175,19 @@ static void read_top(struct glibc *g, struct arena *a)
 	}
 	uint64_t limit = top_limit(g, a), base = a->main ? g->sbrk_base : align_down(a->top, g->heap_max);
 	bool inside = readable && a->top > base && a->top + g->min_chunk <= limit && (a->top + g->header) % g->granule == 0;
-	if (inside)
-		findings_add(&g->alloc->findings, "bad-top", a->top, "the top chunk's size is 0x%llx", (unsigned long long)field);
-	else
-		findings_add(&g->alloc->findings, "bad-top", a->address, "the arena's top is 0x%llx, which is no chunk",
-			     (unsigned long long)a->top);
+	struct finding f = { .kind = "bad-top", .has_found = true };
+	if (inside) {
+		f.address = a->top;
+		f.found = field;
+		f.expected = (limit - a->top) | PREV_INUSE;
+		f.has_expected = true;
+		findings_add_words(&g->alloc->findings, &f, "the top chunk, the rest of this heap, says a size that it cannot have");
+	} else {
+		f.address = a->address + g->l->arena.top;
+		f.found = a->top;
+		findings_add_words(&g->alloc->findings, &f, "the arena's pointer to its top chunk leads to no chunk");
+	}
+	a->top_doubtful = true;
 	a->consistent = false;
 	a->top_bytes = inside ? limit - a->top : 0;
 }

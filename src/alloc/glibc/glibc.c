@@ -81,7 +81,7 @@ static void read_params(struct glibc *g)
 		image_word(g->img, at + p->hp_pagesize - g->w, &f->huge_page);
 		image_word(g->img, at + p->hp_pagesize, &hugepage);
 	}
-	if (hugepage && hugepage < 1u << 30 && g->l->heap_max_hugepage)
+	if (hugepage >= 1u << 16 && hugepage <= 1u << 30 && !(hugepage & (hugepage - 1)) && g->l->heap_max_hugepage)
 		g->heap_max = 4 * hugepage;
 	struct runtime_extent *e = vec_push(&g->alloc->state_extents);
 	if (e)
@@ -136,46 +136,43 @@ static struct err *open_glibc(struct image *img, struct modules *ms, struct runt
 		return err_new(ERR_NOT_FOUND, "glibc's malloc has no heap, yet there is much anonymous memory: it is allocated otherwise");
 	glibc_tcaches(g);
 	a->facts.walked = true;
-	return NULL;
+	g->broken = calloc(a->arenas.n ? a->arenas.n : 1, sizeof *g->broken);
+	return g->broken ? NULL : err_nomem();
 }
 
-/* Free by walk == free by bins. What is left over in an arena that somebody was changing is in transit, else a finding. */
-static void check_identity(struct glibc *g, const struct chunk_sink *sink)
+static void walk_lists(struct glibc *g, const struct chunk_sink *sink)
 {
-	uint64_t cursor = 0, chunk, size;
-	while (sink->next_unlisted(sink->ctx, &cursor, &chunk, &size)) {
-		const struct segment *s = glibc_segment_at(g->alloc, chunk);
-		struct arena *a = s && s->arena >= 0 ? &g->alloc->arenas.at[s->arena] : NULL;
-		if (g->transit_expected || (a && a->mutex)) {
-			sink->listed(sink->ctx, chunk, size, BLOCK_IN_TRANSIT);
-		} else {
-			findings_add(&g->alloc->findings, "free-not-listed", chunk + g->header,
-				     "a free chunk of %llu bytes is on no list", (unsigned long long)size);
-			if (a)
-				a->consistent = false;
-		}
-	}
-	for (size_t i = 0; i < g->alloc->arenas.n; i++) {
-		struct arena *a = &g->alloc->arenas.at[i];
-		if ((a->top || a->walked_bytes) && a->walked_bytes != a->system_mem && !a->mutex) {
-			findings_add(&g->alloc->findings, "system-mem", a->address,
-				     "arena %zu counts %llu bytes, its segments have %llu", i, (unsigned long long)a->system_mem,
-				     (unsigned long long)a->walked_bytes);
-			if (a->walked_bytes < a->system_mem)
-				g->alloc->partial = true;
-		}
-	}
+	glibc_walk_tcaches(g, sink);
+	glibc_walk_fastbins(g, sink);
+	glibc_walk_bins(g, sink);
+}
+
+static int compare_addresses(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+	return *x < *y ? -1 : *x > *y;
 }
 
 static struct err *walk_glibc(struct alloc *a, struct image *img, const struct chunk_sink *sink)
 {
 	struct glibc *g = a->priv;
+	size_t findings = a->findings.list.n;
 	(void)img;
 	TRY(glibc_walk_segments(g, sink));
-	glibc_walk_tcaches(g, sink);
-	glibc_walk_fastbins(g, sink);
-	glibc_walk_bins(g, sink);
-	check_identity(g, sink);
+	walk_lists(g, sink);
+	/* Lists name chunks that the walk passed over: a size that lies leads behind them. Once more, with that known. */
+	if (g->anchors.n && !interrupted) {
+		g->walked_twice = true;
+		qsort(g->anchors.at, g->anchors.n, sizeof *g->anchors.at, compare_addresses);
+		while (a->findings.list.n > findings)
+			findings_pop(&a->findings);
+		g->suspects.n = a->lists.n = 0;
+		memset(g->broken, 0, a->arenas.n * sizeof *g->broken);
+		sink->restart(sink->ctx);
+		TRY(glibc_walk_segments(g, sink));
+		walk_lists(g, sink);
+	}
+	glibc_check(g, sink);
 	return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
 }
 
@@ -195,7 +192,13 @@ static bool header_of(const struct alloc *a, const struct image *img, uint64_t c
 
 static void close_glibc(struct alloc *a)
 {
-	free(a->priv);
+	struct glibc *g = a->priv;
+	if (g) {
+		vec_free(&g->suspects);
+		vec_free(&g->anchors);
+		free(g->broken);
+	}
+	free(g);
 	a->priv = NULL;
 }
 

@@ -67,6 +67,16 @@ bool glibc_word(const struct glibc_reader *r, uint64_t address, uint64_t *ret);
 /* Addresses of all arenas, the ring from main_arena; false when it does not close. */
 bool glibc_ring(const struct glibc_reader *r, const struct glibc_place *p, uint64_t *arenas, size_t max, size_t *ret_n);
 
+/* What the linear walk cannot judge before the lists are read. */
+enum suspicion {
+	SUSPECT_PREV_SIZE,  /* called free by the next header, but its size does not stand again before that */
+	SUSPECT_NOT_MERGED, /* free, and the next one is free or top */
+};
+struct suspect {
+	enum suspicion why;
+	uint64_t chunk, size, found;
+};
+
 struct glibc { /* alloc.priv */
 	struct alloc *alloc;
 	struct image *img;
@@ -80,6 +90,10 @@ struct glibc { /* alloc.priv */
 	uint64_t sbrk_base;
 	uint64_t tcache_count;
 	bool transit_expected;	/* somebody may be inside malloc */
+	bool walked_twice;
+	VEC(struct suspect) suspects;
+	VEC(uint64_t) anchors;	/* places that lists name as chunks, and that the walk passed over; sorted */
+	bool *broken;		/* per arena: a list of it ends early */
 };
 
 struct heap_info { /* as malloc/arena.c writes it at the start of a heap */
@@ -106,6 +120,17 @@ uint64_t glibc_first_chunk(const struct glibc *g, uint64_t from);
 void glibc_tcaches(struct glibc *g);		       /* tcache structs by thread */
 struct err *glibc_walk_segments(struct glibc *g, const struct chunk_sink *sink) MUST_CHECK;
 void glibc_walk_bins(struct glibc *g, const struct chunk_sink *sink);
+/* Suspects, and: free by walk == free by bins. What is left over is in transit where somebody was changing it, else a finding. */
+void glibc_check(struct glibc *g, const struct chunk_sink *sink);
+/* A finding about a list, unless somebody stands inside malloc: a half-made list is no damage. */
+void glibc_bad_list(struct glibc *g, const struct finding *what, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The block in use that lies before this chunk and so may have been written beyond its end; 0 when there is none. */
+uint64_t glibc_neighbour(const struct glibc *g, const struct chunk_sink *sink, uint64_t chunk);
+/* A list names this as a chunk of this size (0: any): could it be one, that the walk passed over? Then it is an anchor. */
+void glibc_anchor(struct glibc *g, uint64_t chunk, uint64_t size);
+/* The record of a list; its index, because the vector may move. -1 without memory: then it is not told. */
+ptrdiff_t glibc_record(struct glibc *g, const struct alloc_list *l);
+void glibc_count(struct glibc *g, ptrdiff_t list, uint64_t size);
 void glibc_walk_fastbins(struct glibc *g, const struct chunk_sink *sink);
 void glibc_walk_tcaches(struct glibc *g, const struct chunk_sink *sink);
 bool glibc_add_segment(struct glibc *g, int arena, uint64_t header_from, uint64_t start, uint64_t end);

@@ -1,152 +1,6 @@
-/* What the lists say: bins, fastbins, tcaches. All lists are walked side by side, a step of each in turn, so that the
- * memory misses of many lists overlap. Every walk ends: the sink refuses a chunk that was listed before. */
+/* Lists that only lead forward: fastbins and tcaches (bins.c has the rings). Fastbins are walked side by side, a step of each
+ * in turn, so that their memory misses overlap. Every walk ends: the sink refuses a chunk that was listed before. */
 #include "glibc.h"
-
-static void bad_list(struct glibc *g, const char *kind, uint64_t at, const char *text)
-{
-	if (g->transit_expected)
-		return; /* somebody stands inside malloc: a half-made list is no damage */
-	findings_add(&g->alloc->findings, kind, at, "%s", text);
-}
-
-/* The record of a list; its index, because the vector may move. -1 without memory: then it is not told. */
-static ptrdiff_t record(struct glibc *g, const struct alloc_list *l)
-{
-	struct alloc_list *slot = vec_push(&g->alloc->lists);
-	if (!slot)
-		return -1;
-	*slot = *l;
-	return slot - g->alloc->lists.at;
-}
-
-static void count(struct glibc *g, ptrdiff_t list, uint64_t size)
-{
-	if (list < 0)
-		return;
-	g->alloc->lists.at[list].chunks++;
-	g->alloc->lists.at[list].bytes += size;
-}
-
-/* malloc/malloc.c: largebin_index_64, largebin_index_32_big (i386 has MALLOC_ALIGNMENT 16 since 2.26). */
-static unsigned large_bin(const struct glibc *g, uint64_t size)
-{
-	unsigned last = g->w == 8 ? 48 : 45, base = g->w == 8 ? 48 : 49;
-	return size >> 6 <= last ? base + (unsigned)(size >> 6) :
-	       size >> 9 <= 20	 ? 91 + (unsigned)(size >> 9) :
-	       size >> 12 <= 10	 ? 110 + (unsigned)(size >> 12) :
-	       size >> 15 <= 4	 ? 119 + (unsigned)(size >> 15) :
-	       size >> 18 <= 2	 ? 124 + (unsigned)(size >> 18) :
-				   126;
-}
-
-/* The sizes of a bin: 1 takes all, a small one a single size (smallbin_index), a large one what large_bin() says. */
-static void bin_range(const struct glibc *g, unsigned bin, uint64_t *ret_low, uint64_t *ret_high)
-{
-	uint64_t first_large = 64 * g->granule - (g->granule > g->header ? g->granule : 0), low = first_large, high;
-	*ret_low = 0;
-	*ret_high = UINT64_MAX;
-	if (bin == 1)
-		return;
-	if (bin < 64) {
-		*ret_low = *ret_high = (uint64_t)(bin - (g->granule > g->header)) * g->granule;
-		return;
-	}
-	while (low < 1u << 20 && large_bin(g, low) < bin)
-		low += g->granule;
-	for (high = low; high < 1u << 20 && large_bin(g, high) == bin; high += g->granule)
-		;
-	*ret_low = low;
-	*ret_high = bin == 126 ? UINT64_MAX : high - g->granule;
-}
-
-/* Bins. A bin's head is a pseudo-chunk that overlays the array of links (malloc/malloc.c: bin_at). */
-struct bin_walk {
-	unsigned bin;
-	uint64_t head, prev, at;
-	ptrdiff_t list;
-};
-
-static enum block_state bin_state(unsigned bin)
-{
-	return bin == 1 ? BLOCK_UNSORTED : bin < 64 ? BLOCK_SMALLBIN : BLOCK_LARGEBIN;
-}
-
-/* Where the link stands that led to `at`: a list is damaged there, not at what it names. */
-static uint64_t bin_link(const struct glibc *g, const struct bin_walk *b)
-{
-	return b->prev + g->header; /* a head's pair of links stands where a chunk has its payload */
-}
-
-static bool bin_ends(struct glibc *g, const struct bin_walk *b)
-{
-	uint64_t last;
-	if (image_word(g->img, b->head + 3 * g->w, &last) && last != b->prev)
-		bad_list(g, "bad-link", b->head + 3 * g->w, "a bin's back link is not the last chunk on it");
-	return false;
-}
-
-/* One step; false when this list has ended. */
-static bool bin_step(struct glibc *g, const struct chunk_sink *sink, struct bin_walk *b)
-{
-	uint64_t size, fd, bk;
-	enum block_state state;
-	if (b->at == b->head)
-		return bin_ends(g, b);
-	if (!image_word(g->img, b->at + 2 * g->w, &fd) || !image_word(g->img, b->at + 3 * g->w, &bk)) {
-		bad_list(g, "bad-link", bin_link(g, b), "a bin points where nothing can be read");
-		return false;
-	}
-	if (!sink->get(sink->ctx, b->at, &size, &state)) {
-		bad_list(g, "bad-link", bin_link(g, b), "a bin holds what is no chunk");
-		return false;
-	}
-	if (bk != b->prev && block_state_is_used(state)) { /* neither link nor neighbour says that it is free */
-		bad_list(g, "bad-link", bin_link(g, b), "a bin leads to a chunk in use");
-		return false;
-	}
-	if (bk != b->prev)
-		bad_list(g, "bad-link", b->at + g->header, "a free chunk's back link does not point at the one before it");
-	if (state != BLOCK_FREE) {
-		bad_list(g, "bad-state", b->at + g->header,
-			 block_state_is_used(state) ? "a bin holds a chunk that its neighbour calls used" : "a chunk is on two lists");
-		if (!block_state_is_used(state))
-			return false;
-	}
-	if (!sink->listed(sink->ctx, b->at, size, bin_state(b->bin)))
-		return false;
-	count(g, b->list, size);
-	b->prev = b->at;
-	b->at = fd;
-	sink->prefetch(sink->ctx, fd);
-	return true;
-}
-
-void glibc_walk_bins(struct glibc *g, const struct chunk_sink *sink)
-{
-	VEC(struct bin_walk) open = { 0 };
-	for (size_t i = 0; i < g->alloc->arenas.n; i++) {
-		const struct arena *a = &g->alloc->arenas.at[i];
-		for (unsigned bin = 1; a->walked_bytes && bin < N_BINS - 1; bin++) {
-			uint64_t pair = a->address + g->l->arena.bins + (uint64_t)(bin - 1) * 2 * g->w, fd;
-			uint64_t head = pair - 2 * g->w;
-			if (!image_word(g->img, pair, &fd))
-				continue;
-			struct bin_walk *b = vec_push(&open);
-			if (!b)
-				break;
-			struct alloc_list l = { .state = bin_state(bin), .arena = (int)i, .tcache = -1, .index = bin, .head = pair };
-			bin_range(g, bin, &l.low, &l.high);
-			*b = (struct bin_walk){ .bin = bin, .head = head, .prev = head, .at = fd, .list = record(g, &l) };
-		}
-	}
-	while (open.n && !interrupted)
-		for (size_t i = 0; i < open.n;)
-			if (bin_step(g, sink, &open.at[i]))
-				i++;
-			else
-				open.at[i] = open.at[--open.n];
-	vec_free(&open);
-}
 
 /* Links of fastbins and tcaches are plain to 2.31; from 2.32 next is XORed with its own address >> 12 (malloc/malloc.c:
  * PROTECT_PTR). */
@@ -156,9 +10,21 @@ static uint64_t reveal(const struct glibc *g, uint64_t position, uint64_t value)
 }
 
 struct fastbin_walk {
-	uint64_t at, want, link; /* where the link to `at` stands */
+	uint64_t at, want;
+	uint64_t link;	/* where the link to `at` stands: payload address of the one before, or the head's own */
+	uint64_t before; /* chunk that holds the link, 0: the arena */
+	int arena;
 	ptrdiff_t list;
 };
+
+static bool bad_fastbin(struct glibc *g, const struct chunk_sink *sink, const struct fastbin_walk *f, const char *kind, const char *text)
+{
+	uint64_t neighbour = f->before ? glibc_neighbour(g, sink, f->before) : 0;
+	g->broken[f->arena] = true;
+	glibc_bad_list(g, &(struct finding){ .kind = kind, .address = f->link, .found = f->at, .has_found = true, .neighbour = neighbour },
+		       "%s; what lay behind it is counted as used", text);
+	return false;
+}
 
 static bool fastbin_step(struct glibc *g, const struct chunk_sink *sink, struct fastbin_walk *f)
 {
@@ -166,25 +32,26 @@ static bool fastbin_step(struct glibc *g, const struct chunk_sink *sink, struct 
 	enum block_state state;
 	if (!chunk)
 		return false;
-	if ((chunk + g->header) % g->granule || !sink->get(sink->ctx, chunk, &size, &state)) {
-		bad_list(g, "bad-fastbin", f->link, "a fastbin holds what is no chunk");
-		return false;
+	if ((chunk + g->header) % g->granule)
+		return bad_fastbin(g, sink, f, "bad-fastbin", "a link of a fastbin leads to no aligned address");
+	if (!sink->get(sink->ctx, chunk, &size, &state)) {
+		glibc_anchor(g, chunk, f->want);
+		return bad_fastbin(g, sink, f, "bad-fastbin", "a link of a fastbin leads where no chunk starts");
 	}
-	if (state != BLOCK_USED) {
-		bad_list(g, "bad-fastbin", chunk + g->header, "a chunk in a fastbin is also on another list");
-		return false;
-	}
-	if (size != f->want) { /* rather a stray link than a stray size: what it names stays in use */
-		bad_list(g, "bad-fastbin", f->link, "a chunk in a fastbin has another bin's size");
-		return false;
-	}
+	if (state == BLOCK_FASTBIN)
+		return bad_fastbin(g, sink, f, "double-free", "a fastbin leads back into itself: a block was freed twice");
+	if (!block_state_is_used(state) && state != BLOCK_LOST)
+		return bad_fastbin(g, sink, f, "double-free", "a chunk in a fastbin is free on another account too");
+	if (size != f->want && state != BLOCK_LOST) /* rather a stray link than a stray size: what it names stays in use */
+		return bad_fastbin(g, sink, f, "bad-fastbin", "a link of a fastbin leads to a chunk of another size");
 	if (!sink->listed(sink->ctx, chunk, size, BLOCK_FASTBIN))
 		return false;
-	count(g, f->list, size);
+	glibc_count(g, f->list, size);
 	if (!image_word(g->img, chunk + g->header, &next))
 		return false;
+	f->before = chunk;
 	f->link = chunk + g->header;
-	f->at = reveal(g, f->link, next);
+	f->at = reveal(g, chunk + g->header, next);
 	if (f->at)
 		sink->prefetch(sink->ctx, f->at);
 	return true;
@@ -205,7 +72,7 @@ void glibc_walk_fastbins(struct glibc *g, const struct chunk_sink *sink)
 			/* fastbin_index: (size >> (SIZE_SZ == 8 ? 4 : 3)) - 2 */
 			uint64_t size = (uint64_t)(k + 2) * 2 * g->w;
 			struct alloc_list l = { .state = BLOCK_FASTBIN, .arena = (int)i, .tcache = -1, .index = k, .head = slot, .low = size, .high = size };
-			*f = (struct fastbin_walk){ chunk, size, slot, record(g, &l) };
+			*f = (struct fastbin_walk){ .at = chunk, .want = size, .link = slot, .arena = (int)i, .list = glibc_record(g, &l) };
 		}
 	}
 	while (open.n && !interrupted)
@@ -347,56 +214,172 @@ static void tcache_range(const struct glibc *g, struct alloc_list *l)
 	l->high = ((uint64_t)0x800 << (l->index - 64)) - g->granule;
 }
 
-/* The list goes on to its end, whatever the count says: each chunk is listed once, so there is one. */
-static void tcache_list(struct glibc *g, const struct chunk_sink *sink, size_t index, unsigned bin)
+struct key_seen {
+	uint64_t entry, key, tcache;
+};
+struct cut_list { /* ends before its count is reached */
+	uint64_t tcache, size, missing;
+	ptrdiff_t list;
+};
+struct caches {
+	struct glibc *g;
+	const struct chunk_sink *sink;
+	VEC(struct key_seen) keys;
+	VEC(struct cut_list) cut;
+};
+
+static uint64_t bin_size(const struct glibc *g, unsigned bin)
 {
-	uint64_t tcache = g->alloc->tcaches.at[index].address;
-	uint64_t n = 0, used, entry, link = tcache + g->l->tcache.entries + (uint64_t)bin * g->w;
+	return bin < 64 ? (uint64_t)g->min_chunk + (uint64_t)bin * g->granule : 0;
+}
+
+static void bad_tcache(struct caches *c, const char *kind, uint64_t link, uint64_t holder, uint64_t found, const char *text)
+{
+	glibc_bad_list(c->g, &(struct finding){ .kind = kind, .address = link, .found = found, .has_found = true,
+						.neighbour = glibc_neighbour(c->g, c->sink, holder - c->g->header) },
+		       "%s", text);
+}
+
+/* Is this a chunk that a cache can hold? `link` is where the pointer to it stands, in the block `holder`. */
+static bool entry_holds(struct caches *c, uint64_t entry, uint64_t link, uint64_t holder, unsigned bin)
+{
+	struct glibc *g = c->g;
+	uint64_t size, want = bin_size(g, bin);
+	enum block_state state;
+	if (entry % g->granule) {
+		bad_tcache(c, "bad-tcache", link, holder, entry, "a link of a thread's cache leads to no aligned address");
+		return false;
+	}
+	if (!c->sink->get(c->sink->ctx, entry - g->header, &size, &state)) {
+		glibc_anchor(g, entry - g->header, want);
+		bad_tcache(c, "bad-tcache", link, holder, entry, "a link of a thread's cache leads where no block starts");
+		return false;
+	}
+	if (!block_state_is_used(state) && state != BLOCK_LOST) {
+		bad_tcache(c, "double-free", entry, entry, entry,
+			   state == BLOCK_TCACHE ? "a block is in a thread's cache twice: it was freed twice"
+						 : "a block in a thread's cache is free on another account too");
+		return false;
+	}
+	if (want && size != want && state != BLOCK_LOST) { /* rather a stray link than a stray size */
+		bad_tcache(c, "bad-tcache", link, holder, entry, "a link of a thread's cache leads to a block of another size");
+		return false;
+	}
+	return true;
+}
+
+/* The list goes on to its end, whatever the count says: each chunk is listed once, so there is one. */
+static void tcache_list(struct caches *c, size_t index, unsigned bin)
+{
+	struct glibc *g = c->g;
+	uint64_t tcache = g->alloc->tcaches.at[index].address, n = 0, used, entry, next, key, size = 0;
+	uint64_t link = tcache + g->l->tcache.entries + (uint64_t)bin * g->w, holder = tcache;
+	enum block_state state;
 	if (!tcache_bin(g, tcache, bin, &used, &entry))
 		return;
 	struct alloc_list l = { .state = BLOCK_TCACHE, .arena = -1, .tcache = (int)index, .index = bin, .head = link };
 	tcache_range(g, &l);
-	ptrdiff_t list = entry ? record(g, &l) : -1;
-	while (entry) {
-		uint64_t size, next;
-		enum block_state state;
-		if (entry % g->granule || !sink->get(sink->ctx, entry - g->header, &size, &state)) {
-			bad_list(g, "bad-tcache", link, "a tcache holds what is no chunk");
-			return;
-		}
-		if (!block_state_is_used(state)) {
-			bad_list(g, "double-free", entry, "a chunk in a tcache is also on another list");
-			return;
-		}
-		if (bin < 64 && size != (uint64_t)g->min_chunk + (uint64_t)bin * g->granule) {
-			bad_list(g, "bad-tcache", link, "a chunk in a tcache has another bin's size");
-			return;
-		}
-		if (!sink->listed(sink->ctx, entry - g->header, size, BLOCK_TCACHE))
-			return;
-		count(g, list, size);
+	ptrdiff_t list = entry ? glibc_record(g, &l) : -1;
+	while (entry && entry_holds(c, entry, link, holder, bin)) {
+		if (!c->sink->get(c->sink->ctx, entry - g->header, &size, &state) ||
+		    !c->sink->listed(c->sink->ctx, entry - g->header, size, BLOCK_TCACHE))
+			break;
+		glibc_count(g, list, size);
 		if (!image_word(g->img, entry, &next))
-			return;
+			break;
+		struct key_seen *seen = g->l->tcache.has_key && image_word(g->img, entry + g->w, &key) ? vec_push(&c->keys) : NULL;
+		if (seen)
+			*seen = (struct key_seen){ entry, key, tcache };
 		n++;
-		link = entry;
+		link = holder = entry;
 		entry = reveal(g, entry, next);
 	}
-	if (n != used)
-		bad_list(g, "bad-tcache", tcache + (uint64_t)bin * g->l->tcache.count_bytes,
-			 "a tcache's count is not the length of its list");
+	if (n != used && !entry)
+		glibc_bad_list(g, &(struct finding){ .kind = "bad-tcache", .address = tcache + (uint64_t)bin * g->l->tcache.count_bytes,
+						     .expected = n, .has_expected = true, .found = used, .has_found = true },
+			       "a thread's cache counts another number of blocks than its list has");
+	struct cut_list *cut = n < used && used - n <= UINT16_MAX ? vec_push(&c->cut) : NULL;
+	if (cut)
+		*cut = (struct cut_list){ tcache, bin_size(g, bin), used - n, list };
+}
+
+/* The mark of cached blocks: one random word for all (2.34, tcache_key), or the address of their cache (2.29 to 2.33). Learned:
+ * the word that more than half of them have (Boyer and Moore's vote). False: too few agree. */
+static bool learn_key(const struct caches *c, bool *ret_own, uint64_t *ret)
+{
+	size_t lead = 0, with = 0, own = 0;
+	for (size_t i = 0; i < c->keys.n; i++) {
+		const struct key_seen *k = &c->keys.at[i];
+		if (!lead)
+			*ret = k->key;
+		lead += k->key == *ret ? 1 : (size_t)-1;
+		own += k->key == k->tcache;
+	}
+	for (size_t i = 0; i < c->keys.n; i++)
+		with += c->keys.at[i].key == *ret;
+	*ret_own = own * 2 > c->keys.n || (c->g->place.minor && c->g->place.minor < 34);
+	return *ret_own || (with >= 3 && with * 2 > c->keys.n);
+}
+
+static void check_keys(struct caches *c, bool own, uint64_t key)
+{
+	for (size_t i = 0; i < c->keys.n; i++) {
+		const struct key_seen *k = &c->keys.at[i];
+		uint64_t want = own ? k->tcache : key;
+		if (k->key != want)
+			glibc_bad_list(c->g, &(struct finding){ .kind = "bad-key", .address = k->entry, .expected = want, .has_expected = true,
+								.found = k->key, .has_found = true,
+								.neighbour = glibc_neighbour(c->g, c->sink, k->entry - c->g->header) },
+				       "a block in a thread's cache was written to after it was freed");
+	}
+}
+
+/* Blocks behind a cut still bear the mark, and malloc() takes it off (tcache_get). */
+static void find_cut_off(struct caches *c, const struct cut_list *cut, uint64_t key)
+{
+	struct glibc *g = c->g;
+	uint64_t left = cut->missing;
+	for (size_t i = 0; i < g->alloc->segments.n && left && cut->size; i++) {
+		const struct segment *s = &g->alloc->segments.at[i];
+		uint64_t size = 0, word;
+		enum block_state state;
+		if (s->arena == ARENA_MMAP)
+			continue;
+		for (uint64_t at = s->start; at < s->end && left && c->sink->get(c->sink->ctx, at, &size, &state); at += size) {
+			if (size != cut->size || state != BLOCK_USED || !image_word(g->img, at + g->header + g->w, &word) || word != key)
+				continue;
+			if (!c->sink->listed(c->sink->ctx, at, size, BLOCK_TCACHE))
+				continue;
+			glibc_count(g, cut->list, size);
+			left--;
+		}
+	}
 }
 
 void glibc_walk_tcaches(struct glibc *g, const struct chunk_sink *sink)
 {
+	struct caches c = { .g = g, .sink = sink };
+	uint64_t size, key = 0;
+	enum block_state state;
+	bool own;
 	for (size_t i = 0; i < g->alloc->tcaches.n && !interrupted; i++) {
-		uint64_t size;
-		enum block_state state;
 		uint64_t tcache = g->alloc->tcaches.at[i].address;
-		if (!sink->get(sink->ctx, tcache - g->header, &size, &state) || state != BLOCK_USED) {
+		if (!sink->get(sink->ctx, tcache - g->header, &size, &state) || (state != BLOCK_USED && state != BLOCK_LOST)) {
+			size_t n = g->anchors.n;
+			glibc_anchor(g, tcache - g->header, 0);
+			if (g->anchors.n > n)
+				continue; /* the walk that is to come may find it */
 			g->alloc->tcaches.at[i--] = g->alloc->tcaches.at[--g->alloc->tcaches.n];
 			continue;
 		}
 		for (unsigned k = 0; k < g->l->tcache.bins; k++)
-			tcache_list(g, sink, i, k);
+			tcache_list(&c, i, k);
 	}
+	if (g->l->tcache.has_key && learn_key(&c, &own, &key)) {
+		check_keys(&c, own, key);
+		for (size_t i = 0; i < c.cut.n && !interrupted; i++)
+			find_cut_off(&c, &c.cut.at[i], own ? c.cut.at[i].tcache : key);
+	}
+	vec_free(&c.keys);
+	vec_free(&c.cut);
 }

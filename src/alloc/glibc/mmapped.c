@@ -7,9 +7,15 @@
 struct candidate {
 	uint64_t base, chunk, end;
 };
+struct range {
+	uint64_t start, end;
+};
 struct scan {
 	struct glibc *g;
 	VEC(struct candidate) found;
+	VEC(struct candidate) taken; /* the blocks, by address */
+	VEC(struct range) searched;
+	VEC(struct range) holes; /* of what was searched: in no block */
 	uint64_t run_start, run_end; /* merged neighbours */
 	uint64_t page;
 	bool nomem;
@@ -71,27 +77,232 @@ static bool in_stack(const struct glibc *g, uint64_t address)
 	return e && (e->kind == EXTENT_STACK || e->kind == EXTENT_STACK_DEAD);
 }
 
-static struct err *accept(struct scan *s)
+/* What stands in the way: the size, or the distance to the mapping's start in front of it. `end` 0: not known. */
+static void bad_header(struct scan *s, const struct candidate *c, uint64_t end)
 {
 	struct glibc *g = s->g;
+	uint64_t field = 0, prev = 0, tail = g->l->mmap_trailer ? g->header : 0;
+	struct finding f = { .kind = "bad-mmapped", .address = c->chunk + g->header, .has_found = true };
+	for (size_t i = 0; i < s->taken.n && s->taken.at[i].end <= c->base; i++)
+		f.neighbour = s->taken.at[i].end == c->base ? s->taken.at[i].chunk + g->header : 0;
+	image_word(g->img, c->chunk, &prev);
+	image_word(g->img, c->chunk + g->w, &field);
+	f.has_expected = end;
+	f.expected = (end - c->chunk - tail) | IS_MMAPPED;
+	f.found = field;
+	if (end && f.found == f.expected) {
+		f.expected = c->chunk - c->base;
+		f.found = prev;
+	}
+	findings_add_words(&g->alloc->findings, &f, "the header of a mapped block is damaged");
+}
+
+static bool take(struct scan *s, const struct candidate *c)
+{
+	struct candidate *slot = vec_push(&s->taken);
+	if (slot)
+		*slot = *c;
+	return slot;
+}
+
+/* Of several headers that claim one base the highest counts. `cut`: a block ends where the next one's header stands. */
+static bool choose(struct scan *s, bool cut)
+{
+	struct glibc *g = s->g;
+	bool many = s->found.n > g->alloc->facts.n_mmaps;
+	uint64_t end = 0;
+	s->taken.n = 0;
+	for (size_t i = 0; i < s->found.n; i++) {
+		struct candidate c = s->found.at[i];
+		if (i + 1 < s->found.n && s->found.at[i + 1].base == c.base)
+			continue;
+		if (c.base < end || (many && in_stack(g, c.chunk)))
+			continue;
+		if (cut && i + 1 < s->found.n && s->found.at[i + 1].base < c.end) {
+			c.end = s->found.at[i + 1].base;
+			bad_header(s, &c, c.end);
+		}
+		if (!take(s, &c))
+			return false;
+		end = c.end;
+	}
+	return true;
+}
+
+static bool find_holes(struct scan *s)
+{
+	size_t k = 0;
+	s->holes.n = 0;
+	for (size_t i = 0; i < s->searched.n; i++) {
+		uint64_t at = s->searched.at[i].start, end = s->searched.at[i].end;
+		while (at < end) {
+			while (k < s->taken.n && s->taken.at[k].end <= at)
+				k++;
+			uint64_t stop = k < s->taken.n && s->taken.at[k].base < end ? s->taken.at[k].base : end;
+			struct range *hole = stop > at ? vec_push(&s->holes) : NULL;
+			if (stop > at && !hole)
+				return false;
+			if (hole)
+				*hole = (struct range){ at, stop };
+			at = stop < end ? s->taken.at[k].end : end;
+		}
+	}
+	return true;
+}
+
+static uint64_t bytes_taken(const struct scan *s)
+{
+	uint64_t sum = 0;
+	for (size_t i = 0; i < s->taken.n; i++)
+		sum += s->taken.at[i].end - s->taken.at[i].base;
+	return sum;
+}
+
+/* Words that lead to where a payload can stand in a hole: to blocks whose header is damaged. */
+struct search {
+	struct scan *s;
+	struct map64 chunks;
+	bool nomem;
+};
+
+static bool can_be_payload(const struct scan *s, uint64_t address)
+{
+	uint64_t off = address % s->page;
+	return !(address % s->g->granule) && off >= s->g->header && !(off & (off - 1));
+}
+
+static bool search_window(void *ctx, uint64_t address, const uint8_t *data, size_t n)
+{
+	struct search *q = ctx;
+	struct scan *s = q->s;
+	struct glibc *g = s->g;
+	uint64_t word, low = s->holes.at[0].start, high = s->holes.at[s->holes.n - 1].end;
+	for (size_t off = align_up(address, g->w) - address; off + g->w <= n; off += g->w) {
+		if (!span_word((struct span){ data, n }, off, g->w, g->arch->big, &word) || word < low || word >= high || !can_be_payload(s, word))
+			continue;
+		q->nomem |= !map64_put(&q->chunks, word - g->header, 1);
+	}
+	return !interrupted && !q->nomem;
+}
+
+/* Does a block stand here whose header is damaged in part? Its size or its distance from the start fit, or somebody points at it. */
+static bool lost_at(const struct search *q, const struct range *hole, uint64_t chunk, uint64_t bytes, struct candidate *ret)
+{
+	struct scan *s = q->s;
+	const struct glibc *g = s->g;
+	uint64_t prev, field, dummy, off = chunk - hole->start, end = bytes ? hole->start + bytes : hole->end;
+	if (!image_word(g->img, chunk, &prev) || !image_word(g->img, chunk + g->w, &field) || in_stack(g, chunk))
+		return false;
+	bool size_fits = (field & 7) == IS_MMAPPED && chunk + chunk_size(field) + (g->l->mmap_trailer ? g->header : 0) == end;
+	bool distance_fits = off && (g->l->mmap_trailer ? prev & ~(uint64_t)1 : prev) == off;
+	bool seen = map64_find(&q->chunks, chunk, &dummy);
+	if (!size_fits && !distance_fits && !seen)
+		return false;
+	*ret = (struct candidate){ hole->start, chunk, end };
+	if (!size_fits && !distance_fits) { /* the hole may begin with something else */
+		ret->base = align_down(chunk, s->page);
+		ret->end = bytes ? ret->base + bytes : hole->end;
+	}
+	return ret->end <= hole->end && ret->end > chunk + g->header;
+}
+
+static bool lost_in(const struct search *q, const struct range *hole, uint64_t bytes, struct candidate *ret)
+{
+	struct scan *s = q->s;
+	uint64_t first = align_up(hole->start + s->g->header, s->g->granule) - s->g->header, dummy;
+	for (uint64_t page = hole->start; page < hole->end && !interrupted; page += s->page) {
+		if (!image_word(s->g->img, page, &dummy)) { /* a hole may be of any size, and without bytes */
+			uint64_t next = image_next_dumped(s->g->img, page);
+			if (next >= hole->end)
+				break;
+			page = align_down(next, s->page) > page ? align_down(next, s->page) : page;
+		}
+		for (uint64_t off = s->g->granule; off <= s->page / 2; off *= 2)
+			if (lost_at(q, hole, page + off - s->g->header, bytes, ret))
+				return true;
+	}
+	/* Nobody points there, but it has just the size that is missing. */
+	*ret = (struct candidate){ hole->start, first, hole->end };
+	return bytes && hole->end - hole->start == bytes && !in_stack(s->g, first) && image_word(s->g->img, first, &dummy);
+}
+
+static bool take_lost(struct scan *s, uint64_t missing_bytes, uint64_t *missing)
+{
+	struct glibc *g = s->g;
+	const struct picture *p = image_picture(g->img);
+	struct search q = { .s = s };
+	struct candidate c;
+	size_t known = s->taken.n;
+	for (size_t i = 0; i < p->maps.n && s->holes.n; i++)
+		if (p->maps.at[i].prot & PROT_W)
+			image_each_window(g->img, p->maps.at[i].start, p->maps.at[i].end, search_window, &q);
+	for (size_t i = 0; i < s->holes.n && *missing && !q.nomem; i++) {
+		uint64_t bytes = *missing == 1 ? missing_bytes : 0;
+		if (bytes > s->holes.at[i].end - s->holes.at[i].start || !lost_in(&q, &s->holes.at[i], bytes, &c))
+			continue;
+		bad_header(s, &c, bytes ? c.end : 0);
+		q.nomem |= !take(s, &c);
+		--*missing;
+	}
+	map64_free(&q.chunks);
+	if (s->taken.n > known)
+		qsort(s->taken.at, s->taken.n, sizeof *s->taken.at, compare);
+	return !q.nomem;
+}
+
+/* All headers are there, but one says less than the block has: behind it is a hole of just the missing size. */
+static void lengthen(struct scan *s, uint64_t missing_bytes)
+{
+	struct candidate *one = NULL;
+	for (size_t i = 0; i < s->holes.n; i++)
+		for (size_t k = 0; k < s->taken.n && s->holes.at[i].end - s->holes.at[i].start == missing_bytes; k++)
+			if (s->taken.at[k].end == s->holes.at[i].start) {
+				if (one)
+					return; /* which of them cannot be told */
+				one = &s->taken.at[k];
+			}
+	if (!one)
+		return;
+	one->end += missing_bytes;
+	bad_header(s, one, one->end);
+}
+
+static bool account(struct scan *s)
+{
+	struct glibc *g = s->g;
+	uint64_t counted = g->alloc->facts.n_mmaps, bytes = g->alloc->facts.mmapped_mem;
+	if (!choose(s, false))
+		return false;
+	if (!g->place.params || g->transit_expected)
+		return true;
+	if (s->taken.n < counted && !choose(s, true))
+		return false;
+	uint64_t missing = counted > s->taken.n ? counted - s->taken.n : 0, sum = bytes_taken(s);
+	/* From 2.43 on the sum drifts with each mremap (malloc/malloc.c: mremap_chunk). */
+	uint64_t missing_bytes = !g->l->mmap_trailer && bytes > sum && (bytes - sum) % s->page == 0 ? bytes - sum : 0;
+	if ((missing || missing_bytes) && !find_holes(s))
+		return false;
+	if (missing && !take_lost(s, missing_bytes, &missing))
+		return false;
+	if (!missing && s->taken.n == counted && missing_bytes && bytes_taken(s) < bytes)
+		lengthen(s, missing_bytes);
+	if (s->taken.n != counted)
+		findings_add_words(&g->alloc->findings,
+				   &(struct finding){ .kind = "mmap-count", .address = g->place.params + g->l->params.n_mmaps, .expected = s->taken.n,
+						      .has_expected = true, .found = counted, .has_found = true },
+				   "%llu mmapped blocks were found, malloc counts %llu", (unsigned long long)s->taken.n, (unsigned long long)counted);
+	return true;
+}
+
+static struct err *accept(struct scan *s)
+{
 	if (s->found.n)
 		qsort(s->found.at, s->found.n, sizeof *s->found.at, compare);
-	uint64_t taken = 0, n = 0;
-	bool many = s->found.n > g->alloc->facts.n_mmaps;
-	for (size_t i = 0; i < s->found.n; i++) {
-		const struct candidate *c = &s->found.at[i];
-		if (i + 1 < s->found.n && s->found.at[i + 1].base == c->base)
-			continue;
-		if (c->base < taken || (many && in_stack(g, c->chunk)))
-			continue;
-		taken = c->end;
-		n++;
-		if (!glibc_add_segment(g, ARENA_MMAP, c->base, c->chunk, c->end))
+	if (!account(s))
+		return err_nomem();
+	for (size_t i = 0; i < s->taken.n; i++)
+		if (!glibc_add_segment(s->g, ARENA_MMAP, s->taken.at[i].base, s->taken.at[i].chunk, s->taken.at[i].end))
 			return err_nomem();
-	}
-	if (g->place.params && n != g->alloc->facts.n_mmaps)
-		findings_add(&g->alloc->findings, "mmap-count", 0, "%llu mmapped blocks were found, malloc counts %llu",
-			     (unsigned long long)n, (unsigned long long)g->alloc->facts.n_mmaps);
 	return NULL;
 }
 
@@ -129,11 +340,19 @@ struct err *glibc_mmapped(struct glibc *g)
 			for (size_t k = 0; k < g->alloc->segments.n; k++)
 				if (g->alloc->segments.at[k].header_from > at && g->alloc->segments.at[k].header_from < end)
 					end = g->alloc->segments.at[k].header_from;
+			struct range *r = vec_push(&s.searched);
+			if (!r)
+				s.nomem = true;
+			else
+				*r = (struct range){ at, end };
 			image_each_window(g->img, at, end, scan_window, &s);
 			at = end;
 		}
 	}
 	struct err *e = s.nomem ? err_nomem() : accept(&s);
 	vec_free(&s.found);
+	vec_free(&s.taken);
+	vec_free(&s.searched);
+	vec_free(&s.holes);
 	return e;
 }
