@@ -131,8 +131,9 @@ struct machine {
 	uint64_t commit_room;		/* UNKNOWN unless overcommit is strict */
 	VEC(struct machine_verdict) verdicts; /* worst first */
 };
-/* pid 0: the machine alone. ERR_NOT_FOUND when there is no such process, and no word of its end in the kernel log. */
-struct err *query_machine(const char *root, int pid, struct machine **ret) MUST_CHECK;
+/* pid 0: the machine alone. s, which may be NULL, is a look at that process: shut in, its mappings cannot be counted
+ * anew. ERR_NOT_FOUND when there is no such process, and no word of its end in the kernel log. */
+struct err *query_machine(const char *root, int pid, const struct session *s, struct machine **ret) MUST_CHECK;
 void machine_free(struct machine *m);
 
 /* A thread's stack. A line is a frame as people count them: functions that were inlined have one of their own. */

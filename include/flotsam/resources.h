@@ -21,6 +21,7 @@ struct place { /* where threads stand */
 	char kernel[48];	/* what the first waits for in the kernel (wchan); "" unknown */
 	const char *function;	/* innermost of the program's own, or the innermost at all; NULL: unknown */
 	const char *module;	/* NULL: none */
+	const char *start;	/* outermost function of the program's own: where the thread began; NULL: unknown */
 	struct source_line line;
 	uint64_t stack_bytes;	/* in use */
 };

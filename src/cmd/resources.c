@@ -72,6 +72,8 @@ static void place_text(const struct place *p, struct strbuf *t)
 		strbuf_printf(t, "%sin %s", t->n ? " " : "", p->module);
 	if (!t->n)
 		strbuf_puts(t, "?");
+	if (p->start && p->function && strcmp(p->start, p->function) != 0 && strcmp(p->start, "_start") != 0)
+		strbuf_printf(t, ", from %s%s", p->start, strchr(p->start, '(') ? "" : "()");
 }
 
 static void places(const struct arguments *a, const struct resources *r, struct out *o)
@@ -186,6 +188,7 @@ static void threads_json(const struct resources *r, struct json *j)
 		out_json_string(j, "wchan", p->kernel[0] ? p->kernel : NULL);
 		out_json_string(j, "function", p->function);
 		out_json_string(j, "module", p->module);
+		out_json_string(j, "started_in", p->start);
 		out_json_string(j, "file", p->line.file);
 		known(j, "line", p->line.file ? (uint64_t)p->line.line : UNKNOWN);
 		out_json_u64(j, "stack_bytes", p->stack_bytes);

@@ -258,7 +258,7 @@ static void process(const struct machine *m, struct out *o)
 static void kernel_log(const struct machine *m, struct out *o)
 {
 	if (!m->log.readable)
-		out_puts(o, "The kernel log was not readable: kills by it are not listed (CAP_SYSLOG).\n");
+		out_puts(o, "The kernel log could not be read (CAP_SYSLOG; never at the prompt): no kills.\n");
 }
 
 void system_text(const struct arguments *a, const struct machine *m, struct out *o)
@@ -286,7 +286,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	long pid = s ? (s->target->live ? (long)s->target->pid : 0) : a->target ? strtol(a->target, &end, 10) : 0;
 	if (pid < 0 || pid > INT32_MAX || (end && *end))
 		return err_new(ERR_USAGE, "'%s' is no process", a->target);
-	TRY(query_machine(a->root ? a->root : "", (int)pid, &m));
+	TRY(query_machine(a->root ? a->root : "", (int)pid, s, &m));
 	if (!strcmp(a->format, "json"))
 		system_json(m, o);
 	else

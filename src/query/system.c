@@ -380,7 +380,7 @@ static struct err *read_process(struct machine *m)
 	return NULL;
 }
 
-struct err *query_machine(const char *root, int pid, struct machine **ret)
+struct err *query_machine(const char *root, int pid, const struct session *s, struct machine **ret)
 {
 	struct machine *m = calloc(1, sizeof *m);
 	if (!m)
@@ -400,6 +400,8 @@ struct err *query_machine(const char *root, int pid, struct machine **ret)
 	}
 	if (!m->have_process)
 		system_groups_read(root, NULL, &m->groups);
+	else if (m->process.mappings == UNKNOWN && s)
+		m->process.mappings = s->target->picture.maps.n;
 	m->page = page_size(m);
 	find_served(m);
 	judge_orders(m);

@@ -17,7 +17,7 @@ static bool same_text(const char *a, const char *b)
 static bool same_place(const struct place *a, const struct place *b)
 {
 	return a->state == b->state && a->line.line == b->line.line && same_text(a->waits_in, b->waits_in) && same_text(a->function, b->function) &&
-	       same_text(a->module, b->module) && same_text(a->line.file, b->line.file);
+	       same_text(a->start, b->start) && same_text(a->module, b->module) && same_text(a->line.file, b->line.file);
 }
 
 static void read_waits(struct survey *v)
@@ -54,6 +54,9 @@ static struct err *read_place(struct survey *v, unsigned thread, struct place *p
 		p->line = line->line;
 		p->module = st->frames[line->frame].module ? st->frames[line->frame].module->name : NULL;
 	}
+	for (size_t i = st->lines.n; i-- > 0 && !p->start;)
+		if (st->lines.at[i].user)
+			p->start = st->lines.at[i].function;
 	if (p->state == THREAD_WAITING && st->n_frames)
 		p->waits_in = st->frames[0].function;
 	if (st->n_frames && t->stack_end > st->frames[0].sp && st->frames[0].sp >= t->stack_start)

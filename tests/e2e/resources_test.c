@@ -112,6 +112,8 @@ static void check_places(json_t *j)
 	ck_assert_int_eq(number(j, "threads", "total"), number(truth, "stuck", NULL) + number(truth, "asleep", NULL) + 1);
 	ck_assert(stuck && number(stuck, "count", NULL) == number(truth, "stuck", NULL));
 	ck_assert(asleep && number(asleep, "count", NULL) == number(truth, "asleep", NULL));
+	ck_assert_str_eq(json_string_value(json_object_get(stuck, "started_in")), "worker");
+	ck_assert_str_eq(json_string_value(json_object_get(asleep, "started_in")), "asleep");
 	ck_assert_uint_eq(json_array_size(places), 3);
 	ck_assert_int_eq(number(j, "stacks", "count"), number(j, "threads", "total"));
 }

@@ -8,7 +8,8 @@ if [ -z "${OWN_MOUNTS-}" ] && ! [ -r /sys/kernel/debug/extfrag/extfrag_index ] &
 fi
 cd "$(dirname "$0")/../.." || exit
 tmp=$(mktemp -d) || exit
-trap 'rm -rf "$tmp"' EXIT
+group=
+trap 'rm -rf "$tmp"; [ -z "$group" ] || rmdir "$group" 2>/dev/null' EXIT
 
 if ! perl -MJSON::PP -e 1 2>/dev/null; then
 	echo 'SKIP system: needs perl'
@@ -152,3 +153,61 @@ verdict=$("$FLOTSAM" system --root "$tmp/strict" -q | grep -c 'fails with ENOMEM
 if [ "$verdict" = 1 ]; then echo 'ok system: -q has the verdict'; else echo "not ok system: -q has $verdict verdicts"; fi
 "$FLOTSAM" system 2147483646 >/dev/null 2>&1
 if [ $? = 3 ]; then echo 'ok system: no such process'; else echo 'not ok system: no such process: not 3'; fi
+
+# What the kernel does at a limit is what was said of it. A process near its limit on address space:
+kinds() { "$FLOTSAM" system "$1" --format json | sed -n 's/.*"kind": "\(.*\)".*/\1/p' | tr '\n' ' '; }
+if ! command -v prlimit >/dev/null; then
+	echo 'SKIP system: a limit on address space: needs util-linux'
+else
+	sleep 60 &
+	pid=$!
+	size=$(awk '/^VmSize/ { print int($2 * 1024 / 0.98) }' "/proc/$pid/status")
+	prlimit --pid "$pid" --as="$size:"
+	case $(kinds "$pid") in
+	*address-space*) echo 'ok system: a limit on address space' ;;
+	*) echo "not ok system: a limit on address space: $(kinds "$pid")" ;;
+	esac
+	kill "$pid"
+fi
+
+# And one that is killed by the limit of its control group, while the machine has memory: before, and when it is gone.
+group=/sys/fs/cgroup/memory/flotsam-system-$$ limit=memory.limit_in_bytes
+if [ ! -d /sys/fs/cgroup/memory ]; then
+	group=/sys/fs/cgroup/flotsam-system-$$ limit=memory.max
+fi
+if ! mkdir "$group" 2>/dev/null || ! echo $((64 << 20)) >"$group/$limit" 2>/dev/null; then
+	rmdir "$group" 2>/dev/null
+	echo 'SKIP system: killed by a control group: needs root and a memory controller'
+elif ! [ -r /dev/kmsg ] || ! dd if=/dev/kmsg of=/dev/null iflag=nonblock count=1 2>/dev/null; then
+	rmdir "$group"
+	echo 'SKIP system: killed by a control group: needs CAP_SYSLOG'
+else
+	mkfifo "$tmp/go"
+	# It fills its group to 95 %, waits to be told, and takes more.
+	sh -c 'echo $$ >'"$group"'/cgroup.procs; exec perl -e '\''
+		open my $f, "<", "/proc/self/cgroup"; $| = 1;
+		my ($n, @keep) = (0);
+		while ($n++ < 56) { push @keep, "x" x (1 << 20) }
+		print "near\n"; open my $go, "<", $ARGV[0]; <$go>;
+		push @keep, "x" x (1 << 20) while 1;
+	'\'' '"$tmp/go" >"$tmp/near" &
+	pid=$!
+	for _ in $(seq 100); do
+		[ -s "$tmp/near" ] && break
+		sleep 0.1
+	done
+	before=$(kinds "$pid")
+	echo >"$tmp/go"
+	wait "$pid" 2>/dev/null
+	status=$?
+	after=$("$FLOTSAM" system "$pid" -q | tr '\n' ' ' | tr -s ' ')
+	case $before in
+	*cgroup-limit*) echo 'ok system: near the limit of a control group' ;;
+	*) echo "not ok system: near the limit of a control group: $before" ;;
+	esac
+	case $status,$after in
+	137,*"pid $pid (perl) was killed"*"the limit of cgroup"*"flotsam-system-$$ was reached"*) echo 'ok system: killed by a control group' ;;
+	*) echo "not ok system: killed by a control group: status $status: $after" ;;
+	esac
+	rmdir "$group"
+fi

@@ -8,6 +8,11 @@ static void ignore_word(void *ctx, uint64_t value)
 	*(uint64_t *)ctx ^= value;
 }
 
+static void ignore_socket(void *ctx, uint64_t inode, const char *state)
+{
+	*(uint64_t *)ctx ^= inode + strlen(state);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct maps_line line;
@@ -23,7 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	char *ended = strndup(text, left); /* maps alone are read without a NUL behind them */
 	if (!ended)
 		abort();
-	switch (data[0] % 5) {
+	static const char *const tables[] = { "tcp", "udp6", "unix", "netlink", "packet" };
+	switch (data[0] < 250 ? data[0] % 5 : data[0]) {
 	case 0:
 		while (system_maps_next(&text, &left, &line, &bad))
 			if (line.path_n && (line.path < (const char *)data || line.path + line.path_n > (const char *)data + n))
@@ -41,6 +47,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		break;
 	case 4:
 		system_timers(ended, strlen(ended), ignore_word, &number);
+		break;
+	case 250 ... 254:
+		system_sockets(tables[data[0] - 250], ended, ignore_socket, &number);
 		break;
 	}
 	free(ended);

@@ -70,7 +70,7 @@ static void remove_tree(void)
 static struct machine *ask(int pid)
 {
 	struct machine *m;
-	struct err *e = query_machine(root, pid, &m);
+	struct err *e = query_machine(root, pid, NULL, &m);
 	ck_assert_msg(!e, "%s", e ? e->text : "");
 	return m;
 }
@@ -210,7 +210,7 @@ START_TEST(the_dead_are_known_by_the_log)
 		kills += !strcmp(m->verdicts.at[i].kind, "oom-kill");
 	ck_assert_uint_eq(kills, 1);
 	machine_free(m);
-	struct err *e = query_machine(root, 5, &m);
+	struct err *e = query_machine(root, 5, NULL, &m);
 	ck_assert(e && e->kind == ERR_NOT_FOUND);
 	err_free(e);
 	remove_tree();
@@ -267,7 +267,7 @@ static void must_answer(void)
 	static const int pids[] = { 0, 4242, 77, 88 };
 	for (size_t i = 0; i < sizeof pids / sizeof *pids; i++) {
 		struct machine *m;
-		struct err *e = query_machine(root, pids[i], &m);
+		struct err *e = query_machine(root, pids[i], NULL, &m);
 		ck_assert(!e || e->kind == ERR_NOT_FOUND);
 		if (!e) {
 			for (size_t k = 0; k < m->zones.list.n; k++)
