@@ -1,5 +1,6 @@
 /* The layouts of glibc's malloc, one row a generation and word size. Offsets were read from the DWARF of Debian's libc6-dbg
- * (2.31, 2.36, 2.41, 2.43) and, where `tested` is false, from malloc/malloc.c and malloc/arena.c of the release named. */
+ * (2.31, 2.36, 2.41, 2.43) and, where `tested` is false, from malloc/malloc.c and malloc/arena.c of the release named: such a
+ * row is UNTESTED, no library of it was at hand. scripts/check-glibc.sh runs the tested ones, flotsam(1) names the others. */
 #include "glibc.h"
 
 /* malloc_state: mutex, flags, have_fastchunks, fastbinsY, top, last_remainder, bins, binmap, next, next_free,
@@ -32,21 +33,23 @@
 #define TCACHE32_230 { .bins = 64, .count_bytes = 2, .entries = 128, .size = 384, .has_key = true }
 #define TCACHE32_242 { .bins = 76, .count_bytes = 2, .entries = 152, .size = 456, .has_key = true, .counts_free_slots = true }
 
+enum { UNTESTED = false, TESTED = true };
+
 static const struct glibc_layout table[] = {
-	{ "2.27 to 2.28", 27, 8, false, ARENA64, PARAMS64_OLD, TCACHE64_227, 32, 16 },
-	{ "2.29", 29, 8, false, ARENA64, PARAMS64_OLD, TCACHE64_229, 32, 16 },
-	{ "2.30 to 2.31", 30, 8, true, ARENA64, PARAMS64_OLD, TCACHE64_230, 32, 16 },
-	{ "2.32 to 2.34", 32, 8, false, ARENA64, PARAMS64_OLD, TCACHE64_230, 32, 16, .safe_linking = true },
-	{ "2.35 to 2.41", 35, 8, true, ARENA64, PARAMS64_235, TCACHE64_230, 48, 16, .safe_linking = true, .heap_max_hugepage = true },
-	{ "2.42", 42, 8, false, ARENA64, PARAMS64_235, TCACHE64_242, 48, 16, .safe_linking = true },
-	{ "2.43", 43, 8, true, ARENA64_243, PARAMS64_243, TCACHE64_242, 48, 16, .safe_linking = true, .mmap_trailer = true },
-	{ "2.27 to 2.28", 27, 4, false, ARENA32, PARAMS32_OLD, TCACHE32_227, 24, 8 },
-	{ "2.29", 29, 4, false, ARENA32, PARAMS32_OLD, TCACHE32_229, 24, 8 },
-	{ "2.30 to 2.31", 30, 4, false, ARENA32, PARAMS32_OLD, TCACHE32_230, 24, 8 },
-	{ "2.32 to 2.34", 32, 4, false, ARENA32, PARAMS32_OLD, TCACHE32_230, 24, 8, .safe_linking = true },
-	{ "2.35 to 2.41", 35, 4, true, ARENA32, PARAMS32_235, TCACHE32_230, 24, 8, .safe_linking = true, .heap_max_hugepage = true },
-	{ "2.42", 42, 4, false, ARENA32, PARAMS32_235, TCACHE32_242, 24, 8, .safe_linking = true },
-	{ "2.43", 43, 4, true, ARENA32_243, PARAMS32_243, TCACHE32_242, 24, 8, .safe_linking = true, .mmap_trailer = true },
+	{ "2.27 to 2.28", 27, 8, UNTESTED, ARENA64, PARAMS64_OLD, TCACHE64_227, 32, 16 },
+	{ "2.29", 29, 8, UNTESTED, ARENA64, PARAMS64_OLD, TCACHE64_229, 32, 16 },
+	{ "2.30 to 2.31", 30, 8, TESTED, ARENA64, PARAMS64_OLD, TCACHE64_230, 32, 16 },
+	{ "2.32 to 2.34", 32, 8, UNTESTED, ARENA64, PARAMS64_OLD, TCACHE64_230, 32, 16, .safe_linking = true },
+	{ "2.35 to 2.41", 35, 8, TESTED, ARENA64, PARAMS64_235, TCACHE64_230, 48, 16, .safe_linking = true, .heap_max_hugepage = true },
+	{ "2.42", 42, 8, UNTESTED, ARENA64, PARAMS64_235, TCACHE64_242, 48, 16, .safe_linking = true },
+	{ "2.43", 43, 8, TESTED, ARENA64_243, PARAMS64_243, TCACHE64_242, 48, 16, .safe_linking = true, .mmap_trailer = true },
+	{ "2.27 to 2.28", 27, 4, UNTESTED, ARENA32, PARAMS32_OLD, TCACHE32_227, 24, 8 },
+	{ "2.29", 29, 4, UNTESTED, ARENA32, PARAMS32_OLD, TCACHE32_229, 24, 8 },
+	{ "2.30 to 2.31", 30, 4, TESTED, ARENA32, PARAMS32_OLD, TCACHE32_230, 24, 8 },
+	{ "2.32 to 2.34", 32, 4, UNTESTED, ARENA32, PARAMS32_OLD, TCACHE32_230, 24, 8, .safe_linking = true },
+	{ "2.35 to 2.41", 35, 4, TESTED, ARENA32, PARAMS32_235, TCACHE32_230, 24, 8, .safe_linking = true, .heap_max_hugepage = true },
+	{ "2.42", 42, 4, UNTESTED, ARENA32, PARAMS32_235, TCACHE32_242, 24, 8, .safe_linking = true },
+	{ "2.43", 43, 4, TESTED, ARENA32_243, PARAMS32_243, TCACHE32_242, 24, 8, .safe_linking = true, .mmap_trailer = true },
 };
 enum { N_ROWS = sizeof table / sizeof table[0] };
 
