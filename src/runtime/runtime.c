@@ -239,6 +239,9 @@ static bool scan_for_dead(void *ctx, uint64_t address, const uint8_t *data, size
 	return true;
 }
 
+/* A static program has its first thread's descriptor in front of the heap (csu/libc-tls.c: _dl_early_allocate). */
+enum { EARLY_BYTES = 1 << 20 };
+
 static bool dead_stacks(struct finder *f)
 {
 	struct dead_scan d = { .f = f, .tid_at = tid_offset(f) };
@@ -246,11 +249,12 @@ static bool dead_stacks(struct finder *f)
 		return true;
 	for (size_t i = 0; i < f->p->maps.n && !d.failed; i++) {
 		const struct mapping *m = &f->p->maps.at[i];
-		if (m->shared || m->inode || !(m->prot & PROT_W) || m->path[0] == '[' || m->device)
+		bool heap = !strcmp(m->path, "[heap]");
+		if (m->shared || m->inode || !(m->prot & PROT_W) || (m->path[0] == '[' && !heap) || m->device)
 			continue;
-		/* A thread's stack follows its guard: mappings that hold none are not searched. */
+		uint64_t end = heap && m->end - m->start > EARLY_BYTES ? m->start + EARLY_BYTES : m->end;
 		d.m = m;
-		image_each_window(f->img, m->start, m->end, scan_for_dead, &d);
+		image_each_window(f->img, m->start, end, scan_for_dead, &d);
 	}
 	return !d.failed;
 }
