@@ -122,10 +122,6 @@ static struct err *open_glibc(struct image *img, struct modules *ms, struct runt
 	g->transit_expected = !image_picture(img)->quiet;
 	a->facts = (struct alloc_facts){ .name = "glibc", .found_by = g->place.found_by, .granule = g->granule, .header = g->header,
 					 .mmap_tail = g->l->mmap_trailer ? g->w : 0, .min_chunk = g->min_chunk };
-	if (g->place.minor)
-		snprintf(a->facts.version, sizeof a->facts.version, "2.%u", g->place.minor);
-	else
-		snprintf(a->facts.version, sizeof a->facts.version, "%s", g->l->versions);
 	read_params(g);
 	TRY(glibc_arenas(g));
 	glibc_sort_segments(a);
@@ -134,7 +130,12 @@ static struct err *open_glibc(struct image *img, struct modules *ms, struct runt
 	/* No heap: the program has not allocated yet, or not here. */
 	if (!a->segments.n && anonymous_bytes(img) > ANONYMOUS_MUCH)
 		return err_new(ERR_NOT_FOUND, "glibc's malloc has no heap, yet there is much anonymous memory: it is allocated otherwise");
+	glibc_guess_lists(g);
 	glibc_tcaches(g);
+	if (g->place.minor)
+		snprintf(a->facts.version, sizeof a->facts.version, "2.%u", g->place.minor);
+	else
+		snprintf(a->facts.version, sizeof a->facts.version, "%s", g->l->versions);
 	a->facts.walked = true;
 	g->broken = calloc(a->arenas.n ? a->arenas.n : 1, sizeof *g->broken);
 	return g->broken ? NULL : err_nomem();

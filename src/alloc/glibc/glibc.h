@@ -117,6 +117,11 @@ size_t glibc_lost_arenas(struct glibc *g, const struct glibc_reader *r, uint64_t
 bool glibc_is_writable(const struct glibc *g, uint64_t address);
 /* Address of the first chunk at or behind `from`. */
 uint64_t glibc_first_chunk(const struct glibc *g, uint64_t from);
+/* A bin of a tcache: how many chunks its counter tells, and the first one's payload. */
+bool glibc_tcache_bin(const struct glibc *g, uint64_t tcache, unsigned i, uint64_t *ret_used, uint64_t *ret_entry);
+/* What a link of a tcache or fastbin that stands at `position` says. */
+uint64_t glibc_reveal(const struct glibc *g, uint64_t position, uint64_t value);
+void glibc_guess_lists(struct glibc *g);	       /* which row of several the lists are of, where no banner tells */
 void glibc_tcaches(struct glibc *g);		       /* tcache structs by thread */
 struct err *glibc_walk_segments(struct glibc *g, const struct chunk_sink *sink) MUST_CHECK;
 void glibc_walk_bins(struct glibc *g, const struct chunk_sink *sink);

@@ -4,7 +4,7 @@
 
 /* Links of fastbins and tcaches are plain to 2.31; from 2.32 next is XORed with its own address >> 12 (malloc/malloc.c:
  * PROTECT_PTR). */
-static uint64_t reveal(const struct glibc *g, uint64_t position, uint64_t value)
+uint64_t glibc_reveal(const struct glibc *g, uint64_t position, uint64_t value)
 {
 	return g->l->safe_linking ? value ^ position >> 12 : value;
 }
@@ -51,7 +51,7 @@ static bool fastbin_step(struct glibc *g, const struct chunk_sink *sink, struct 
 		return false;
 	f->before = chunk;
 	f->link = chunk + g->header;
-	f->at = reveal(g, chunk + g->header, next);
+	f->at = glibc_reveal(g, chunk + g->header, next);
 	if (f->at)
 		sink->prefetch(sink->ctx, f->at);
 	return true;
@@ -85,7 +85,7 @@ void glibc_walk_fastbins(struct glibc *g, const struct chunk_sink *sink)
 }
 
 /* tcache_perthread_struct: counters, then list heads. */
-static bool tcache_bin(const struct glibc *g, uint64_t tcache, unsigned i, uint64_t *ret_used, uint64_t *ret_entry)
+bool glibc_tcache_bin(const struct glibc *g, uint64_t tcache, unsigned i, uint64_t *ret_used, uint64_t *ret_entry)
 {
 	const struct tcache_layout *t = &g->l->tcache;
 	uint8_t raw[2] = { 0 };
@@ -128,7 +128,7 @@ static enum tcache_fit tcache_at(const struct glibc *g, uint64_t at)
 	if (size < want || size > want + 2 * g->granule || !glibc_segment_at(g->alloc, at))
 		return NO_TCACHE;
 	for (unsigned i = 0; i < g->l->tcache.bins && bad <= MOST_BAD_BINS; i++) {
-		if (!tcache_bin(g, at, i, &used, &entry) || !bin_is_sound(g, used, entry))
+		if (!glibc_tcache_bin(g, at, i, &used, &entry) || !bin_is_sound(g, used, entry))
 			bad++;
 		else
 			good += holds_its_size(g, i, entry);
@@ -275,7 +275,7 @@ static void tcache_list(struct caches *c, size_t index, unsigned bin)
 	uint64_t tcache = g->alloc->tcaches.at[index].address, n = 0, used, entry, next, key, size = 0;
 	uint64_t link = tcache + g->l->tcache.entries + (uint64_t)bin * g->w, holder = tcache;
 	enum block_state state;
-	if (!tcache_bin(g, tcache, bin, &used, &entry))
+	if (!glibc_tcache_bin(g, tcache, bin, &used, &entry))
 		return;
 	struct alloc_list l = { .state = BLOCK_TCACHE, .arena = -1, .tcache = (int)index, .index = bin, .head = link };
 	tcache_range(g, &l);
@@ -292,7 +292,7 @@ static void tcache_list(struct caches *c, size_t index, unsigned bin)
 			*seen = (struct key_seen){ entry, key, tcache };
 		n++;
 		link = holder = entry;
-		entry = reveal(g, entry, next);
+		entry = glibc_reveal(g, entry, next);
 	}
 	if (n != used && !entry)
 		glibc_bad_list(g, &(struct finding){ .kind = "bad-tcache", .address = tcache + (uint64_t)bin * g->l->tcache.count_bytes,
