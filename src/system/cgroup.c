@@ -51,6 +51,19 @@ static bool find_mount(const char *root, int version, struct hierarchy *ret)
 	return false;
 }
 
+/* Is the memory controller one of the comma-separated names? A hierarchy without controllers has a name, "name=x". */
+static bool has_memory(const char *names, size_t n)
+{
+	static const char memory[] = "memory";
+	for (const char *p = names, *end = names + n; p < end;) {
+		const char *comma = memchr(p, ',', (size_t)(end - p)), *stop = comma ? comma : end;
+		if ((size_t)(stop - p) == sizeof memory - 1 && !memcmp(p, memory, sizeof memory - 1))
+			return true;
+		p = stop + 1;
+	}
+	return false;
+}
+
 /* Path of the process's group for the controller; v1 lines are "N:memory:/path", v2's is "0::/path". */
 static bool group_path(const char *text, int version, char *to, size_t n)
 {
@@ -59,8 +72,7 @@ static bool group_path(const char *text, int version, char *to, size_t n)
 		if (!second)
 			return false;
 		size_t k = (size_t)(second - first - 1);
-		bool memory = memmem(first + 1, k, "memory", 6);
-		if (version == 2 ? !k : memory) {
+		if (version == 2 ? !k : has_memory(first + 1, k)) {
 			snprintf(to, n, "%.*s", (int)strcspn(second + 1, "\n"), second + 1);
 			return true;
 		}
@@ -101,8 +113,11 @@ const char *cgroup_below(const struct hierarchy *h, const char *path)
 {
 	/* Inside a container the mount shows a part of the tree: its root is a prefix of the path. */
 	size_t k = strlen(h->group_root);
-	if (k > 1 && !strncmp(path, h->group_root, k))
+	if (k > 1 && *path) {
+		if (strncmp(path, h->group_root, k) || (path[k] && path[k] != '/'))
+			return NULL; /* another part: a group of that name below the mount would be another group */
 		path += k;
+	}
 	/* Seen from a cgroup namespace, a group outside of it begins with "/..". */
 	return strstr(path, "/..") ? NULL : strcmp(path, "/") ? path : "";
 }
