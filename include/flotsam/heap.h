@@ -84,4 +84,46 @@ struct trim {
 struct err *heap_trim(struct session *s, struct trim **ret) MUST_CHECK;
 void heap_trim_free(struct trim *t); /* NULL allowed */
 
+/* Who pins it. "Live" is every chunk that malloc cannot hand out again: in use, cached by a thread, not walked. */
+struct heap_pin {	/* the highest live block of a heap that has free memory below it */
+	int arena;
+	uint64_t start, end;	/* of the heap */
+	block_id id;
+	uint64_t block, bytes;	/* payload, size of the chunk */
+	enum block_state state;
+	char *label;
+	uint32_t holders;	/* index into the graph's sets + 1; 0: none, or not asked for */
+	uint64_t above_bytes;	/* free above it: what can go back already */
+	uint64_t freed_bytes;	/* what more would join that, were it gone: itself and what is free directly below */
+	uint64_t freed_resident;
+	uint64_t below_bytes;	/* all that is free below it in this heap */
+};
+/* A page is sparse when half of it or more is free and yet something lives there. It counts for the label that has most
+ * bytes on it. */
+struct sparse_label {
+	char *label;
+	uint64_t blocks, live_bytes, pages;
+	uint64_t min_size, max_size;	/* usable bytes */
+	uint64_t sample;		/* payload of one of them */
+};
+enum { RUN_CLASSES = 64 };
+struct frag {
+	bool residency_known;
+	uint64_t page;
+	uint64_t heap_bytes, resident;	/* of arenas' heaps; blocks mapped on their own are left out */
+	uint64_t used_blocks, used_bytes; /* usable bytes in them */
+	uint64_t free_bytes, largest_run; /* free memory that malloc can hand out; its longest run */
+	uint64_t top_bytes;		/* the part of free_bytes that is runs which end in a top */
+	struct tally runs[RUN_CLASSES];	/* runs of 2^i to 2^(i+1)-1 bytes; `chunks` counts runs */
+	uint64_t sparse_pages, sparse_bytes; /* sparse pages; live bytes on them */
+	VEC(struct sparse_label) sparse; /* most pages first */
+	VEC(struct heap_pin) pins;	/* what would be freed, most first */
+};
+/* Needs the walk and the types; holders are told when the graph has them. */
+struct err *heap_frag(struct session *s, struct frag **ret) MUST_CHECK;
+void heap_frag_free(struct frag *f); /* NULL allowed */
+/* Share of the free memory that lies in runs shorter than `bytes`, 0 to 1: the kernel's unusable free space index
+ * (mm/vmstat.c, Linux 6.1: unusable_free_index) applied to runs. By classes: a run counts as long as its class begins. */
+double frag_unusable(const struct frag *f, uint64_t bytes);
+
 #endif

@@ -26,9 +26,12 @@ struct holder_line {
 };
 struct pin { /* why a heap does not shrink */
 	int arena;
-	uint64_t heap_bytes, free_below_top; /* what would come back if the block were gone */
+	uint64_t heap, heap_bytes; /* where it is, how large */
+	uint64_t free_below_top; /* all that is free below the block */
+	uint64_t freed_bytes, freed_resident; /* what would come back if the block were gone */
 	uint64_t block, block_bytes;
-	char *label;
+	const char *state;
+	char *label, *holder;	/* holder may be NULL */
 };
 struct arena_line { int index; uint64_t address, system_bytes, used_bytes, free_bytes, top_bytes; unsigned heaps; bool consistent; };
 struct state_line { const char *state; uint64_t blocks, bytes; };
@@ -44,6 +47,8 @@ struct report {
 	VEC(struct leak_group) leaks;	/* by what they retain, largest first */
 	VEC(struct holder_line) holders;
 	VEC(struct pin) pins;
+	uint64_t page;
+	struct sparse_label sparse; /* that keeps most sparse pages; label NULL: not worth a line */
 	VEC(struct arena_line) arenas;
 	bool complete, at_most;		/* coverage */
 	VEC(char *) notes;		/* what the reader must know, in words */

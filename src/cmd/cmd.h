@@ -18,6 +18,7 @@ extern const struct command command_chunks;
 extern const struct command command_x;
 extern const struct command command_disas;
 extern const struct command command_trim;
+extern const struct command command_frag;
 extern const struct command command_rss;
 extern const struct command command_maps;
 extern const struct command command_modules;
@@ -100,6 +101,7 @@ void report_json_write(const struct arguments *a, const struct report *r, struct
 /* The keys "target" and "allocator"; those of a finding, into an open object. */
 void report_json_identity(struct json *j, const struct session *s);
 void report_json_rss(struct json *j, const struct session *s, const struct rss_table *t);
+void report_sparse(struct strbuf *to, const struct sparse_label *x, uint64_t page, bool resident, const struct out *o);
 void rss_table_text(const struct session *s, const struct rss_table *t, struct out *o);
 void report_json_finding(struct json *j, const struct finding *f);
 /* The members, into an open object. */

@@ -109,6 +109,22 @@ void report_json_rss(struct json *j, const struct session *s, const struct rss_t
 	out_json_end_object(j);
 }
 
+static void sparse(struct json *j, const struct report *r)
+{
+	const struct sparse_label *x = &r->sparse;
+	if (!x->label) {
+		out_json_null(j, "sparse");
+		return;
+	}
+	out_json_object(j, "sparse");
+	out_json_string(j, "label", x->label);
+	out_json_u64(j, "blocks", x->blocks);
+	out_json_u64(j, "live_bytes", x->live_bytes);
+	out_json_u64(j, "pages", x->pages);
+	out_json_u64(j, "bytes", x->pages * r->page);
+	out_json_end_object(j);
+}
+
 static void arenas(struct json *j, const struct report *r)
 {
 	out_json_array(j, "arenas");
@@ -134,10 +150,17 @@ static void arenas(struct json *j, const struct report *r)
 		out_json_address(j, "block", x->block);
 		out_json_u64(j, "size", x->block_bytes);
 		out_json_string(j, "label", x->label);
+		out_json_string(j, "state", x->state);
+		out_json_string(j, "holder", x->holder);
 		out_json_u64(j, "free_bytes", x->free_below_top);
+		out_json_u64(j, "freed_bytes", x->freed_bytes);
+		out_json_u64(j, "freed_resident_bytes", x->freed_resident);
+		out_json_address(j, "heap", x->heap);
+		out_json_u64(j, "heap_bytes", x->heap_bytes);
 		out_json_end_object(j);
 	}
 	out_json_end_array(j);
+	sparse(j, r);
 }
 
 static void heap(struct json *j, const struct report *r)

@@ -21,6 +21,7 @@ static const struct command *const table[] = {
 	&command_chunks,
 	&command_disas,
 	&command_trim,
+	&command_frag,
 	&command_rss,
 	&command_maps,
 	&command_modules,

@@ -145,22 +145,18 @@ static struct err *find_holders(struct report *r)
 	return NULL;
 }
 
-/* States, arenas and the last live block below each top, in one pass. */
-struct heap_pass { uint64_t last_used, last_bytes; block_id last_id; };
-
+/* States and arenas, in one pass. */
 static struct err *sum_heap(struct report *r)
 {
 	struct session *s = r->session;
 	const struct alloc *a = s->alloc;
 	struct class_sum states[BLOCK_STATES] = { 0 };
-	AUTO_FREE struct heap_pass *last = calloc(a->arenas.n + 1, sizeof *last);
-	if (!last || !vec_reserve(&r->arenas, a->arenas.n + 1))
+	if (!vec_reserve(&r->arenas, a->arenas.n + 1))
 		return err_nomem();
 	for (size_t i = 0; i < a->arenas.n; i++) {
 		const struct arena *x = &a->arenas.at[i];
 		*vec_push(&r->arenas) = (struct arena_line){ .index = (int)i, .address = x->address, .system_bytes = x->system_mem,
 							     .top_bytes = x->top_bytes, .heaps = x->heaps, .consistent = x->consistent };
-		last[i].last_id = BLOCK_NONE;
 	}
 	struct block_cursor c;
 	for (blocks_begin(s->blocks, &c); blocks_next(&c);) {
@@ -170,10 +166,8 @@ static struct err *sum_heap(struct report *r)
 		if (block_state_is_used(c.state)) {
 			r->used.blocks++;
 			r->used.bytes += c.usable;
-			if (line) {
+			if (line)
 				line->used_bytes += c.usable;
-				last[c.arena] = (struct heap_pass){ c.payload, c.usable, c.id };
-			}
 		} else if (block_state_is_free(c.state)) {
 			r->free.blocks++;
 			r->free.bytes += c.chunk_bytes - a->facts.header;
@@ -184,19 +178,55 @@ static struct err *sum_heap(struct report *r)
 	for (int i = 0; i < BLOCK_STATES; i++)
 		if (states[i].blocks)
 			r->states[r->n_states++] = (struct state_line){ block_state_name((enum block_state)i), states[i].blocks, states[i].bytes };
-	for (size_t i = 0; i < a->arenas.n; i++) {
-		struct arena_line *x = &r->arenas.at[i];
-		/* Worth a line where the arena is mostly free and its last live block is what keeps it. */
-		if (last[i].last_id == BLOCK_NONE || x->free_bytes < (4u << 20) || x->free_bytes < x->system_bytes / 4 || x->top_bytes > x->free_bytes / 2)
-			continue;
-		struct pin *p = vec_push(&r->pins);
-		if (!p)
-			return err_nomem();
-		*p = (struct pin){ .arena = (int)i, .heap_bytes = x->system_bytes, .free_below_top = x->free_bytes - x->top_bytes,
-				   .block = last[i].last_used, .block_bytes = last[i].last_bytes,
-				   .label = strdup(types_name(s->types, last[i].last_id)) };
-	}
 	return NULL;
+}
+
+static struct err *add_pin(struct report *r, const struct heap_pin *x)
+{
+	struct pin *p = vec_push(&r->pins);
+	if (!p)
+		return err_nomem();
+	*p = (struct pin){ .arena = x->arena, .heap = x->start, .heap_bytes = x->end - x->start, .free_below_top = x->below_bytes, .block = x->block,
+			   .block_bytes = blocks_usable(r->session->blocks, x->id), .freed_bytes = x->freed_bytes, .freed_resident = x->freed_resident,
+			   .state = block_state_name(x->state), .label = strdup(x->label),
+			   .holder = x->holders ? query_set_name(r->session->graph, x->holders - 1) : NULL };
+	return p->label ? NULL : err_nomem();
+}
+
+enum { MUCH = 4 << 20 }; /* less is not worth a line */
+
+static struct err *find_sparse(struct report *r, const struct frag *f)
+{
+	uint64_t worth = f->resident / 10 > MUCH ? f->resident / 10 : MUCH;
+	if (f->sparse_pages * f->page < worth)
+		return NULL;
+	const struct sparse_label *first = &f->sparse.at[0];
+	r->sparse = *first;
+	if (first->pages * f->page < worth) {
+		r->sparse = (struct sparse_label){ .live_bytes = f->sparse_bytes, .pages = f->sparse_pages };
+		for (size_t i = 0; i < f->sparse.n; i++)
+			r->sparse.blocks += f->sparse.at[i].blocks;
+	}
+	r->sparse.label = strdup(r->sparse.sample ? first->label : "blocks of many kinds");
+	return r->sparse.label ? NULL : err_nomem();
+}
+
+/* Worth a line: heaps that are mostly free below their last live block, and what keeps the sparse pages. */
+static struct err *find_pins(struct report *r)
+{
+	struct frag *f;
+	struct err *e = NULL;
+	TRY(heap_frag(r->session, &f));
+	for (size_t i = 0; i < f->pins.n && !e; i++) {
+		const struct heap_pin *x = &f->pins.at[i];
+		if (x->below_bytes >= MUCH && x->below_bytes >= (x->end - x->start) / 4 && x->above_bytes <= x->below_bytes)
+			e = add_pin(r, x);
+	}
+	r->page = f->page;
+	if (!e)
+		e = find_sparse(r, f);
+	heap_frag_free(f);
+	return e;
 }
 
 static void add_findings(struct report *r, const struct findings *f)
@@ -253,6 +283,7 @@ static struct err *fill(struct report *r)
 	TRY(memory_rss(s, &r->rss, NULL));
 	if (s->blocks) {
 		TRY(sum_heap(r));
+		TRY(find_pins(r));
 		split_free(r);
 	}
 	if (s->graph) {
@@ -298,8 +329,11 @@ void report_free(struct report *r)
 		free(r->holders.at[i].name);
 		free(r->holders.at[i].where);
 	}
-	for (size_t i = 0; i < r->pins.n; i++)
+	for (size_t i = 0; i < r->pins.n; i++) {
 		free(r->pins.at[i].label);
+		free(r->pins.at[i].holder);
+	}
+	free(r->sparse.label);
 	for (size_t i = 0; i < r->notes.n; i++)
 		free(r->notes.at[i]);
 	vec_free(&r->leaks);

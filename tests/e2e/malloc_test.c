@@ -1,4 +1,4 @@
-/* The commands on malloc against what malloc says of itself (malloc_info, mallinfo2), what the fixture freed on purpose,
+/* The commands on malloc and on memory against what malloc says of itself (malloc_info, mallinfo2), what the fixture freed on purpose,
  * and what the kernel counts before and after a malloc_trim() that was foretold. */
 #include "process.h"
 
@@ -362,6 +362,237 @@ START_TEST(malloc_agrees_on_a_core)
 }
 END_TEST
 
+START_TEST(pins_are_found)
+{
+	json_t *truth = start("pins"), *frag = ask("frag", NULL), *want, *row;
+	size_t i, k;
+	ck_assert_int_eq(json_array_size(json_object_get(truth, "pins")), 7);
+	json_array_foreach(json_object_get(truth, "pins"), i, want) {
+		unsigned found = 0;
+		int64_t below = number(want, "below");
+		json_array_foreach(json_object_get(frag, "pins"), k, row) {
+			if (strcmp(word(row, "block"), word(want, "address")) != 0)
+				continue;
+			found++;
+			ck_assert_int_eq(number(row, "size"), 40);
+			ck_assert_ptr_nonnull(strstr(word(row, "holder"), "g_kept"));
+			/* What the runtime freed before may lie below as well. */
+			ck_assert_int_ge(number(row, "free_bytes"), below);
+			ck_assert_int_le(number(row, "free_bytes"), below + 65536);
+			ck_assert_int_ge(number(row, "freed_bytes"), below + 48);
+			close_to("resident below a pin", number(row, "freed_resident_bytes"), below);
+		}
+		ck_assert_msg(found == 1, "%s is found %u times", word(want, "address"), found);
+	}
+	json_t *report = ask("report", NULL);
+	ck_assert_int_eq(json_array_size(json_object_get(json_object_get(report, "heap"), "pins")), 7);
+	free(ask_text("frag", NULL));
+	json_decref(report);
+	json_decref(frag);
+	json_decref(truth);
+}
+END_TEST
+
+START_TEST(sparse_pages_are_counted)
+{
+	json_t *truth = start("sparse"), *frag = ask("frag", NULL), *arenas = ask("arenas", NULL), *report = ask("report", NULL), *row;
+	const json_t *want = json_object_get(truth, "sparse"), *sparse = json_object_get(frag, "sparse");
+	const json_t *first = json_array_get(json_object_get(sparse, "labels"), 0);
+	ck_assert_int_eq(number(first, "min_size"), 40);
+	ck_assert_int_eq(number(first, "max_size"), 40);
+	/* At both ends of the heap something else may live on the page. */
+	ck_assert_int_le(llabs(number(first, "pages") - number(want, "pages")), 2);
+	ck_assert_int_le(llabs(number(first, "blocks") - number(want, "blocks")), 4);
+	ck_assert_int_le(llabs(number(first, "live_bytes") - number(want, "blocks") * 48), 200);
+	ck_assert_str_eq(word(json_object_get(json_object_get(report, "heap"), "sparse"), "label"), "40 B");
+	int64_t bytes = 0, largest = 0;
+	double before = -1;
+	size_t i;
+	json_array_foreach(json_object_get(frag, "runs"), i, row) {
+		double unusable = json_number_value(json_object_get(row, "unusable"));
+		ck_assert(unusable > before && unusable < 1);
+		before = unusable;
+		bytes += number(row, "bytes");
+	}
+	ck_assert_int_eq(bytes, number(frag, "free_bytes"));
+	json_array_foreach(arenas, i, row)
+		largest = largest > number(row, "largest_free_bytes") ? largest : number(row, "largest_free_bytes");
+	ck_assert_int_eq(number(frag, "largest_free_bytes"), largest);
+	char *text = ask_text("report", NULL);
+	ck_assert_msg(strstr(text, "192 KiB of 40-byte blocks keep 15.9 MiB resident"), "%s", text);
+	free(text);
+	json_decref(report);
+	json_decref(arenas);
+	json_decref(frag);
+	json_decref(truth);
+}
+END_TEST
+
+/* The mapping that begins at `start`, as smaps tells it: bytes of a field. */
+static int64_t smaps(const char *start, const char *field)
+{
+	char path[64], line[512], head[32];
+	int64_t kib = -1;
+	bool here = false;
+	snprintf(path, sizeof path, "/proc/%d/smaps", (int)child.pid);
+	snprintf(head, sizeof head, "%s-", start + 2);
+	FILE *f = fopen(path, "r");
+	ck_assert_ptr_nonnull(f);
+	while (fgets(line, sizeof line, f)) {
+		if (strchr("0123456789abcdef", *line))
+			here = !strncmp(line, head, strlen(head));
+		else if (here && !strncmp(line, field, strlen(field)) && line[strlen(field)] == ':')
+			kib = strtoll(line + strlen(field) + 1, NULL, 10);
+	}
+	fclose(f);
+	return kib * 1024;
+}
+
+static const json_t *place_of(json_t **to, const char *operand)
+{
+	json_decref(*to);
+	return *to = ask("maps", operand);
+}
+
+START_TEST(mappings_agree)
+{
+	json_t *truth = start("pins"), *maps = ask("maps", NULL), *row, *one = NULL;
+	size_t i, heaps = 0, stacks = 0;
+	json_array_foreach(maps, i, row) {
+		const char *at = word(row, "start"), *kind = word(row, "kind");
+		heaps += !strcmp(kind, "heap");
+		stacks += !strcmp(kind, "stack");
+		if (!strcmp(kind, "kernel"))
+			continue;
+		ck_assert_msg(number(row, "resident_bytes") == smaps(at, "Rss"), "%s: %" PRId64 " of %" PRId64 " resident", at, number(row, "resident_bytes"),
+			      smaps(at, "Rss"));
+		ck_assert_int_eq(number(row, "swapped_bytes"), smaps(at, "Swap"));
+		ck_assert_int_eq(number(row, "bytes"), smaps(at, "Size"));
+	}
+	ck_assert_int_eq(heaps, 7);
+	ck_assert_int_eq(stacks, 7);
+	const char *block = word(json_array_get(json_object_get(truth, "pins"), 3), "address");
+	char inside[40];
+	snprintf(inside, sizeof inside, "%s+8", block);
+	place_of(&one, inside);
+	ck_assert_str_eq(word(json_object_get(one, "block"), "address"), block);
+	ck_assert_str_eq(word(json_object_get(one, "block"), "class"), "reachable");
+	ck_assert_str_eq(word(json_object_get(one, "mapping"), "kind"), "heap");
+	ck_assert_str_eq(word(one, "page"), "resident");
+	place_of(&one, "g_kept");
+	ck_assert_str_eq(word(one, "place"), "g_kept");
+	ck_assert(json_is_null(json_object_get(one, "block")));
+	place_of(&one, "0x1000");
+	ck_assert_str_eq(word(one, "place"), "not mapped");
+	ck_assert(json_is_null(json_object_get(one, "mapping")));
+	free(ask_text("maps", "main"));
+	free(ask_text("maps", NULL));
+	json_decref(one);
+	json_decref(maps);
+	json_decref(truth);
+}
+END_TEST
+
+START_TEST(rss_agrees)
+{
+	json_t *truth = start("lists"), *rss = ask("rss", NULL), *row;
+	const json_t *kernel = json_object_get(rss, "kernel"), *table = json_object_get(rss, "rss"), *split = json_object_get(rss, "split");
+	int64_t total = number(table, "total_bytes"), sum = 0, causes = 0;
+	size_t i;
+	/* Nothing but the fixture's own sleep lies between the two. */
+	ck_assert_int_eq(number(kernel, "rss_bytes"), rollup("Rss"));
+	close_to("PSS", number(kernel, "pss_bytes"), rollup("Pss"));
+	close_to("USS", number(kernel, "uss_bytes"), rollup("Private_Clean") + rollup("Private_Dirty"));
+	ck_assert_int_eq(number(kernel, "anon_huge_bytes"), rollup("AnonHugePages"));
+	ck_assert_int_eq(number(kernel, "locked_bytes"), rollup("Locked"));
+	ck_assert_int_gt(number(kernel, "page_table_bytes"), 0);
+	close_to("RSS", total, rollup("Rss"));
+	ck_assert_int_le(number(table, "unexplained_bytes"), total / 100);
+	json_array_foreach(json_object_get(split, "mappings"), i, row)
+		sum += number(row, "bytes");
+	ck_assert_int_eq(sum, total);
+	/* The heaps and mapped blocks of the arenas are those of the mappings, page ends aside. */
+	json_array_foreach(json_object_get(split, "arenas"), i, row) {
+		const json_t *cause;
+		const char *key;
+		int64_t part = 0;
+		json_object_foreach(json_object_get(row, "causes"), key, cause)
+			part += json_integer_value(cause);
+		ck_assert_int_eq(part, number(row, "bytes"));
+		causes += part;
+	}
+	json_array_foreach(json_object_get(split, "mappings"), i, row)
+		if (!strncmp(word(row, "name"), "malloc's", 8))
+			causes -= number(row, "bytes");
+	ck_assert_int_le(llabs(causes), 64 << 10);
+	ck_assert_int_eq(number(json_array_get(json_object_get(split, "runtime"), 0), "blocks"), 7); /* a tcache each */
+	free(ask_text("rss", "-v"));
+	json_decref(rss);
+	json_decref(truth);
+}
+END_TEST
+
+START_TEST(modules_agree)
+{
+	json_decref(start("pins"));
+	json_t *modules = ask("modules", NULL), *row;
+	unsigned compared = 0;
+	size_t i;
+	if (!have_program("readelf")) {
+		printf("SKIP modules_agree: needs binutils\n");
+		fflush(stdout);
+		return;
+	}
+	json_array_foreach(modules, i, row) {
+		int status;
+		char *path = (char *)(uintptr_t)word(row, "path");
+		if (*path != '/')
+			continue;
+		char *argv[] = { (char *)(uintptr_t) "readelf", (char *)(uintptr_t) "-nSW", path, NULL };
+		char *text = run_text(argv, &status);
+		ck_assert(text && !status);
+		ck_assert_msg(strstr(text, word(row, "build_id")), "%s: build-id %s", path, word(row, "build_id"));
+		if (strstr(text, ".symtab"))
+			ck_assert_str_eq(word(row, "symbols"), "full");
+		if (strstr(text, ".debug_info"))
+			ck_assert(json_is_true(json_object_get(row, "dwarf")));
+		ck_assert(json_is_true(json_object_get(row, "dwarf")) == json_is_null(json_object_get(row, "why")));
+		compared++;
+		free(text);
+	}
+	ck_assert_int_ge(compared, 3);
+	free(ask_text("modules", NULL));
+	json_decref(modules);
+}
+END_TEST
+
+START_TEST(memory_of_a_core)
+{
+	json_t *truth = start("pins");
+	if (!take_core()) {
+		printf("SKIP memory_of_a_core: needs gdb\n");
+		fflush(stdout);
+		return;
+	}
+	child_end(&child);
+	json_t *rss = ask("rss", NULL), *maps = ask("maps", NULL), *frag = ask("frag", NULL), *modules = ask("modules", NULL);
+	ck_assert(json_is_null(json_object_get(rss, "kernel")));
+	ck_assert(json_is_false(json_object_get(json_object_get(rss, "rss"), "resident")));
+	ck_assert(json_is_null(json_object_get(json_array_get(maps, 0), "swapped_bytes")));
+	ck_assert_int_eq(json_array_size(json_object_get(frag, "pins")), 7);
+	ck_assert_int_ge(json_array_size(modules), 3);
+	char *text = ask_text("rss", "-v");
+	ck_assert_ptr_nonnull(strstr(text, "these are sizes"));
+	free(text);
+	free(ask_text("frag", NULL));
+	json_decref(rss);
+	json_decref(maps);
+	json_decref(frag);
+	json_decref(modules);
+	json_decref(truth);
+}
+END_TEST
+
 START_TEST(wrong_words_are_told)
 {
 	static const struct { const char *command, *operand; } rows[] = { { "arena", "99" }, { "arena", "x" }, { "bins", "-1" }, { "tcache", "1" },
@@ -390,6 +621,12 @@ int main(void)
 	tcase_add_test(t, malloc_agrees);
 	tcase_add_test(t, malloc_agrees_on_a_core);
 	tcase_add_test(t, wrong_words_are_told);
+	tcase_add_test(t, pins_are_found);
+	tcase_add_test(t, sparse_pages_are_counted);
+	tcase_add_test(t, mappings_agree);
+	tcase_add_test(t, rss_agrees);
+	tcase_add_test(t, modules_agree);
+	tcase_add_test(t, memory_of_a_core);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
