@@ -31,6 +31,7 @@ struct arch {
 	/* DWARF register number -> index into pr_reg, -1 where none. */
 	const int8_t *dwarf_to_greg;
 	uint8_t n_dwarf;
+	uint64_t callee_saved;	/* a bit per DWARF register that a call leaves as it was, stack pointer and pc among them */
 };
 
 /* NULL when not known. */

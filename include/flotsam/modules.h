@@ -172,4 +172,41 @@ struct running {
 /* pc of a caller: minus 1, so that it lies in the call. At least 1. */
 size_t modules_running(struct modules *ms, uint64_t pc, struct running ret[MAX_INLINED]);
 
+/* Values by DWARF: a list in which what a value consists of stands behind it, one level deeper. */
+enum value_kind { VALUE_SCALAR, VALUE_POINTER, VALUE_REFERENCE, VALUE_STRUCT, VALUE_ARRAY };
+struct value {
+	unsigned depth;
+	enum value_kind kind;
+	const char *name;	/* of the variable or member; "<base>"; NULL: an element, or nameless */
+	const char *type;
+	const char *text;	/* as gdb writes it; NULL where it has parts. Raw: escape on output */
+	const char *missing;	/* why there is no value, static; else NULL */
+	uint64_t address, bytes;/* address 0: not in memory */
+	uint64_t pointer;	/* pointers and references: where to */
+	uint64_t repeats;	/* an element that stands for so many equal ones; else 1 */
+	bool parameter;
+};
+struct values {
+	VEC(struct value) list;
+	VEC(char *) strings;
+	bool cut;		/* there is more than a list may hold */
+};
+void values_free(struct values *v);
+struct value_place { /* a frame: what its variables are computed from */
+	const struct thread *thread;
+	const struct frame *frames;
+	const struct frame_registers *registers;
+	size_t n_frames;
+	unsigned frame, level;	/* level: index into what modules_running() says of it */
+	/* The address of a thread variable. NULL: they cannot be had. */
+	bool (*tls)(const void *ctx, const struct thread *t, struct module *m, uint64_t offset, uint64_t *ret);
+	const void *tls_ctx;
+};
+/* Parameters, then the variables of the blocks that run, innermost first. ERR_NOT_FOUND: no DWARF for this pc. */
+struct err *modules_locals(struct modules *ms, const struct value_place *at, struct values *ret) MUST_CHECK;
+/* A variable by name: of the frame (at NULL: none), else of the program; .member, ->member and [N] may follow, * precede it. */
+struct err *modules_variable(struct modules *ms, const struct value_place *at, const char *name, struct values *ret) MUST_CHECK;
+/* The bytes at an address as an object of a type: "struct point", "ns::Session", "long [4]", "char *". */
+struct err *modules_object(struct modules *ms, const char *type, uint64_t address, struct values *ret) MUST_CHECK;
+
 #endif

@@ -43,6 +43,8 @@ struct runtime {
 struct err *runtime_find(struct image *img, struct modules *ms, struct runtime **ret) MUST_CHECK;
 void runtime_free(struct runtime *r);
 const struct runtime_extent *runtime_extent_at(const struct runtime *r, uint64_t address);
+/* Where a module's static TLS block lies from every thread pointer. False when it has none. */
+bool runtime_tls_offset(struct modules *ms, const struct arch *a, struct module *m, uint64_t *ret);
 /* PTR_DEMANGLE of glibc for this architecture (sysdeps/unix/sysv/linux/ARCH/pointer_guard.h). */
 static inline uint64_t runtime_demangle(const struct runtime *r, const struct arch *a, uint64_t word)
 {

@@ -32,4 +32,5 @@ const struct arch arch_aarch64 = {
 	.relative_reloc = 1027,
 	.dwarf_to_greg = dwarf,
 	.n_dwarf = sizeof dwarf,
+	.callee_saved = 0xfff80000, /* x19..x30, sp (AAPCS64, 6.1.1; x30 as the unwinder restores it) */
 };

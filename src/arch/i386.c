@@ -32,4 +32,5 @@ const struct arch arch_i386 = {
 	.relative_reloc = 8,
 	.dwarf_to_greg = dwarf,
 	.n_dwarf = sizeof dwarf,
+	.callee_saved = 0x1f8, /* ebx esp ebp esi edi, eip (System V ABI i386, table 2.14) */
 };

@@ -33,4 +33,5 @@ const struct arch arch_x86_64 = {
 	.relative_reloc = 8,
 	.dwarf_to_greg = dwarf,
 	.n_dwarf = sizeof dwarf,
+	.callee_saved = 0x1f0c8, /* rbx rbp rsp r12..r15, rip (System V ABI AMD64, figure 3.4) */
 };

@@ -4,13 +4,10 @@
 
 enum { FOLD_ABOVE = 10 }; /* gdb's `set print repeats` */
 
-/* After an octal escape an octal digit is escaped too: it would be read as part of the number. */
-static void add_char(struct strbuf *s, uint8_t c, char quote, bool *numeric)
+static void add_char(struct strbuf *s, uint8_t c, char quote)
 {
 	static const char names[] = "\aa\bb\ff\nn\rr\tt\vv";
-	bool digit_behind = *numeric && c >= '0' && c <= '7';
-	*numeric = false;
-	if (c >= 0x20 && c < 0x7f && !digit_behind) {
+	if (c >= 0x20 && c < 0x7f) {
 		strbuf_printf(s, c == (uint8_t)quote || c == '\\' ? "\\%c" : "%c", c);
 		return;
 	}
@@ -20,20 +17,18 @@ static void add_char(struct strbuf *s, uint8_t c, char quote, bool *numeric)
 			return;
 		}
 	strbuf_printf(s, "\\%03o", c);
-	*numeric = true;
 }
 
 void strbuf_add_char(struct strbuf *s, uint8_t c)
 {
-	bool numeric = false;
 	strbuf_puts(s, "'");
-	add_char(s, c, '\'', &numeric);
+	add_char(s, c, '\'');
 	strbuf_puts(s, "'");
 }
 
 size_t strbuf_add_quoted(struct strbuf *s, const uint8_t *p, size_t n, size_t max)
 {
-	bool open = false, numeric = false;
+	bool open = false;
 	size_t i = 0;
 	if (!n)
 		strbuf_puts(s, "\"\"");
@@ -43,7 +38,7 @@ size_t strbuf_add_quoted(struct strbuf *s, const uint8_t *p, size_t n, size_t ma
 			same++;
 		if (same > FOLD_ABOVE) {
 			strbuf_puts(s, open ? "\", " : i ? ", " : "");
-			open = numeric = false;
+			open = false;
 			strbuf_add_char(s, p[i]);
 			strbuf_printf(s, " <repeats %zu times>", same);
 		} else {
@@ -51,7 +46,7 @@ size_t strbuf_add_quoted(struct strbuf *s, const uint8_t *p, size_t n, size_t ma
 				strbuf_puts(s, i ? ", \"" : "\"");
 			open = true;
 			for (size_t k = 0; k < same; k++)
-				add_char(s, p[i], '"', &numeric);
+				add_char(s, p[i], '"');
 		}
 		i += same;
 	}

@@ -39,6 +39,8 @@ extern const struct command command_threads;
 extern const struct command command_stack;
 extern const struct command command_frame;
 extern const struct command command_sites;
+extern const struct command command_locals;
+extern const struct command command_print;
 extern const struct command command_help;
 extern const struct command command_system;
 extern const struct command command_check;

@@ -12,6 +12,8 @@ static const struct command *const table[] = {
 	&command_frame,
 	&command_check,
 	&command_resources,
+	&command_locals,
+	&command_print,
 	&command_system,
 	&command_arenas,
 	&command_arena,

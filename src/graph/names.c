@@ -89,11 +89,7 @@ static uint32_t name_tls_word(struct namer *n, const struct runtime_extent *e, u
 		struct module *m = modules_get(n->priv->ms, i);
 		uint64_t offset;
 		struct symbol s;
-		if (!m->tls_bytes)
-			continue;
-		if (m->role == MODULE_PROGRAM && image_arch(n->priv->img)->tls_below_tp)
-			offset = -align_up(m->tls_bytes, m->tls_align ? m->tls_align : 1);
-		else if (!modules_tls_offset(n->priv->ms, m, &offset))
+		if (!runtime_tls_offset(n->priv->ms, image_arch(n->priv->img), m, &offset))
 			continue;
 		uint64_t in = from - (tp + offset);
 		if (in >= m->tls_bytes)

@@ -74,7 +74,7 @@ static void add_variable(struct module *m, Dwarf_Die *die)
 		file = dwarf_filesrc(files, number, NULL, NULL);
 	struct data_line *slot = vec_push(&priv_of(m)->lines);
 	if (slot)
-		*slot = (struct data_line){ ops[0].number + m->bias, base_name(file), line };
+		*slot = (struct data_line){ ops[0].number + m->bias, base_name(file), line, dwarf_dieoffset(die) };
 }
 
 /* Depth first through one unit, without recursion: namespaces, classes and functions hold variables too. */
@@ -123,15 +123,20 @@ static void read_lines(struct modules *ms, struct module *m)
 		qsort(p->lines.at, p->lines.n, sizeof *p->lines.at, compare_lines);
 }
 
-bool modules_data_line(struct modules *ms, uint64_t address, struct source_line *ret)
+size_t modules_variables(struct modules *ms, struct module *m, const struct data_line **ret)
 {
-	struct module *m = modules_at(ms, address);
-	if (!m)
-		return false;
 	struct priv *p = priv_of(m);
 	if (!p->lines_read)
 		read_lines(ms, m);
-	size_t lo = 0, hi = p->lines.n;
+	*ret = p->lines.at;
+	return p->lines.n;
+}
+
+const struct data_line *modules_variable_at(struct modules *ms, struct module *m, uint64_t address)
+{
+	struct priv *p = priv_of(m);
+	const struct data_line *lines;
+	size_t lo = 0, hi = modules_variables(ms, m, &lines);
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
 		if (p->lines.at[mid].address < address)
@@ -139,9 +144,16 @@ bool modules_data_line(struct modules *ms, uint64_t address, struct source_line 
 		else
 			hi = mid;
 	}
-	if (lo == p->lines.n || p->lines.at[lo].address != address)
+	return lo < p->lines.n && p->lines.at[lo].address == address ? &p->lines.at[lo] : NULL;
+}
+
+bool modules_data_line(struct modules *ms, uint64_t address, struct source_line *ret)
+{
+	struct module *m = modules_at(ms, address);
+	const struct data_line *l = m ? modules_variable_at(ms, m, address) : NULL;
+	if (!l)
 		return false;
-	*ret = (struct source_line){ p->lines.at[lo].file, p->lines.at[lo].line };
+	*ret = (struct source_line){ l->file, l->line };
 	return true;
 }
 

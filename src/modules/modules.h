@@ -15,7 +15,14 @@ struct raw_symbol { /* sorted by address */
 	uint8_t type, bind;
 };
 
-struct data_line { uint64_t address; const char *file; int line; };
+struct data_line { uint64_t address; const char *file; int line; Dwarf_Off die; };
+
+struct named { /* a type or variable; by hash of its name, better ones first */
+	uint64_t hash;
+	Dwarf_Off die;
+	uint8_t kind;
+	bool second_choice, alt; /* alt: of the file that dwz shares */
+};
 
 struct unit_range { uint64_t start, end; Dwarf_Off die; }; /* link-time addresses */
 
@@ -31,7 +38,8 @@ struct priv { /* of one module */
 	size_t by_name_size;
 	VEC(struct data_line) lines;
 	VEC(struct unit_range) units;
-	bool units_read;
+	VEC(struct named) named;
+	bool units_read, named_read;
 	bool tls_offset_known, tls_offset_tried;
 	uint64_t tls_offset;
 	struct code *code;	/* NULL: not asked for yet */
@@ -75,6 +83,10 @@ struct scope_chain { Dwarf_Die at[MAX_SCOPES]; size_t n; };
 bool modules_scopes(struct modules *ms, struct module *m, uint64_t pc, struct scope_chain *ret);
 /* The compilation unit that a pc of the target belongs to. */
 bool modules_unit_at(struct modules *ms, struct module *m, uint64_t pc, Dwarf_Die *ret);
+/* The variable whose object begins at address, or NULL. */
+const struct data_line *modules_variable_at(struct modules *ms, struct module *m, uint64_t address);
+/* All variables that DWARF gives an address, sorted by it; returns how many. */
+size_t modules_variables(struct modules *ms, struct module *m, const struct data_line **ret);
 /* A function's name made readable, without a version; kept. */
 const char *modules_function_name(struct modules *ms, const char *symbol);
 

@@ -402,6 +402,7 @@ static void free_module(struct module *m)
 	vec_free(&p->lines);
 	code_free(p->code);
 	vec_free(&p->units);
+	vec_free(&p->named);
 	free(p->by_name);
 	free(p);
 	free(m->segments);

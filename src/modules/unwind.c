@@ -82,15 +82,26 @@ const char *modules_function_name(struct modules *ms, const char *symbol)
 	return name;
 }
 
+/* What a function's CFI says nothing of is as the ABI has it. libdwfl's own list for x86-64 has rax in the place of rbx
+ * (elfutils 0.188, backends/x86_64_cfi.c: same_value for register 0, "%rbx"), so it is not trusted there. */
 static void keep_registers(struct walk *w, Dwfl_Frame *state)
 {
-	unsigned n = modules_arch(w->ms)->n_dwarf;
+	const struct arch *a = modules_arch(w->ms);
 	struct frame_registers *r = vec_push(&w->registers);
-	for (unsigned i = 0; r && i < n && i < MAX_DWARF_REGISTERS; i++) {
+	size_t n = w->registers.n;
+	/* All registers of what a signal interrupted are in the frame of the trampoline. */
+	bool called = n > 1 && !w->frames.at[n - 2].is_signal;
+	for (unsigned i = 0; r && i < a->n_dwarf && i < MAX_DWARF_REGISTERS; i++) {
+		bool saved = a->callee_saved >> i & 1;
 		Dwarf_Word v;
-		if (dwfl_frame_reg(state, i, &v))
+		if (called && !saved)
 			continue;
-		r->value[i] = v;
+		if (!dwfl_frame_reg(state, i, &v))
+			r->value[i] = v;
+		else if (called && r[-1].known >> i & 1)
+			r->value[i] = r[-1].value[i];
+		else
+			continue;
 		r->known |= 1ull << i;
 	}
 }

@@ -368,3 +368,16 @@ const struct runtime_extent *runtime_extent_at(const struct runtime *r, uint64_t
 	}
 	return lo < r->extents.n && r->extents.at[lo].start <= address ? &r->extents.at[lo] : NULL;
 }
+
+bool runtime_tls_offset(struct modules *ms, const struct arch *a, struct module *m, uint64_t *ret)
+{
+	uint64_t align = m->tls_align ? m->tls_align : 1;
+	if (!m->tls_bytes)
+		return false;
+	if (m->role != MODULE_PROGRAM)
+		return modules_tls_offset(ms, m, ret);
+	/* The program's block is the first: below the thread pointer, or behind the two words there (ELF Handling For
+	 * Thread-Local Storage, variants II and I). */
+	*ret = a->tls_below_tp ? -align_up(m->tls_bytes, align) : align_up(2u * a->word, align);
+	return true;
+}

@@ -1,0 +1,261 @@
+/* Variables of a frame and of the program, and objects at addresses. */
+#include "values.h"
+
+#include <ctype.h>
+
+enum { MAX_VARIABLES = 4096 };
+
+struct scope_range { size_t from, to; }; /* of a chain: a function, and its blocks down to the next function */
+
+static bool is_function(int tag)
+{
+	return tag == DW_TAG_subprogram || tag == DW_TAG_inlined_subroutine;
+}
+
+/* The part of the chain that belongs to the level-th function, counted from the innermost. */
+static bool range_of(struct scope_chain *c, unsigned level, struct scope_range *ret)
+{
+	size_t to = c->n;
+	for (size_t i = c->n; i-- > 0;) {
+		if (!is_function(dwarf_tag(&c->at[i])))
+			continue;
+		if (!level--) {
+			*ret = (struct scope_range){ i, to };
+			return true;
+		}
+		to = i;
+	}
+	return false;
+}
+
+static bool function_of(struct scope_chain *c, Dwarf_Die *ret)
+{
+	for (size_t i = c->n; i-- > 0;)
+		if (dwarf_tag(&c->at[i]) == DW_TAG_subprogram) {
+			*ret = c->at[i];
+			return true;
+		}
+	return false;
+}
+
+struct scope { /* what the variables of a frame are looked up in */
+	struct evaluation e;
+	struct scope_chain chain;
+	struct scope_range range;
+	Dwarf_Die function;
+};
+
+static bool open_scope(struct modules *ms, const struct value_place *at, struct values *keep, struct scope *s)
+{
+	const struct frame *f = at && at->frame < at->n_frames ? &at->frames[at->frame] : NULL;
+	if (!f || !f->module)
+		return false;
+	bool exact = at->frame == 0 || f->is_signal || f[-1].is_signal;
+	s->e = (struct evaluation){ .ms = ms, .m = f->module, .at = at, .frame = at->frame, .keep = keep };
+	if (!modules_scopes(ms, f->module, f->pc - !exact, &s->chain) || !range_of(&s->chain, at->level, &s->range))
+		return false;
+	if (function_of(&s->chain, &s->function))
+		s->e.function = &s->function;
+	return true;
+}
+
+static bool wanted(Dwarf_Die *die, bool parameters)
+{
+	int tag = dwarf_tag(die);
+	if (parameters)
+		return tag == DW_TAG_formal_parameter;
+	/* What is declared here stands elsewhere; __func__ and the like say what the frame's name says. */
+	return tag == DW_TAG_variable && !dwarf_hasattr(die, DW_AT_declaration) && !dwarf_hasattr_integrate(die, DW_AT_artificial);
+}
+
+static void spot_of(struct evaluation *e, Dwarf_Die *die, struct spot *ret)
+{
+	*ret = (struct spot){ 0 };
+	ret->void_type = !type_ref(die, DW_AT_type, &ret->type);
+	locate(e, die, &ret->place);
+}
+
+static struct err *add_all(struct scope *s, Dwarf_Die *block, bool parameters)
+{
+	Dwarf_Die child;
+	size_t budget = MAX_VARIABLES;
+	if (dwarf_child(block, &child))
+		return NULL;
+	do {
+		Dwarf_Attribute attr;
+		if (!wanted(&child, parameters) || !dwarf_attr_integrate(&child, DW_AT_name, &attr))
+			continue;
+		struct spot at;
+		spot_of(&s->e, &child, &at);
+		TRY(values_add(&s->e, dwarf_formstring(&attr), &at, parameters));
+	} while (--budget && !dwarf_siblingof(&child, &child));
+	return NULL;
+}
+
+struct err *modules_locals(struct modules *ms, const struct value_place *at, struct values *ret)
+{
+	struct scope s = { 0 };
+	if (!open_scope(ms, at, ret, &s))
+		return err_new(ERR_NOT_FOUND, "there is no DWARF for this frame");
+	TRY(add_all(&s, &s.chain.at[s.range.from], true));
+	for (size_t i = s.range.to; i-- > s.range.from;)
+		TRY(add_all(&s, &s.chain.at[i], false));
+	return NULL;
+}
+
+/* The variable of that name in the innermost block that has one. */
+static bool find_local(struct scope *s, const char *name, Dwarf_Die *ret)
+{
+	for (size_t i = s->range.to; i-- > s->range.from;) {
+		Dwarf_Attribute attr;
+		size_t budget = MAX_VARIABLES;
+		if (dwarf_child(&s->chain.at[i], ret))
+			continue;
+		do {
+			const char *called = wanted(ret, true) || wanted(ret, false) ? dwarf_attr_integrate(ret, DW_AT_name, &attr) ? dwarf_formstring(&attr) : NULL : NULL;
+			if (called && !strcmp(called, name))
+				return true;
+		} while (--budget && !dwarf_siblingof(ret, ret));
+	}
+	return false;
+}
+
+/* Variables inside of functions are in no index: all are looked through. */
+static bool find_inside_functions(struct modules *ms, const char *name, struct module **ret_module, Dwarf_Die *ret)
+{
+	const char *last = name;
+	for (const char *p; (p = strstr(last, "::")); last = p + 2)
+		;
+	for (size_t i = 0; i < modules_count(ms); i++) {
+		const struct data_line *lines;
+		size_t n = modules_variables(ms, *ret_module = modules_get(ms, i), &lines);
+		for (size_t k = 0; k < n && !interrupted; k++) {
+			Dwarf_Attribute attr;
+			const char *called = dwarf_offdie(priv_of(*ret_module)->dwarf, lines[k].die, ret) && dwarf_attr_integrate(ret, DW_AT_name, &attr)
+						     ? dwarf_formstring(&attr) : NULL;
+			if (called && !strcmp(called, last))
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool find_global(struct modules *ms, const char *name, struct module **ret_module, Dwarf_Die *ret)
+{
+	struct symbol s;
+	if (named_find(ms, name, NAMED_VARIABLE, ret_module, ret))
+		return true;
+	/* counter.0 */
+	for (size_t i = 0; i < modules_count(ms); i++)
+		if (modules_symbol(ms, modules_get(ms, i), name, &s) && !s.is_tls && variable_at(ms, s.address, ret_module, ret))
+			return true;
+	return !interrupted && find_inside_functions(ms, name, ret_module, ret);
+}
+
+static struct err *no_variable(struct modules *ms, const char *name)
+{
+	struct symbol s;
+	for (size_t i = 0; i < modules_count(ms); i++)
+		if (modules_symbol(ms, modules_get(ms, i), name, &s))
+			return err_hint(err_new(ERR_NOT_FOUND, "%s has no DWARF: %s is known by its symbol alone", modules_get(ms, i)->name, name), "x/4gx %s", name);
+	return err_hint(err_new(ERR_NOT_FOUND, "no variable is called '%s'", name), "locals lists those of the frame; print TYPE ADDR");
+}
+
+struct err *modules_variable(struct modules *ms, const struct value_place *at, const char *name, struct values *ret)
+{
+	struct scope s = { 0 };
+	unsigned stars = 0;
+	Dwarf_Die die;
+	for (; *name == '*'; name++)
+		stars++;
+	size_t n = strcspn(name, ".[-");
+	/* counter.0: the symbol of a variable inside of a function. */
+	if (name[n] == '.' && isdigit((unsigned char)name[n + 1]))
+		n += 1 + strcspn(name + n + 1, ".[-");
+	AUTO_FREE char *base = strndup(name, n);
+	if (!base)
+		return err_nomem();
+	if (open_scope(ms, at, ret, &s) && find_local(&s, base, &die)) {
+		/* its module, function and frame are those of the scope */
+	} else {
+		s.e = (struct evaluation){ .ms = ms, .at = at, .keep = ret, .frame = at ? at->frame : 0 };
+		if (!find_global(ms, base, &s.e.m, &die))
+			return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : no_variable(ms, base);
+	}
+	struct spot spot;
+	spot_of(&s.e, &die, &spot);
+	TRY(path_follow(&s.e, name + n, &spot));
+	for (; stars && !spot.void_type; stars--)
+		TRY(path_dereference(&s.e, &spot));
+	return values_add(&s.e, values_keep(ret, strdup(name)), &spot, false);
+}
+
+/* "long [4]", "char *": what stands behind the name of a type. */
+struct declarator { char *name; unsigned stars; uint64_t count; };
+
+static struct err *parse_type(const char *type, struct declarator *d)
+{
+	char *name = strdup(type), *end, *bracket;
+	if (!name)
+		return err_nomem();
+	*d = (struct declarator){ .name = name };
+	bracket = strrchr(name, '[');
+	if (bracket && name[strlen(name) - 1] == ']') {
+		d->count = strtoull(bracket + 1, &end, 0);
+		*bracket = '\0';
+	}
+	for (size_t n = strlen(name); n && (name[n - 1] == '*' || name[n - 1] == ' '); name[--n] = '\0')
+		d->stars += name[n - 1] == '*';
+	return NULL;
+}
+
+static struct err *add_pointer_at(struct evaluation *e, const struct declarator *d, struct spot *at)
+{
+	uint64_t word;
+	struct value *v = vec_push(&e->keep->list);
+	char *text;
+	if (!v)
+		return err_nomem();
+	*v = (struct value){ .kind = VALUE_POINTER, .address = at->place.address, .bytes = modules_arch(e->ms)->word, .repeats = 1 };
+	v->type = asprintf(&text, "%s %.*s", d->name, (int)d->stars, "****") < 0 ? NULL : values_keep(e->keep, text);
+	if (!modules_word(e->ms, at->place.address, &word)) {
+		v->missing = "cannot be read";
+		return NULL;
+	}
+	v->pointer = word;
+	v->text = asprintf(&text, "0x%llx", (unsigned long long)word) < 0 ? NULL : values_keep(e->keep, text);
+	at->place.address = word;
+	return d->stars == 1 && word ? values_add(e, "*", at, false) : NULL;
+}
+
+static struct err *add_object(struct evaluation *e, struct declarator *d, uint64_t address)
+{
+	enum { MOST_OBJECTS = 10000 };
+	struct spot at = { .place = { .in_memory = true, .address = address } };
+	uint64_t size = 0, n = d->count ? d->count : 1;
+	if (!named_find(e->ms, d->name, NAMED_TYPE, &e->m, &at.type))
+		return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : err_hint(err_new(ERR_NOT_FOUND, "no type is called '%s'", d->name),
+				"types of files without DWARF are not known");
+	if (d->stars)
+		return d->stars > 4 || d->count ? err_new(ERR_USAGE, "a type, T [N] or T *") : add_pointer_at(e, d, &at);
+	if (n > MOST_OBJECTS || (d->count && !type_size(&at.type, modules_arch(e->ms)->word, &size)))
+		return err_new(ERR_USAGE, "at most %d objects, of a type whose size is known", MOST_OBJECTS);
+	for (uint64_t i = 0; i < n; i++) {
+		char *name = NULL;
+		if (d->count && asprintf(&name, "[%llu]", (unsigned long long)i) < 0)
+			return err_nomem();
+		at.place.address = address + i * size;
+		TRY(values_add(e, name ? values_keep(e->keep, name) : NULL, &at, false));
+	}
+	return NULL;
+}
+
+struct err *modules_object(struct modules *ms, const char *type, uint64_t address, struct values *ret)
+{
+	struct evaluation e = { .ms = ms, .keep = ret };
+	struct declarator d = { 0 };
+	TRY(parse_type(type, &d));
+	struct err *err = add_object(&e, &d, address);
+	free(d.name);
+	return err;
+}
