@@ -211,7 +211,7 @@ static struct err *find_sparse(struct report *r, const struct frag *f)
 	return r->sparse.label ? NULL : err_nomem();
 }
 
-/* Worth a line: heaps that are mostly free below their last live block, and what keeps the sparse pages. */
+/* Worth a line: heaps of which much would come back without their last live block, and what keeps the sparse pages. */
 static struct err *find_pins(struct report *r)
 {
 	struct frag *f;
@@ -219,7 +219,7 @@ static struct err *find_pins(struct report *r)
 	TRY(heap_frag(r->session, &f));
 	for (size_t i = 0; i < f->pins.n && !e; i++) {
 		const struct heap_pin *x = &f->pins.at[i];
-		if (x->below_bytes >= MUCH && x->below_bytes >= (x->end - x->start) / 4 && x->above_bytes <= x->below_bytes)
+		if (x->freed_bytes >= MUCH || (x->freed_bytes >= MUCH / 4 && x->freed_bytes >= (x->end - x->start) / 4))
 			e = add_pin(r, x);
 	}
 	r->page = f->page;
