@@ -48,7 +48,7 @@ struct segment { /* [header_from, end) belongs to malloc; the first chunk is at 
 struct alloc_facts {
 	const char *name;	/* "glibc" */
 	char version[32];	/* "2.36", or a range such as "2.35 to 2.42" */
-	const char *found_by;	/* "symbols", "file signature", ... */
+	const char *found_by;	/* "symbols", "file signature", "live signature", "disassembly", "heap info" */
 	bool walked;
 	unsigned granule;	/* MALLOC_ALIGNMENT */
 	unsigned header;	/* bytes in front of the payload: 2 words */
@@ -106,8 +106,15 @@ struct chunk_sink {
 	void (*restart)(void *ctx);
 };
 
+/* How an allocator's state may be found, best first. */
+enum alloc_source { ALLOC_FROM_ANY, ALLOC_FROM_SYMBOLS, ALLOC_FROM_FILE, ALLOC_FROM_LIVE, ALLOC_FROM_CODE, ALLOC_FROM_HEAP, ALLOC_SOURCES };
+struct alloc_options {
+	enum alloc_source from; /* this way alone */
+};
+
 struct alloc {
 	const struct alloc_row *row;
+	struct alloc_options options;
 	struct alloc_facts facts;
 	VEC(struct arena) arenas;
 	VEC(struct segment) segments;	/* sorted by start, do not overlap */
@@ -122,7 +129,7 @@ struct alloc {
 struct alloc_row {
 	const char *name;
 	/* Where the allocator's state is, before the stop: fills `quiet`. Reads files and peeks. May be NULL. */
-	struct err *(*locate)(struct target *t, struct modules *ms, struct quiet_plan *quiet);
+	struct err *(*locate)(struct target *t, struct modules *ms, const struct alloc_options *o, struct quiet_plan *quiet);
 	/* Finds arenas and segments in the picture. ERR_NOT_FOUND: not this allocator. */
 	struct err *(*open)(struct image *img, struct modules *ms, struct runtime *rt, struct alloc *a);
 	struct err *(*walk)(struct alloc *a, struct image *img, const struct chunk_sink *sink);
@@ -131,9 +138,9 @@ struct alloc_row {
 	void (*close)(struct alloc *a);
 };
 
-struct err *alloc_locate(struct target *t, struct modules *ms, struct quiet_plan *quiet) MUST_CHECK;
+struct err *alloc_locate(struct target *t, struct modules *ms, const struct alloc_options *o, struct quiet_plan *quiet) MUST_CHECK;
 /* The first row that opens. When none does, *ret has facts.walked false and facts.name what was recognised or "unknown". */
-struct err *alloc_open(struct image *img, struct modules *ms, struct runtime *rt, struct alloc **ret) MUST_CHECK;
+struct err *alloc_open(struct image *img, struct modules *ms, struct runtime *rt, const struct alloc_options *o, struct alloc **ret) MUST_CHECK;
 struct err *alloc_walk(struct alloc *a, struct image *img, const struct chunk_sink *sink) MUST_CHECK;
 bool alloc_chunk_header(const struct alloc *a, const struct image *img, uint64_t chunk, struct chunk_header *ret);
 void alloc_close(struct alloc *a);

@@ -123,6 +123,11 @@ char *modules_code_name(struct modules *ms, uint64_t address);
 /* The function whose address the loader put, or will put, into the word at `slot`; NULL: unknown. */
 const char *modules_slot_name(struct modules *ms, uint64_t slot);
 
+/* Addresses that the code of a function makes, and those that it reads or writes at, as far as constants lead. */
+enum code_use { CODE_MAKES, CODE_READS, CODE_WRITES };
+typedef void modules_code_use_fn(void *ctx, enum code_use use, uint64_t address);
+struct err *modules_code_uses(struct modules *ms, uint64_t start, uint64_t end, modules_code_use_fn *f, void *ctx) MUST_CHECK;
+
 /* Calls of malloc, calloc, realloc, aligned_alloc, operator new... whose size stands in the code: a constant that reaches the
  * argument, or one of a few; of calloc the product of two. */
 struct allocation_site {

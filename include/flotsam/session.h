@@ -10,6 +10,7 @@ struct session;
 struct session_options {
 	struct target_options target;
 	struct modules_options modules;
+	struct alloc_options alloc;
 	struct graph_options graph;
 	void (*progress)(void *ctx, const char *text); /* never called while the target is stopped; may be NULL */
 	void *progress_ctx;

@@ -40,10 +40,10 @@ const char *alloc_recognise(struct modules *ms)
 	return NULL;
 }
 
-struct err *alloc_locate(struct target *t, struct modules *ms, struct quiet_plan *quiet)
+struct err *alloc_locate(struct target *t, struct modules *ms, const struct alloc_options *o, struct quiet_plan *quiet)
 {
 	for (size_t i = 0; i < N_ROWS; i++) {
-		struct err *e = table[i]->locate ? table[i]->locate(t, ms, quiet) : NULL;
+		struct err *e = table[i]->locate ? table[i]->locate(t, ms, o, quiet) : NULL;
 		if (!e)
 			return NULL;
 		if (e->kind == ERR_NOMEM || e->kind == ERR_INTERRUPTED)
@@ -73,8 +73,10 @@ static const char *interposed(struct modules *ms)
 	struct symbol s;
 	for (size_t i = 0; i < modules_count(ms); i++) {
 		struct module *m = modules_get(ms, i);
-		/* Debian's own libs that define a global malloc besides libc: ld.so (its minimal one) alone. */
-		if (m == libc || m == ldso || m->role == MODULE_VDSO)
+		/* Debian's own libs that define a global malloc besides libc: ld.so (its minimal one) alone. A second libc serves the
+		 * namespace that it was loaded into, or a static program's plugins. */
+		bool second = !strcmp(m->name, "libc.so.6") || !strncmp(m->name, "libc-2.", 7);
+		if (m == libc || m == ldso || second || m->role == MODULE_VDSO)
 			continue;
 		if (modules_symbol(ms, m, "malloc", &s) && s.is_function && s.is_global && s.address && s.size)
 			return m->name;
@@ -82,7 +84,7 @@ static const char *interposed(struct modules *ms)
 	return NULL;
 }
 
-struct err *alloc_open(struct image *img, struct modules *ms, struct runtime *rt, struct alloc **ret)
+struct err *alloc_open(struct image *img, struct modules *ms, struct runtime *rt, const struct alloc_options *o, struct alloc **ret)
 {
 	struct alloc *a = calloc(1, sizeof *a);
 	if (!a)
@@ -91,6 +93,7 @@ struct err *alloc_open(struct image *img, struct modules *ms, struct runtime *rt
 	AUTO_FREE char *why = NULL;
 	for (size_t i = 0; i < N_ROWS && !other && !in; i++) {
 		a->row = table[i];
+		a->options = *o;
 		struct err *e = table[i]->open(img, ms, rt, a);
 		if (!e) {
 			*ret = a;

@@ -426,3 +426,66 @@ struct err *code_follow(const struct code_ops *ops, const struct arch *a, code_v
 	free(start);
 	return f.no_memory ? err_nomem() : interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
 }
+
+struct uses {
+	const struct arch *arch;
+	modules_code_use_fn *f;
+	void *ctx;
+};
+
+static void tell(const struct uses *u, enum code_use use, const struct code_value *v)
+{
+	for (unsigned i = 0; v->kind == VALUE_CONST && i < v->n; i++)
+		u->f(u->ctx, use, u->arch->word == 4 ? (uint32_t)v->v[i] : v->v[i]);
+}
+
+static void on_use(void *ctx, const struct code_op *op, const struct code_state *s)
+{
+	const struct uses *u = ctx;
+	struct code_value v = unknown;
+	bool arm = u->arch->elf_machine == EM_AARCH64;
+	switch ((enum code_what)op->what) {
+	case CODE_SET:
+	case CODE_PUSH:
+		/* An adrp's page is half an address. */
+		if (!arm && op->src < 0 && op->dst != -2)
+			v = constant((uint64_t)op->imm);
+		tell(u, CODE_MAKES, &v);
+		break;
+	case CODE_ALU:
+		v = source(s, op);
+		v = combine((enum code_alu)op->alu, &s->reg[op->other], &v);
+		tell(u, CODE_MAKES, &v);
+		break;
+	case CODE_ADDRESS:
+		v = code_address(s, u->arch, &op->at);
+		tell(u, CODE_MAKES, &v);
+		break;
+	case CODE_LOAD:
+	case CODE_TOUCH:
+	case CODE_STORE:
+	case CODE_SPOIL:
+		v = code_address(s, u->arch, &op->at);
+		tell(u, op->what == CODE_LOAD || op->what == CODE_TOUCH ? CODE_READS : CODE_WRITES, &v);
+		break;
+	case CODE_NOTHING:
+	case CODE_COPY:
+	case CODE_EITHER:
+	case CODE_POP:
+		break;
+	}
+}
+
+struct err *modules_code_uses(struct modules *ms, uint64_t start, uint64_t end, modules_code_use_fn *f, void *ctx)
+{
+	struct uses u = { modules_arch(ms), f, ctx };
+	struct code_ops ops = { 0 };
+	csh h;
+	TRY(code_decoder(ms, &h));
+	struct err *e = code_ops(ms, h, start, end, &ops);
+	if (!e)
+		e = code_follow(&ops, u.arch, on_use, &u);
+	vec_free(&ops.list);
+	cs_close(&h);
+	return e;
+}

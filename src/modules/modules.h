@@ -33,6 +33,7 @@ struct priv { /* of one module */
 	int alt_fd;
 	bool symbols_read, lines_read, dwarf_tried;
 	bool asks_for_loader;	/* PT_INTERP */
+	uint64_t dynamic, dynamic_bytes; /* PT_DYNAMIC; 0, 0: none */
 	VEC(struct raw_symbol) symbols, tls;
 	uint32_t *by_name;	/* hash table over symbols, then tls: index + 1 */
 	size_t by_name_size;

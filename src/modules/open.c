@@ -198,6 +198,46 @@ static void find_loaded_program(struct modules *ms)
 		found->role = MODULE_PROGRAM;
 }
 
+/* Does the list of the program's own namespace hold a library with this bias? ld.so puts the list's address into the program's
+ * DT_DEBUG (elf/rtld.c; <link.h>: struct r_debug, struct link_map). */
+static bool in_first_namespace(struct modules *ms, const struct module *program, uint64_t bias)
+{
+	unsigned w = modules_arch(ms)->word;
+	uint64_t tag = 0, value = 0, map = 0, addr;
+	for (uint64_t at = 0; at < priv_of(program)->dynamic_bytes && tag != DT_DEBUG; at += 2 * w)
+		if (!modules_word(ms, priv_of(program)->dynamic + at, &tag) || !modules_word(ms, priv_of(program)->dynamic + at + w, &value))
+			return false;
+	if (tag != DT_DEBUG || !value || !modules_word(ms, value + w, &map))
+		return false;
+	for (unsigned n = 0; map && n < LIMIT_MODULES; n++) {
+		if (!modules_word(ms, map, &addr))
+			return false;
+		if (addr == bias)
+			return true;
+		if (!modules_word(ms, map + 3 * w, &map))
+			return false;
+	}
+	return false;
+}
+
+/* One libc is the program's: a static program is its own, and of several the one that dlmopen() did not load. */
+static void choose_libc(struct modules *ms, uint64_t interpreter)
+{
+	struct module *program = modules_by_role(ms, MODULE_PROGRAM), *first = NULL;
+	size_t n = 0;
+	for (size_t i = 0; i < ms->list.n; i++)
+		n += ms->list.at[i]->role == MODULE_LIBC;
+	bool is_static = program && !interpreter && !priv_of(program)->asks_for_loader;
+	if (!program || (n < 2 && !is_static))
+		return;
+	for (size_t i = 0; i < ms->list.n && !is_static; i++)
+		if (ms->list.at[i]->role == MODULE_LIBC && in_first_namespace(ms, program, ms->list.at[i]->bias))
+			first = ms->list.at[i];
+	for (size_t i = 0; i < ms->list.n && (first || is_static); i++)
+		if (ms->list.at[i]->role == MODULE_LIBC && ms->list.at[i] != first)
+			ms->list.at[i]->role = MODULE_OTHER;
+}
+
 static uint64_t auxv_value(const struct modules *ms, uint64_t tag)
 {
 	const struct arch *a = modules_arch(ms);
@@ -231,6 +271,9 @@ static bool take_segments(struct module *m, const struct header *h)
 			m->tls_file_bytes = p->filesz;
 			m->tls_bytes = p->memsz;
 			m->tls_align = p->align;
+		} else if (p->type == PT_DYNAMIC) {
+			priv_of(m)->dynamic = at;
+			priv_of(m)->dynamic_bytes = p->memsz;
 		} else if (p->type == PT_INTERP) {
 			priv_of(m)->asks_for_loader = true;
 		}
@@ -360,6 +403,7 @@ static struct err *scan(struct modules *ms)
 	for (size_t i = 0; i < ms->list.n; i++)
 		ms->list.at[i]->role = role_of(ms->list.at[i], entry, base, vdso);
 	find_loaded_program(ms);
+	choose_libc(ms, base);
 	for (size_t i = 0; ms->img && i < ms->list.n; i++)
 		lay_file(ms, ms->list.at[i]);
 	return NULL;

@@ -2,7 +2,7 @@
  * _r_debug, libstdc++'s emergency pool. All are reachable anyway; this names them. */
 #include "runtime.h"
 
-enum { MOST = 65536 };
+enum { MOST = 65536, MOST_NAMESPACES = 16 /* DL_NNS */ };
 
 static uint64_t word_at(const struct finder *f, uint64_t address)
 {
@@ -41,6 +41,17 @@ static bool stdio(struct finder *f)
 	return true;
 }
 
+static bool link_maps_of(struct finder *f, uint64_t map)
+{
+	unsigned w = f->arch->word;
+	for (int n = 0; map && n < MOST; n++) {
+		if (!own(f, map, "link map") || !own(f, word_at(f, map + w), "link map name"))
+			return false;
+		map = word_at(f, map + 3 * w);
+	}
+	return true;
+}
+
 /* struct r_debug { int version; struct link_map *map; } (elf/link.h); link_map: l_addr, l_name, l_ld, l_next, l_prev. The
  * first map is the program's, and ld.so's own is static: those that lie in the heap were made by dlopen. */
 static bool link_maps(struct finder *f)
@@ -50,11 +61,14 @@ static bool link_maps(struct finder *f)
 	unsigned w = f->arch->word;
 	if (!ldso || !modules_symbol(f->ms, ldso, "_r_debug", &s))
 		return true;
-	uint64_t map = word_at(f, s.address + w);
-	for (int n = 0; map && n < MOST; n++) {
-		if (!own(f, map, "link map") || !own(f, word_at(f, map + w), "link map name"))
+	/* From 2.35 on, with namespaces of dlmopen: version 2, and behind five words the next namespace's (r_debug_extended). */
+	uint64_t debug = s.address;
+	for (int k = 0; debug && k < MOST_NAMESPACES; k++) {
+		uint32_t version = 0;
+		if (!link_maps_of(f, word_at(f, debug + w)))
 			return false;
-		map = word_at(f, map + 3 * w);
+		image_u32(f->img, debug, &version);
+		debug = version >= 2 ? word_at(f, debug + 5 * w) : 0;
 	}
 	return true;
 }

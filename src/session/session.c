@@ -36,7 +36,7 @@ static struct err *prepare(struct session *s, struct quiet_plan *quiet)
 {
 	TRY(target_survey(s->target));
 	TRY(modules_open(s->target, NULL, &s->options.modules, &s->modules));
-	return alloc_locate(s->target, s->modules, quiet);
+	return alloc_locate(s->target, s->modules, &s->options.alloc, quiet);
 }
 
 static struct err *look(struct session *s)
@@ -63,7 +63,7 @@ static struct err *look(struct session *s)
 	else
 		TRY(modules_open(s->target, s->image, &s->options.modules, &s->modules));
 	TRY(runtime_find(s->image, s->modules, &s->runtime));
-	TRY(alloc_open(s->image, s->modules, s->runtime, &s->alloc));
+	TRY(alloc_open(s->image, s->modules, s->runtime, &s->options.alloc, &s->alloc));
 	snprintf(s->version, sizeof s->version, "%s", s->alloc->facts.version);
 	s->timings.read = monotonic_seconds() - start;
 	return NULL;

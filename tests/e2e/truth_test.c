@@ -15,7 +15,7 @@
 
 static const char *const fixtures[] = {
 	"aligned", "arenas", "clean", "containers", "coroutine", "dlopen", "freed", "inheritance", "interior", "kernel", "learned",
-	"lists", "mangled", "mappings", "mmapped", "new_array", "on_coroutine", "prefix", "random_graph", "registers", "rings", "sigaltstack",
+	"lists", "mangled", "mappings", "mmapped", "new_array", "on_coroutine", "prefix", "random_graph", "registers", "rings", "second", "sigaltstack",
 	"sizes", "stack", "standard_library", "threads", "tls", "trees",
 	/* Last: gdb does not attach to a process whose first thread has ended. */
 	"leader_gone",

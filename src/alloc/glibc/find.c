@@ -1,4 +1,5 @@
-/* Where a libc keeps main_arena and mp_.
+/* Where a libc keeps main_arena and mp_: the ways that there are, and of these symbols and the file. live.c and
+ * disassembly.c have the others.
  *
  * Both are initialised .data objects, so a libc without any symbol still tells: main_arena.next points at main_arena
  * itself, next_free is 0 and attached_threads 1, and all before them is zero (malloc/malloc.c: `static struct malloc_state
@@ -200,44 +201,87 @@ static const struct glibc_layout *check_dwarf(struct modules *ms, struct module 
 	return other ? other : l;
 }
 
-static bool find_by_symbols(struct modules *ms, struct glibc_place *p)
+static bool find_in_file(const struct glibc_search *q, struct glibc_place *p)
 {
-	struct symbol arena, params;
-	if (!modules_symbol(ms, p->module, "main_arena", &arena) || !modules_symbol(ms, p->module, "mp_", &params))
+	struct file_image f = { .m = q->libc, .word = q->arch->word, .big = q->arch->big };
+	unsigned n_mmaps_max = 0;
+	if (!q->libc->have_file || (!arena_by_relocations(&f, q->arch, p) && !arena_in_place(&f, p)))
 		return false;
-	p->main_arena = arena.address;
-	p->params = params.address;
-	p->found_by = "symbols";
+	params_in_place(&f, p, &n_mmaps_max);
+	p->layout = p->minor ? glibc_layout_find(q->arch->word, p->minor) : glibc_layout_guess(q->arch->word, p->layout->arena.next, n_mmaps_max);
 	return true;
 }
 
-struct err *glibc_find(struct modules *ms, struct module *libc, const struct arch *a, struct glibc_place *ret)
+static bool find_by_symbols(const struct glibc_search *q, struct glibc_place *p)
 {
-	struct glibc_place p = { .module = libc }, by_image = { 0 };
-	struct file_image f = { .m = libc, .word = a->word, .big = a->big };
-	unsigned n_mmaps_max = 0;
-	p.minor = banner_minor(libc);
-	bool seen = libc->have_file && (arena_by_relocations(&f, a, &by_image) || arena_in_place(&f, &by_image));
+	struct symbol arena, params;
+	if (!modules_symbol(q->ms, p->module, "main_arena", &arena) || !modules_symbol(q->ms, p->module, "mp_", &params))
+		return false;
+	p->main_arena = arena.address;
+	p->params = params.address;
+	p->layout = glibc_layout_at(q, p);
+	/* A libc without a banner, and an arena that was not used yet or is damaged: the file knows the row. */
+	struct glibc_place in_file = *p;
+	if (!p->layout && find_in_file(q, &in_file) && in_file.main_arena == p->main_arena)
+		p->layout = in_file.layout;
+	return true;
+}
+
+static const struct way {
+	enum alloc_source source;
+	const char *name;
+	bool (*find)(const struct glibc_search *q, struct glibc_place *p);
+	bool sure; /* stands even where the arena is damaged, or was not used yet */
+} ways[] = {
+	{ ALLOC_FROM_SYMBOLS, "symbols", find_by_symbols, true },
+	{ ALLOC_FROM_FILE, "file signature", find_in_file, true },
+	{ ALLOC_FROM_LIVE, "live signature", glibc_find_live, false },
+	{ ALLOC_FROM_CODE, "disassembly", glibc_find_by_code, false },
+	{ ALLOC_FROM_HEAP, "heap info", glibc_find_by_heap, false },
+};
+
+static struct err *not_found(const struct glibc_search *q, const char *forced, bool seen)
+{
+	const struct module *m = q->libc;
 	if (seen)
-		params_in_place(&f, &by_image, &n_mmaps_max);
-	if (!find_by_symbols(ms, &p)) {
-		if (!libc->have_file)
-			return err_new(ERR_NOT_FOUND, "%s: its file cannot be read (%s)", libc->name,
-				       libc->no_file_why ? libc->no_file_why : "no reason known");
-		if (!seen)
-			return err_new(ERR_NOT_FOUND, "%s holds no glibc malloc", libc->name);
-		p.main_arena = by_image.main_arena;
-		p.params = by_image.params;
-		p.found_by = "file signature";
+		return err_new(ERR_UNSUPPORTED, "%s: no known layout for its malloc (glibc 2.27 to 2.43 are known)", m->name);
+	if (forced)
+		return err_new(ERR_NOT_FOUND, "%s: malloc's state is not found by %s", m->name, forced);
+	if (!m->have_file)
+		return err_new(ERR_NOT_FOUND, "%s: its file cannot be read (%s), and its memory shows no arena", m->name,
+			       m->no_file_why ? m->no_file_why : "no reason known");
+	return err_new(ERR_NOT_FOUND, "%s holds no glibc malloc", m->name);
+}
+
+struct err *glibc_find(const struct glibc_search *q, struct glibc_place *ret)
+{
+	struct glibc_place best = { 0 };
+	const char *forced = NULL;
+	unsigned minor = banner_minor(q->libc);
+	bool seen = false;
+	for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+		const struct way *w = &ways[i];
+		struct glibc_place p = { .module = q->libc, .minor = minor, .found_by = w->name };
+		if (q->from != ALLOC_FROM_ANY && q->from != w->source)
+			continue;
+		forced = q->from == ALLOC_FROM_ANY ? NULL : w->name;
+		if (interrupted)
+			return err_new(ERR_INTERRUPTED, "interrupted");
+		if (!w->find(q, &p))
+			continue;
+		seen = true;
+		if (!p.layout)
+			continue;
+		p.layout = check_dwarf(q->ms, p.module, p.layout);
+		bool holds = glibc_place_holds(q, &p);
+		if (holds || (w->sure && !best.layout))
+			best = p;
+		if (holds)
+			break;
 	}
-	if (p.minor)
-		p.layout = glibc_layout_find(a->word, p.minor);
-	else if (seen)
-		p.layout = glibc_layout_guess(a->word, by_image.layout->arena.next, n_mmaps_max);
-	if (!p.layout)
-		return err_new(ERR_UNSUPPORTED, "%s: no known layout for its malloc (glibc 2.27 to 2.43 are known)", libc->name);
-	p.layout = check_dwarf(ms, libc, p.layout);
-	*ret = p;
+	if (!best.layout)
+		return not_found(q, forced, seen);
+	*ret = best;
 	return NULL;
 }
 

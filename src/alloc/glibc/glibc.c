@@ -7,6 +7,11 @@ static bool peek_reader(void *ctx, uint64_t address, void *to, size_t n)
 	return target_peek(ctx, address, to, n);
 }
 
+static bool image_reader(void *ctx, uint64_t address, void *to, size_t n)
+{
+	return image_read(ctx, address, to, n);
+}
+
 /* malloc's code, for "is a thread inside": the functions that a program calls and that lead to the local ones between
  * them. Each symbol's range is enough: inside a local function the caller is on the stack. */
 static const char *const malloc_functions[] = { "malloc", "free", "realloc", "calloc", "memalign", "aligned_alloc",
@@ -29,14 +34,15 @@ static bool add_code(struct modules *ms, struct module *m, struct quiet_plan *qu
 	return true;
 }
 
-static struct err *locate(struct target *t, struct modules *ms, struct quiet_plan *quiet)
+static struct err *locate(struct target *t, struct modules *ms, const struct alloc_options *o, struct quiet_plan *quiet)
 {
 	struct module *libc = modules_by_role(ms, MODULE_LIBC);
 	struct glibc_place p;
 	if (!libc)
 		return err_new(ERR_NOT_FOUND, "no libc is mapped");
-	TRY(glibc_find(ms, libc, t->arch, &p));
 	struct glibc_reader r = { peek_reader, t, t->arch->word, t->arch->big };
+	struct glibc_search q = { ms, libc, t->arch, &t->picture, r, o->from };
+	TRY(glibc_find(&q, &p));
 	AUTO_FREE uint64_t *arenas = calloc(LIMIT_ARENAS, sizeof *arenas);
 	if (!arenas || !add_code(ms, libc, quiet))
 		return err_nomem();
@@ -113,7 +119,8 @@ static struct err *open_glibc(struct image *img, struct modules *ms, struct runt
 		return err_nomem();
 	a->priv = g;
 	*g = (struct glibc){ .alloc = a, .img = img, .ms = ms, .rt = rt, .arch = image_arch(img) };
-	TRY(glibc_find(ms, libc, g->arch, &g->place));
+	struct glibc_search q = { ms, libc, g->arch, image_picture(img), { image_reader, img, g->arch->word, g->arch->big }, a->options.from };
+	TRY(glibc_find(&q, &g->place));
 	g->l = g->place.layout;
 	g->w = g->arch->word;
 	g->header = 2 * g->w;
@@ -137,6 +144,7 @@ static struct err *open_glibc(struct image *img, struct modules *ms, struct runt
 	else
 		snprintf(a->facts.version, sizeof a->facts.version, "%s", g->l->versions);
 	a->facts.walked = true;
+	glibc_name_others(g);
 	g->broken = calloc(a->arenas.n ? a->arenas.n : 1, sizeof *g->broken);
 	return g->broken ? NULL : err_nomem();
 }

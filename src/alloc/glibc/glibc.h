@@ -53,9 +53,6 @@ struct glibc_place {
 	const char *found_by;
 	struct module *module;
 };
-/* By symbols, else by the file image's signature (both need the module's file). */
-struct err *glibc_find(struct modules *ms, struct module *libc, const struct arch *a, struct glibc_place *ret) MUST_CHECK;
-
 /* A reader of target words; the walker's image and the survey's peek both fit. */
 struct glibc_reader {
 	bool (*read)(void *ctx, uint64_t address, void *to, size_t n);
@@ -64,6 +61,30 @@ struct glibc_reader {
 	bool big;
 };
 bool glibc_word(const struct glibc_reader *r, uint64_t address, uint64_t *ret);
+
+/* What it takes to find a libc's state, in the look or before it. */
+struct glibc_search {
+	struct modules *ms;
+	struct module *libc;
+	const struct arch *arch;
+	const struct picture *picture; /* its mappings */
+	struct glibc_reader reader;
+	enum alloc_source from;
+};
+/* The ways in their order; each candidate must hold what an arena in use holds (glibc_place_holds). */
+struct err *glibc_find(const struct glibc_search *q, struct glibc_place *ret) MUST_CHECK;
+/* Layout by version or, without a banner, the one that holds at main_arena; NULL when none does. */
+const struct glibc_layout *glibc_layout_at(const struct glibc_search *q, const struct glibc_place *p);
+/* Bins, top, count of memory and the ring of arenas agree, as far as they can be read. */
+bool glibc_place_holds(const struct glibc_search *q, const struct glibc_place *p);
+/* A word of a writable segment, outside of what is read-only after relocation. */
+bool glibc_is_data(const struct module *m, uint64_t address);
+bool glibc_find_live(const struct glibc_search *q, struct glibc_place *p);
+bool glibc_find_by_code(const struct glibc_search *q, struct glibc_place *p);
+bool glibc_find_by_heap(const struct glibc_search *q, struct glibc_place *p);
+/* mp_ by what stands in it; sets p->params and, without a banner, the row of the layout. */
+bool glibc_find_params(const struct glibc_search *q, struct glibc_place *p);
+bool glibc_params_hold(const struct glibc_search *q, const struct glibc_layout *l, uint64_t main_arena, uint64_t address);
 /* Addresses of all arenas, the ring from main_arena; false when it does not close. */
 bool glibc_ring(const struct glibc_reader *r, const struct glibc_place *p, uint64_t *arenas, size_t max, size_t *ret_n);
 
@@ -122,6 +143,7 @@ bool glibc_tcache_bin(const struct glibc *g, uint64_t tcache, unsigned i, uint64
 /* What a link of a tcache or fastbin that stands at `position` says. */
 uint64_t glibc_reveal(const struct glibc *g, uint64_t position, uint64_t value);
 void glibc_guess_lists(struct glibc *g);	       /* which row of several the lists are of, where no banner tells */
+void glibc_name_others(struct glibc *g);	       /* other mallocs in use: findings */
 void glibc_tcaches(struct glibc *g);		       /* tcache structs by thread */
 struct err *glibc_walk_segments(struct glibc *g, const struct chunk_sink *sink) MUST_CHECK;
 void glibc_walk_bins(struct glibc *g, const struct chunk_sink *sink);

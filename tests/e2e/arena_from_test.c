@@ -1,0 +1,271 @@
+/* Each way to find malloc's arenas alone must lead to the same walk: on this machine's libc, on static programs, stripped and not,
+ * live and on cores. And a second malloc in the process is named. */
+#include "process.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct child child;
+static char directory[] = "/tmp/flotsam-arena-XXXXXX";
+static bool made;
+
+static void clean_up(void)
+{
+	child_end(&child);
+	DIR *d = made ? opendir(directory) : NULL;
+	for (struct dirent *e; d && (e = readdir(d));)
+		unlinkat(dirfd(d), e->d_name, 0);
+	if (d)
+		closedir(d);
+	if (made)
+		rmdir(directory);
+}
+
+static const char *own_directory(void)
+{
+	if (!made)
+		ck_assert(mkdtemp(directory));
+	made = true;
+	return directory;
+}
+
+static json_t *start(const char *name)
+{
+	char *argv[] = { (char *)(uintptr_t)name, NULL };
+	atexit(clean_up);
+	ck_assert_msg(child_start(&child, argv, NULL, false), "%s does not start", name);
+	json_t *truth = child_json(&child);
+	ck_assert_msg(truth, "%s says no truth", name);
+	ck_assert(child_settled(&child));
+	return truth;
+}
+
+static const char *pid_word(void)
+{
+	static char word[16];
+	snprintf(word, sizeof word, "%d", (int)child.pid);
+	return word;
+}
+
+static const char *core_word(void)
+{
+	static char word[64];
+	char prefix[48];
+	int status;
+	snprintf(prefix, sizeof prefix, "%s/core", own_directory());
+	snprintf(word, sizeof word, "%s.%d", prefix, (int)child.pid);
+	char *argv[] = { (char *)(uintptr_t)"gcore", (char *)(uintptr_t)"-o", prefix, (char *)(uintptr_t)pid_word(), NULL };
+	free(run_text(argv, &status));
+	ck_assert_msg(!status, "gcore ended with %d", status);
+	return word;
+}
+
+static json_t *report(const char *target, const char *option, const char *value)
+{
+	char *argv[] = { (char *)(uintptr_t)flotsam_path(), (char *)(uintptr_t)"report", (char *)(uintptr_t)target, (char *)(uintptr_t)"--format",
+			 (char *)(uintptr_t)"json", (char *)(uintptr_t)option, (char *)(uintptr_t)value, NULL };
+	int status;
+	json_t *j = run_json(argv, &status);
+	ck_assert_msg(j && (!status || status == 4), "report of %s with %s %s ended with %d", target, option ? option : "", value ? value : "", status);
+	return j;
+}
+
+static const char *found_by(const json_t *r)
+{
+	const char *s = json_string_value(json_object_get(json_object_get(r, "allocator"), "found_by"));
+	return s ? s : "";
+}
+
+static json_t *blocks_by(const char *target, const char *way)
+{
+	const char *why;
+	char option[32];
+	snprintf(option, sizeof option, "--arena-from=%s", way);
+	setenv("FLOTSAM_OPTIONS", option, 1);
+	json_t *blocks = flotsam_blocks(target, &why);
+	unsetenv("FLOTSAM_OPTIONS");
+	ck_assert_msg(blocks, "%s: %s", way, why);
+	return blocks;
+}
+
+static void holds_truth(const json_t *truth, const json_t *blocks)
+{
+	size_t i;
+	json_t *want;
+	ck_assert_uint_gt(json_array_size(json_object_get(truth, "blocks")), 10);
+	json_array_foreach(json_object_get(truth, "blocks"), i, want) {
+		const char *address = json_string_value(json_object_get(want, "address"));
+		const json_t *got = json_object_get(blocks, address);
+		ck_assert_msg(got && json_equal(json_object_get(got, "size"), json_object_get(want, "size")), "%s is not listed with its size", address);
+	}
+}
+
+enum way { SYMBOLS = 1, IN_FILE = 2, LIVE = 4, CODE = 8, HEAP = 16 };
+static const struct { enum way way; const char *option, *name; } ways[] = {
+	{ SYMBOLS, "symbols", "symbols" }, { IN_FILE, "file", "file signature" }, { LIVE, "live", "live signature" },
+	{ CODE, "code", "disassembly" }, { HEAP, "heap", "heap info" },
+};
+enum { N_WAYS = sizeof ways / sizeof *ways };
+
+/* Those of `expected` find it, and all alike; the others say that they do not. */
+static void compare_ways(const json_t *truth, const char *target, unsigned expected)
+{
+	json_t *reference = NULL;
+	for (int i = 0; i < N_WAYS; i++) {
+		json_t *r = report(target, "--arena-from", ways[i].option);
+		if (!(expected & ways[i].way)) {
+			ck_assert_msg(strcmp(found_by(r), ways[i].name), "%s: found by %s", target, ways[i].name);
+			json_decref(r);
+			continue;
+		}
+		ck_assert_msg(!strcmp(found_by(r), ways[i].name), "%s, %s: found by '%s'", target, ways[i].option, found_by(r));
+		json_decref(r);
+		json_t *blocks = blocks_by(target, ways[i].option);
+		holds_truth(truth, blocks);
+		ck_assert_msg(!reference || json_equal(reference, blocks), "%s: by %s the walk is another one", target, ways[i].option);
+		if (!reference)
+			reference = json_incref(blocks);
+		json_decref(blocks);
+	}
+	json_decref(reference);
+}
+
+/* libc's own symbols are there where its debug file is. */
+static unsigned with_symbols(const char *target)
+{
+	json_t *r = report(target, NULL, NULL);
+	bool symbols = !strcmp(found_by(r), "symbols");
+	ck_assert(symbols || !strcmp(found_by(r), "file signature"));
+	json_decref(r);
+	return symbols ? SYMBOLS : 0;
+}
+
+START_TEST(own_libc)
+{
+	json_t *truth = start("threads");
+	unsigned symbols = with_symbols(pid_word());
+	compare_ways(truth, pid_word(), symbols | IN_FILE | LIVE | CODE | HEAP);
+	if (have_program("gcore"))
+		compare_ways(truth, core_word(), symbols | IN_FILE | LIVE | CODE | HEAP);
+	else
+		puts("SKIP arenas of a core: needs gdb");
+	json_decref(truth);
+}
+END_TEST
+
+static bool build(const char *how, const char *name, bool strip)
+{
+	char path[64];
+	const char *cc = getenv("CC") ? getenv("CC") : "gcc";
+	int status;
+	snprintf(path, sizeof path, "%s/%s", own_directory(), name);
+	char *argv[] = { (char *)(uintptr_t)cc, (char *)(uintptr_t)"-O1", (char *)(uintptr_t)"-w", (char *)(uintptr_t)"-pthread",
+			 (char *)(uintptr_t)how, (char *)(uintptr_t)(strip ? "-s" : "-g"), (char *)(uintptr_t)"-o", path,
+			 (char *)(uintptr_t)"fixtures/src/threads.c", NULL };
+	free(run_text(argv, &status));
+	setenv("FIXTURES", directory, 1);
+	return !status;
+}
+
+/* No libc.so, no banner. Of a stripped one neither symbols nor functions have names. */
+START_TEST(static_programs)
+{
+	const char *how = _i & 1 ? "-static-pie" : "-static";
+	bool strip = _i & 2;
+	atexit(clean_up);
+	if (!build(how, "static", strip)) {
+		printf("SKIP arenas of a %s program: needs libc.a\n", how + 1);
+		return;
+	}
+	json_t *truth = start("static");
+	compare_ways(truth, pid_word(), strip ? IN_FILE | LIVE | HEAP : SYMBOLS | IN_FILE | LIVE | CODE | HEAP);
+	json_decref(truth);
+}
+END_TEST
+
+static json_t *report_of_core(const char *core, const char *way)
+{
+	char none[64], *argv[] = { (char *)(uintptr_t)flotsam_path(), (char *)(uintptr_t)"report", (char *)(uintptr_t)core,
+				   (char *)(uintptr_t)"--format", (char *)(uintptr_t)"json", (char *)(uintptr_t)"--sysroot", none, (char *)(uintptr_t)way, NULL };
+	int status;
+	snprintf(none, sizeof none, "%s/none", own_directory());
+	json_t *j = run_json(argv, &status);
+	ck_assert_msg(j, "report of %s ended with %d", core, status);
+	return j;
+}
+
+/* Where no file of the core's can be had, memory tells; a debug file that this machine has by the build-id stays better. */
+START_TEST(without_files)
+{
+	if (!have_program("gcore")) {
+		puts("SKIP arenas without files: needs gdb");
+		return;
+	}
+	json_t *truth = start("threads");
+	const char *core = core_word();
+	json_t *r = report_of_core(core, NULL);
+	ck_assert(!strcmp(found_by(r), "symbols") || !strcmp(found_by(r), "live signature"));
+	json_decref(r);
+	r = report_of_core(core, "--arena-from=live");
+	ck_assert_str_eq(found_by(r), "live signature");
+	json_decref(r);
+	r = report_of_core(core, "--arena-from=file");
+	ck_assert_str_eq(found_by(r), "");
+	json_decref(r);
+	json_decref(truth);
+}
+END_TEST
+
+static const json_t *second_malloc(const json_t *r)
+{
+	size_t i;
+	json_t *f;
+	json_array_foreach(json_object_get(r, "findings"), i, f)
+		if (!strcmp(json_string_value(json_object_get(f, "kind")), "second-malloc"))
+			return f;
+	return NULL;
+}
+
+/* Of the two libcs the one that dlmopen() loaded holds the address. */
+START_TEST(a_second_malloc)
+{
+	json_t *truth = start("second"), *r = report(pid_word(), NULL, NULL);
+	const json_t *f = second_malloc(r);
+	ck_assert(f);
+	uint64_t address = strtoull(json_string_value(json_object_get(f, "address")), NULL, 16);
+	const char *why = json_string_value(json_object_get(json_array_get(json_object_get(truth, "blocks"), 0), "why")), *behind = strstr(why, "0x");
+	ck_assert(behind);
+	uint64_t dynamic = strtoull(behind, NULL, 16);
+	ck_assert_msg(address > dynamic && address - dynamic < 0x10000, "0x%llx, %s", (unsigned long long)address, why);
+	json_decref(r);
+	json_decref(truth);
+	child_end(&child);
+	truth = start("threads");
+	r = report(pid_word(), NULL, NULL);
+	ck_assert(!second_malloc(r));
+	json_decref(r);
+	json_decref(truth);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("arena_from");
+	TCase *t = tcase_create("ways");
+	tcase_set_timeout(t, 300);
+	tcase_add_test(t, own_libc);
+	tcase_add_loop_test(t, static_programs, 0, 4);
+	tcase_add_test(t, without_files);
+	tcase_add_test(t, a_second_malloc);
+	suite_add_tcase(s, t);
+	SRunner *r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
