@@ -255,6 +255,29 @@ START_TEST(strict_overcommit_leaves_little)
 }
 END_TEST
 
+/* 251673 of 8389120 KiB are 3 %, 49999 of 1000000 KiB of swap 5 %; slab, page tables and stacks 25.1 %, the pool 25.0 %. Normal
+ * has 5999 pages where 6000 are its minimum; DMA32 has 3001, of which it keeps 3000 and 5100 more. */
+START_TEST(a_machine_short_of_all)
+{
+	unpack("short");
+	struct machine *m = ask(0);
+	verdicts_are(m, "now order-short, now zone-below-min, now memory-short, now pressure, soon swap-full, note kernel-memory, note hugetlb-pool");
+	ck_assert_int_eq(m->served, -1);
+	says(m, 0, "an order-0 request (4.0 KiB");
+	says(m, 1, "zone Normal of node 0 has 23.4 MiB free, below its min watermark of 23.4 MiB");
+	says(m, 2, "246 MiB of 8.0 GiB is available (3.0 %)");
+	says(m, 3, "in 12 % of the last 10 s no process");
+	machine_free(m);
+	m = ask(99);
+	verdicts_are(m, "now order-short, now zone-below-min, now memory-short, now pressure, now locked-memory, now mappings, "
+			"soon swap-full, note kernel-memory, note hugetlb-pool, note oom-never");
+	says(m, 4, "7.8 MiB of 8.0 MiB that its limit on locked memory");
+	says(m, 5, "97 of the 100 mappings");
+	machine_free(m);
+	remove_tree();
+}
+END_TEST
+
 static unsigned dice(void)
 {
 	static unsigned state = 4711;
@@ -307,7 +330,7 @@ static void damage(const char *path, const char *text, size_t n)
 
 START_TEST(damaged_files_cost_figures_alone)
 {
-	static const char *const machines[] = { "healthy", "fragmented", "cgroup2", "cgroup1", "strict" };
+	static const char *const machines[] = { "healthy", "fragmented", "cgroup2", "cgroup1", "strict", "short" };
 	unpack(machines[_i]);
 	each_file(machines[_i], damage);
 	remove_tree();
@@ -353,7 +376,8 @@ int main(void)
 	tcase_add_test(t, the_dead_are_known_by_the_log);
 	tcase_add_test(t, groups_of_version_1);
 	tcase_add_test(t, strict_overcommit_leaves_little);
-	tcase_add_loop_test(t, damaged_files_cost_figures_alone, 0, 5);
+	tcase_add_test(t, a_machine_short_of_all);
+	tcase_add_loop_test(t, damaged_files_cost_figures_alone, 0, 6);
 	tcase_add_test(t, a_tree_does_not_lead_out_of_itself);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
