@@ -151,6 +151,17 @@ static void met_again(struct glibc *g, const struct chunk_sink *sink, const stru
 	}
 }
 
+/* A free chunk that seems to be in use may have a size that is too large: then its true one stands before the next header. */
+static void anchor_end(struct glibc *g, uint64_t chunk, uint64_t size)
+{
+	uint64_t foot, field;
+	for (uint64_t end = chunk + g->min_chunk; !g->walked_twice && end < chunk + size && !interrupted; end += g->granule)
+		if (image_word(g->img, end, &foot) && foot == end - chunk && image_word(g->img, end + g->w, &field) && !(field & PREV_INUSE)) {
+			glibc_anchor(g, end, 0);
+			return;
+		}
+}
+
 /* A chunk on a bin that the next header calls used: whose word is wrong? */
 static void called_used(struct glibc *g, const struct chunk_sink *sink, const struct bin_walk *b, uint64_t size, bool links_fit)
 {
@@ -159,6 +170,8 @@ static void called_used(struct glibc *g, const struct chunk_sink *sink, const st
 	if (sink->get(sink->ctx, b->at + size, &next_size, &next) && next == BLOCK_LOST)
 		return; /* that header is damaged, and told so */
 	bool freed = links_fit && image_word(g->img, b->at + size, &foot) && foot == size && image_word(g->img, b->at + size + g->w, &field);
+	if (!freed)
+		anchor_end(g, b->at, size);
 	if (freed)
 		glibc_bad_list(g, &(struct finding){ .kind = "prev-in-use", .address = b->at + size + g->header,
 						     .expected = field & ~(uint64_t)PREV_INUSE, .has_expected = true,

@@ -13,31 +13,33 @@ struct range {
 struct scan {
 	struct glibc *g;
 	VEC(struct candidate) found;
+	VEC(struct candidate) orphans; /* by address */
 	VEC(struct candidate) taken; /* the blocks, by address */
 	VEC(struct range) searched;
 	VEC(struct range) holes; /* of what was searched: in no block */
 	uint64_t run_start, run_end; /* merged neighbours */
 	uint64_t page;
+	size_t first_finding;
 	bool nomem;
 };
 
-static bool header_at(struct scan *s, uint64_t chunk, struct candidate *ret)
+enum header { NO_HEADER, ORPHAN, HEADER };
+
+/* A header whose mapping ends with a page but does not begin with one is an orphan: its prev_size may be damaged. */
+static enum header header_at(struct scan *s, uint64_t chunk, struct candidate *ret)
 {
 	struct glibc *g = s->g;
 	uint64_t prev, field;
 	if (!image_word(g->img, chunk + g->w, &field) || (field & 7) != IS_MMAPPED || !image_word(g->img, chunk, &prev))
-		return false;
-	uint64_t size = chunk_size(field), tail = g->l->mmap_trailer ? g->header : 0;
+		return NO_HEADER;
+	uint64_t size = chunk_size(field), tail = g->l->mmap_trailer ? g->header : 0, end = chunk + size + tail;
 	if (g->l->mmap_trailer)
 		prev &= ~(uint64_t)1; /* 2.43: MMAP_HP */
 	/* On i386 the base is a header off the alignment, and so is the size (sysmalloc_mmap: front_misalign). */
-	if (size < g->min_chunk || size % g->header || prev > chunk || prev > s->run_end || size > s->run_end - s->run_start)
-		return false;
-	uint64_t base = chunk - prev, end = chunk + size + tail;
-	if (base % s->page || end % s->page || base < s->run_start || end > s->run_end || end <= chunk)
-		return false;
-	*ret = (struct candidate){ base, chunk, end };
-	return true;
+	if (size < g->min_chunk || size % g->header || size > s->run_end - s->run_start || end % s->page || end > s->run_end || end <= chunk)
+		return NO_HEADER;
+	*ret = (struct candidate){ chunk - prev, chunk, end };
+	return prev > chunk || ret->base % s->page || ret->base < s->run_start ? ORPHAN : HEADER;
 }
 
 static bool scan_window(void *ctx, uint64_t address, const uint8_t *data, size_t n)
@@ -52,12 +54,12 @@ static bool scan_window(void *ctx, uint64_t address, const uint8_t *data, size_t
 			struct candidate c;
 			if (off && off < g->header)
 				continue;
-			if (header_at(s, payload - g->header, &c)) {
-				struct candidate *slot = vec_push(&s->found);
-				if (!slot)
-					return !(s->nomem = true);
+			enum header is = header_at(s, payload - g->header, &c);
+			struct candidate *slot = is == HEADER ? vec_push(&s->found) : is == ORPHAN ? vec_push(&s->orphans) : NULL;
+			if (is != NO_HEADER && !slot)
+				return !(s->nomem = true);
+			if (slot)
 				*slot = c;
-			}
 		}
 	}
 	return true;
@@ -105,6 +107,25 @@ static bool take(struct scan *s, const struct candidate *c)
 	return slot;
 }
 
+/* memalign leaves the first header where it was. An orphan behind that, which ends with it, is the one that counts. */
+static void prefer_orphan(struct scan *s, struct candidate *c)
+{
+	size_t lo = 0, hi = s->orphans.n;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		if (s->orphans.at[mid].chunk <= c->chunk)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < s->orphans.n && s->orphans.at[lo].chunk < c->end; lo++)
+		if (s->orphans.at[lo].end == c->end) {
+			c->chunk = s->orphans.at[lo].chunk;
+			bad_header(s, c, c->end);
+			return;
+		}
+}
+
 /* Of several headers that claim one base the highest counts. `cut`: a block ends where the next one's header stands. */
 static bool choose(struct scan *s, bool cut)
 {
@@ -112,6 +133,8 @@ static bool choose(struct scan *s, bool cut)
 	bool many = s->found.n > g->alloc->facts.n_mmaps;
 	uint64_t end = 0;
 	s->taken.n = 0;
+	while (g->alloc->findings.list.n > s->first_finding)
+		findings_pop(&g->alloc->findings);
 	for (size_t i = 0; i < s->found.n; i++) {
 		struct candidate c = s->found.at[i];
 		if (i + 1 < s->found.n && s->found.at[i + 1].base == c.base)
@@ -122,6 +145,8 @@ static bool choose(struct scan *s, bool cut)
 			c.end = s->found.at[i + 1].base;
 			bad_header(s, &c, c.end);
 		}
+		if (c.chunk - c.base <= g->granule)
+			prefer_orphan(s, &c);
 		if (!take(s, &c))
 			return false;
 		end = c.end;
@@ -316,7 +341,7 @@ static bool may_hold_blocks(const struct mapping *m)
 struct err *glibc_mmapped(struct glibc *g)
 {
 	const struct picture *p = image_picture(g->img);
-	struct scan s = { .g = g, .page = p->page };
+	struct scan s = { .g = g, .page = p->page, .first_finding = g->alloc->findings.list.n };
 	if (g->place.params && !g->alloc->facts.n_mmaps)
 		return NULL;
 	for (size_t i = 0; i < p->maps.n;) {
@@ -351,6 +376,7 @@ struct err *glibc_mmapped(struct glibc *g)
 	}
 	struct err *e = s.nomem ? err_nomem() : accept(&s);
 	vec_free(&s.found);
+	vec_free(&s.orphans);
 	vec_free(&s.taken);
 	vec_free(&s.searched);
 	vec_free(&s.holes);

@@ -15,8 +15,7 @@ enum {
 	COST_LIE = 64,
 	COST_FLAGS = 48,	/* a size that fits under flags that do not */
 	COST_PREV = COST_LIE,	/* called free by the next header, its size does not stand again there */
-	GAIN_PREV = 8,		/* it does */
-	GAIN_NOTED = 4,		/* of a chunk whose header is not believed */
+	GAIN_PREV = 4,		/* it does */
 	GAIN_HEADER = 1,
 	GAIN_WITNESS = 2,
 	GAIN_ANCHOR = 100,
@@ -134,11 +133,12 @@ static int32_t step_score(struct range *r, uint64_t chunk, uint64_t field, uint6
 		return UNREACHED;
 	*ret_to = chunk + size == r->to ? r->n : (chunk + size - r->from) / w->g->granule;
 	bool behind = chunk + size < w->s->end && walk_load(w, chunk + size + w->g->w, &next);
+	/* A header that lies says nothing of the chunk before it either. */
+	behind &= !(r->cells[*ret_to].next & IS_LIE) || r->cells[*ret_to].next == IS_FENCE;
 	/* Blocks in use of threads' arenas all have the flag. */
 	if (!walk_flags_fit(w, field) || (!w->a->main && !(field & NON_MAIN) && behind && next & PREV_INUSE && chunk_size(next)))
 		score -= COST_FLAGS;
-	/* A header that lies says nothing of the chunk before it either. */
-	if (behind && !(next & PREV_INUSE) && (!(r->cells[*ret_to].next & IS_LIE) || r->cells[*ret_to].next == IS_FENCE))
+	if (behind && !(next & PREV_INUSE))
 		score += walk_load(w, chunk + size, &prev) && prev == size ? GAIN_PREV : -COST_PREV;
 	return score;
 }
@@ -159,8 +159,8 @@ static void add_landing(struct range *r, uint64_t i, struct landing *best)
 	if (i < r->n && (!(end->next & IS_LIE) || end->next == IS_FENCE) && walk_load(w, at + w->g->w, &field) && !(field & PREV_INUSE)) {
 		if (walk_load(w, at, &prev) && prev % w->g->granule == 0 && prev >= w->g->min_chunk && prev / w->g->granule <= i) {
 			struct cell *c = &r->cells[i - prev / w->g->granule];
-			if (score + GAIN_NOTED - COST_LIE > c->score)
-				*c = (struct cell){ score + GAIN_NOTED - COST_LIE, (uint32_t)i | IS_LIE };
+			if (score + GAIN_PREV - COST_LIE > c->score)
+				*c = (struct cell){ score + GAIN_PREV - COST_LIE, (uint32_t)i | IS_LIE };
 		}
 		score -= COST_PREV;
 	}
