@@ -64,7 +64,11 @@ static struct err *json_stack(struct session *s, struct json *j, const struct st
 /* What the blocks' lines need; a heap that was not walked costs them alone. */
 static struct err *need_blocks(struct session *s)
 {
+	enum { CHEAP = 200000 };
 	TRY(session_graph(s));
+	/* What blocks retain costs a walk over all of them: where it takes no time, or was asked for before. */
+	if (s->graph && s->blocks->n <= CHEAP)
+		TRY(session_tree(s));
 	return session_types(s);
 }
 

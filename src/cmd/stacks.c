@@ -122,6 +122,13 @@ void cmd_line_json(struct json *j, const struct stack *st, unsigned line)
 		out_json_null(j, "cfa");
 }
 
+/* What the block alone keeps alive; UNKNOWN when that was not computed. */
+static uint64_t retained(const struct session *s, block_id id)
+{
+	uint32_t node = s->tree ? tree_node(s->tree, id) : 0;
+	return s->tree && s->tree->idom[node] != UINT32_MAX ? s->tree->bytes[node] : UNKNOWN;
+}
+
 static void held_line(const struct arguments *a, struct session *s, struct out *o, const struct frame *f, const struct held_block *b)
 {
 	struct strbuf t = { 0 };
@@ -134,6 +141,9 @@ static void held_line(const struct arguments *a, struct session *s, struct out *
 	if (b->pointer != address)
 		strbuf_printf(&t, "+%" PRIu64, b->pointer - address);
 	strbuf_printf(&t, "  %s B  %s", text_count(blocks_usable(s->blocks, b->id)).text, types_name(s->types, b->id));
+	uint64_t kept = retained(s, b->id);
+	if (kept != UNKNOWN && kept > blocks_usable(s->blocks, b->id))
+		strbuf_printf(&t, ", retains %s", text_size(kept).text);
 	if (b->word)
 		strbuf_printf(&t, ", at cfa-%" PRIu64, f->cfa - b->word);
 	else
@@ -181,6 +191,10 @@ struct err *cmd_held_json(struct session *s, struct json *j, const struct stack 
 		else
 			out_json_null(j, "word");
 		out_json_bool(j, "stack_only", b->stack_only);
+		if (retained(s, b->id) == UNKNOWN)
+			out_json_null(j, "retained_bytes");
+		else
+			out_json_u64(j, "retained_bytes", retained(s, b->id));
 		out_json_end_object(j);
 	}
 	out_json_end_array(j);

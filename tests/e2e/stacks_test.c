@@ -233,6 +233,7 @@ START_TEST(frames_hold_their_blocks)
 			b = holds(parse, text_of(truth, "request"));
 			ck_assert_msg(b, "parse() does not hold the request");
 			ck_assert(json_is_false(json_object_get(b, "stack_only"))); /* the thread's descriptor has its argument */
+			ck_assert_int_eq(json_integer_value(json_object_get(b, "retained_bytes")), 112); /* the next one too */
 			ck_assert_msg(!holds(parse, text_of(truth, "buffer")), "parse() holds what a global holds");
 		}
 	}
