@@ -84,6 +84,29 @@ struct trim {
 struct err *heap_trim(struct session *s, struct trim **ret) MUST_CHECK;
 void heap_trim_free(struct trim *t); /* NULL allowed */
 
+/* A heap drawn as a strip of equal cells; a cell is what most of its bytes are. */
+enum strip_kind { STRIP_USED, STRIP_CACHED, STRIP_FASTBIN, STRIP_FREE, STRIP_TOP, STRIP_OTHER, STRIP_NOTHING, STRIP_KINDS };
+extern const char strip_letters[STRIP_KINDS + 1]; /* "UCBFTX-" */
+struct heap_strip {
+	int arena;
+	uint64_t start, end;
+	uint8_t *kinds;		/* n of enum strip_kind */
+	bool *resident;		/* half of the cell or more is */
+	size_t n;
+};
+struct strips {
+	uint64_t cell;		/* bytes of a cell, a power of two */
+	VEC(struct heap_strip) list; /* by address */
+};
+struct strip_range {
+	uint64_t start, end;
+	int arena;	/* index; -1: all */
+	bool mapped;	/* blocks with mappings of their own too */
+};
+/* With cells as large as it takes to need about `cells` of them. */
+struct err *heap_strips(struct session *s, const struct strip_range *want, uint64_t cells, struct strips **ret) MUST_CHECK;
+void heap_strips_free(struct strips *l); /* NULL allowed */
+
 /* Who pins it. "Live" is every chunk that malloc cannot hand out again: in use, cached by a thread, not walked. */
 struct heap_pin {	/* the highest live block of a heap that has free memory below it */
 	int arena;

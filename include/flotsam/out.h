@@ -25,7 +25,7 @@ void out_flush(struct out *o);
 void out_bytes(struct out *o, const char *p, size_t n);
 void out_puts(struct out *o, const char *s);
 void out_printf(struct out *o, const char *fmt, ...) PRINTF_LIKE(2, 3);
-enum ink { INK_PLAIN, INK_RED, INK_YELLOW, INK_GREEN, INK_DIM, INK_BOLD };
+enum ink { INK_PLAIN, INK_RED, INK_YELLOW, INK_GREEN, INK_DIM, INK_BOLD, INK_BLUE, INK_MAGENTA, INK_CYAN };
 void out_ink(struct out *o, enum ink ink); /* nothing when !color */
 
 /* JSON as a stream, at full speed. Nesting is the caller's; commas and escaping are the writer's. Bytes that are no UTF-8

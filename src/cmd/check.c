@@ -171,7 +171,7 @@ static bool may_be_absent(const char *name)
 		{ "heap.states.", NULL, " blocks bytes " },
 		{ "interior_rules.", NULL, " blocks " },
 		{ "heap.arenas.", "", " system_bytes used_bytes free_bytes top_bytes heaps " },
-		{ "heap.pins.", "", " size free_bytes " },
+		{ "heap.pins.", "", " size free_bytes freed_bytes freed_resident_bytes heap_bytes " },
 		{ "resources.descriptors.kinds.", "*", " count " },
 	};
 	for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {

@@ -18,6 +18,7 @@ extern const struct command command_chunks;
 extern const struct command command_x;
 extern const struct command command_disas;
 extern const struct command command_trim;
+extern const struct command command_map;
 extern const struct command command_frag;
 extern const struct command command_rss;
 extern const struct command command_maps;

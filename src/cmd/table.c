@@ -23,6 +23,7 @@ static const struct command *const table[] = {
 	&command_chunks,
 	&command_disas,
 	&command_trim,
+	&command_map,
 	&command_frag,
 	&command_rss,
 	&command_maps,

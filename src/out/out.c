@@ -101,7 +101,8 @@ void out_printf(struct out *o, const char *fmt, ...)
 
 void out_ink(struct out *o, enum ink ink)
 {
-	static const char *const codes[] = { "\033[0m", "\033[31m", "\033[33m", "\033[32m", "\033[2m", "\033[1m" };
+	static const char *const codes[] = { "\033[0m", "\033[31m", "\033[33m", "\033[32m", "\033[2m", "\033[1m",
+					     "\033[34m", "\033[35m", "\033[36m" };
 	if (o->color)
 		out_puts(o, codes[ink]);
 }

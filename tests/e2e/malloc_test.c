@@ -326,12 +326,58 @@ static void compare_chunks(void)
 	json_decref(heaps);
 }
 
+enum { KINDS = 6 };
+
+static int kind_of(const char *state)
+{
+	static const char *const states[] = { "used", "tcache", "fastbin", "unsorted", "top" };
+	for (int i = 0; i < 5; i++)
+		if (!strcmp(state, states[i]))
+			return i;
+	return !strcmp(state, "smallbin") || !strcmp(state, "largebin") ? 3 : 5;
+}
+
+/* Each cell is what most of its bytes are, by the list of chunks. */
+static void compare_map(void)
+{
+	json_t *map = ask("map", "0"), *row;
+	const json_t *heap = json_array_get(json_object_get(map, "heaps"), 0);
+	const char *cells = word(heap, "cells");
+	uint64_t start = strtoull(word(heap, "start"), NULL, 16), end = strtoull(word(heap, "end"), NULL, 16), cell = (uint64_t)number(map, "cell_bytes");
+	ck_assert_int_eq(strlen(cells), (end - start + cell - 1) / cell);
+	int64_t(*weights)[KINDS] = calloc(strlen(cells), sizeof *weights);
+	int status;
+	size_t i;
+	char *argv[] = { (char *)(uintptr_t)flotsam_path(), (char *)(uintptr_t) "chunks", target, (char *)(uintptr_t)word(heap, "start"),
+			 (char *)(uintptr_t) "100000", (char *)(uintptr_t) "--format", (char *)(uintptr_t) "json", NULL };
+	json_t *chunks = run_json(argv, &status);
+	ck_assert(chunks && status == 0);
+	json_array_foreach(chunks, i, row) {
+		uint64_t at = strtoull(word(row, "chunk"), NULL, 16), to = at + (uint64_t)number(row, "chunk_bytes");
+		for (; at < to && at < end; at += 16)
+			weights[(at - start) / cell][kind_of(word(row, "state"))] += 16;
+	}
+	for (i = 0; cells[i]; i++) {
+		int64_t most = 0, told = -1;
+		for (int k = 0; k < KINDS; k++) {
+			most = weights[i][k] > most ? weights[i][k] : most;
+			if ("UCBFTX"[k] == (cells[i] & ~0x20))
+				told = weights[i][k];
+		}
+		ck_assert_msg(told == most, "cell %zu of %s is %c", i, cells, cells[i]);
+	}
+	free(weights);
+	json_decref(chunks);
+	json_decref(map);
+}
+
 static void compare_all(const json_t *truth)
 {
-	static const char *const commands[] = { "arenas", "heaps", "bins", "tcache", "trim" };
+	static const char *const commands[] = { "arenas", "heaps", "bins", "tcache", "trim", "map" };
 	compare_arenas(truth);
 	compare_caches(truth);
 	compare_chunks();
+	compare_map();
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
 		free(ask_text(commands[i], NULL));
 	free(ask_text("arena", "1"));
@@ -596,7 +642,7 @@ END_TEST
 START_TEST(wrong_words_are_told)
 {
 	static const struct { const char *command, *operand; } rows[] = { { "arena", "99" }, { "arena", "x" }, { "bins", "-1" }, { "tcache", "1" },
-									   { "chunks", "0x10" } };
+									   { "chunks", "0x10" }, { "map", "0x10" }, { "map", "77" } };
 	json_decref(start("pins"));
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		int status;
