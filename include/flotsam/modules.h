@@ -63,6 +63,9 @@ struct symbol {
 void modules_read_names(struct modules *ms, struct module *m);
 /* By exact name in .symtab, .dynsym or a separate debug file's .symtab. */
 bool modules_symbol(struct modules *ms, struct module *m, const char *name, struct symbol *ret);
+/* Where the module's calls of another module's function `name` lead, as ld.so bound them. False: it has none, or never called
+ * it, or there is no file to ask. */
+bool modules_bound(struct modules *ms, struct module *m, const char *name, uint64_t *ret);
 /* The object or function that covers address. */
 bool modules_symbol_at(struct modules *ms, uint64_t address, struct symbol *ret);
 /* The TLS object that covers `offset` in the module's TLS block. */

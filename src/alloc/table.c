@@ -16,30 +16,6 @@ const char *block_state_name(enum block_state s)
 	return s < BLOCK_STATES ? state_names[s] : "unknown";
 }
 
-/* Functions that only this allocator defines (each project's public header). */
-static const struct {
-	const char *symbol, *name;
-} known[] = {
-	{ "je_malloc", "jemalloc" },	 { "mallctl", "jemalloc" },	   { "tc_malloc", "tcmalloc" },
-	{ "MallocExtension_ReleaseFreeMemory", "tcmalloc" },		   { "mi_malloc", "mimalloc" },
-	{ "__asan_init", "AddressSanitizer" }, { "__lsan_init", "LeakSanitizer" }, { "rpmalloc", "rpmalloc" },
-	{ "scalable_malloc", "TBB malloc" },
-};
-
-const char *alloc_recognise(struct modules *ms)
-{
-	for (size_t m = 0; m < modules_count(ms); m++) {
-		struct module *mod = modules_get(ms, m);
-		struct symbol s;
-		if (!strncmp(mod->name, "ld-musl", 7) || !strncmp(mod->name, "libc.musl", 9))
-			return "musl";
-		for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-			if (modules_symbol(ms, mod, known[i].symbol, &s) && s.is_function && s.address)
-				return known[i].name;
-	}
-	return NULL;
-}
-
 struct err *alloc_locate(struct target *t, struct modules *ms, const struct alloc_options *o, struct quiet_plan *quiet)
 {
 	for (size_t i = 0; i < N_ROWS; i++) {
@@ -66,22 +42,105 @@ static void reset(struct alloc *a)
 	*a = (struct alloc){ 0 };
 }
 
-/* malloc in the global scope is not glibc's: an allocator in the program or preloaded. */
-static const char *interposed(struct modules *ms)
+/* The module that a call of malloc reaches: as the program has it, else as the first other module has it that ever called. NULL
+ * when no slot tells: a static program, or no files. */
+static struct module *serving(struct modules *ms)
 {
-	struct module *libc = modules_by_role(ms, MODULE_LIBC), *ldso = modules_by_role(ms, MODULE_LDSO);
+	uint64_t to;
+	struct module *program = modules_by_role(ms, MODULE_PROGRAM), *libc = modules_by_role(ms, MODULE_LIBC);
+	struct module *first[] = { program, libc };
+	for (size_t i = 0; i < 2; i++)
+		if (first[i] && modules_bound(ms, first[i], "malloc", &to) && modules_at(ms, to))
+			return modules_at(ms, to);
+	for (size_t i = 0; i < modules_count(ms); i++) {
+		struct module *m = modules_get(ms, i);
+		if (m->role == MODULE_OTHER && modules_bound(ms, m, "malloc", &to) && modules_at(ms, to))
+			return modules_at(ms, to);
+	}
+	return NULL;
+}
+
+/* It serves the namespace that it was loaded into, or a static program's plugins. */
+static bool is_second_libc(const struct module *m)
+{
+	return m->role == MODULE_OTHER && (!strcmp(m->name, "libc.so.6") || !strncmp(m->name, "libc-2.", 7));
+}
+
+/* No slot tells: who defines a global malloc besides libc and the loader, whose own is for itself. */
+static struct module *interposed(struct modules *ms)
+{
+	struct module *libc = modules_by_role(ms, MODULE_LIBC);
 	struct symbol s;
 	for (size_t i = 0; i < modules_count(ms); i++) {
 		struct module *m = modules_get(ms, i);
-		/* Debian's own libs that define a global malloc besides libc: ld.so (its minimal one) alone. A second libc serves the
-		 * namespace that it was loaded into, or a static program's plugins. */
-		bool second = !strcmp(m->name, "libc.so.6") || !strncmp(m->name, "libc-2.", 7);
-		if (m == libc || m == ldso || second || m->role == MODULE_VDSO)
+		if (m == libc || m->role == MODULE_LDSO || m->role == MODULE_VDSO || is_second_libc(m))
 			continue;
 		if (modules_symbol(ms, m, "malloc", &s) && s.is_function && s.is_global && s.address && s.size)
-			return m->name;
+			return m;
 	}
 	return NULL;
+}
+
+static bool is_glibc_debug(const struct module *m)
+{
+	return !strncmp(m->name, "libc_malloc_debug", 17);
+}
+
+/* The module whose malloc is not glibc's and serves the program, or NULL. */
+static struct module *foreign_server(struct modules *ms)
+{
+	char version[16];
+	struct module *m = serving(ms), *libc = modules_by_role(ms, MODULE_LIBC);
+	if (!m)
+		m = interposed(ms);
+	if (m && (is_second_libc(m) || is_glibc_debug(m)))
+		m = NULL;
+	/* musl is libc and loader in one; a static program may hold an allocator beside libc's rest. */
+	struct module *ldso = modules_by_role(ms, MODULE_LDSO);
+	if (!m && ldso && alloc_known_in(ms, ldso, version))
+		m = ldso;
+	if (!m)
+		m = libc;
+	return m && (m != libc || alloc_known_in(ms, m, version)) ? m : NULL;
+}
+
+/* Beside glibc's malloc: named, not walked, and their memory counts as roots like any other. */
+static void name_others(struct alloc *a, struct modules *ms)
+{
+	char version[16];
+	for (size_t i = 0; i < modules_count(ms); i++) {
+		struct module *m = modules_get(ms, i);
+		const char *name = alloc_known_in(ms, m, version);
+		if (name)
+			findings_add(&a->findings, "other-allocator", 0, "%s%s%s in %s is another allocator: what it holds is not walked, and counts as roots",
+				     name, version[0] ? " " : "", version, m->name);
+	}
+}
+
+static struct err *not_walked(struct alloc *a, struct modules *ms, struct module *m, const char *why)
+{
+	char version[16] = "";
+	const char *name = m ? alloc_known_in(ms, m, version) : NULL;
+	a->facts.name = name ? name : "unknown";
+	a->facts.found_by = "none";
+	snprintf(a->facts.version, sizeof a->facts.version, "%s", version);
+	if (name)
+		findings_add(&a->findings, "allocator", 0, "the heap is not walked: it is served by %s%s%s (%s)", name, version[0] ? " " : "", version,
+			     m->name);
+	else
+		findings_add(&a->findings, "allocator", 0, "the heap is not walked: %s%s", m ? "malloc is defined in " : "",
+			     m ? m->name : why ? why : "no known allocator");
+	return NULL;
+}
+
+/* libc_malloc_debug serves from a state of its own once MALLOC_CHECK_ asks for it: then glibc's is all but empty. */
+static struct module *debug_server(const struct alloc *a, struct image *img, struct modules *ms)
+{
+	struct module *m = serving(ms);
+	uint64_t own = a->facts.mmapped_mem;
+	for (size_t i = 0; i < a->arenas.n; i++)
+		own += a->arenas.at[i].system_mem;
+	return m && is_glibc_debug(m) && alloc_glibc_bytes(img, ms, m) > own ? m : NULL;
 }
 
 struct err *alloc_open(struct image *img, struct modules *ms, struct runtime *rt, const struct alloc_options *o, struct alloc **ret)
@@ -89,15 +148,21 @@ struct err *alloc_open(struct image *img, struct modules *ms, struct runtime *rt
 	struct alloc *a = calloc(1, sizeof *a);
 	if (!a)
 		return err_nomem();
-	const char *other = alloc_recognise(ms), *in = interposed(ms);
+	struct module *other = foreign_server(ms);
 	AUTO_FREE char *why = NULL;
-	for (size_t i = 0; i < N_ROWS && !other && !in; i++) {
+	for (size_t i = 0; i < N_ROWS && !other; i++) {
 		a->row = table[i];
 		a->options = *o;
 		struct err *e = table[i]->open(img, ms, rt, a);
 		if (!e) {
 			*ret = a;
-			return NULL;
+			other = debug_server(a, img, ms);
+			if (!other) {
+				name_others(a, ms);
+				return NULL;
+			}
+			reset(a);
+			return not_walked(a, ms, other, NULL);
 		}
 		if (e->kind == ERR_NOMEM || e->kind == ERR_INTERRUPTED) {
 			alloc_close(a);
@@ -108,12 +173,8 @@ struct err *alloc_open(struct image *img, struct modules *ms, struct runtime *rt
 		err_free(e);
 		reset(a);
 	}
-	a->facts.name = other ? other : "unknown";
-	a->facts.found_by = "none";
-	findings_add(&a->findings, "allocator", 0, "the heap is not walked: %s%s", other ? "it is served by " : in ? "malloc is defined in " : "",
-		     other ? other : in ? in : why ? why : "no known allocator");
 	*ret = a;
-	return NULL;
+	return not_walked(a, ms, other, why);
 }
 
 struct err *alloc_walk(struct alloc *a, struct image *img, const struct chunk_sink *sink)

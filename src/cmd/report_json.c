@@ -100,8 +100,10 @@ void report_json_rss(struct json *j, const struct session *s, const struct rss_t
 	for (int i = 0; i < RSS_CAUSES; i++) {
 		out_json_object(j, NULL);
 		out_json_string(j, "cause", rss_cause_name((enum rss_cause)i));
-		out_json_u64(j, "bytes", t->bytes[i]);
-		known_u64(j, "blocks", t->blocks[i]);
+		/* What a heap that was not walked is made of nobody knows. */
+		bool unknown = i < RSS_FILES && !s->blocks;
+		known_u64(j, "bytes", unknown ? UNKNOWN : t->bytes[i]);
+		known_u64(j, "blocks", unknown ? UNKNOWN : t->blocks[i]);
 		out_json_end_object(j);
 	}
 	out_json_end_array(j);

@@ -53,7 +53,8 @@ static void identity(struct page *p)
 	if (s->uptime >= 0)
 		out_printf(p->o, ", up %s", text_duration(s->uptime).text);
 	out_printf(p->o, ", %zu %s)  %s", pic->threads.n, plural(pic->threads.n, "thread", "threads"), s->target->arch->name);
-	out_printf(p->o, " %s %s\n", s->alloc->facts.name, s->alloc->facts.version);
+	out_printf(p->o, " %s%s%s\n", strcmp(s->alloc->facts.name, "unknown") ? s->alloc->facts.name : "unknown malloc", s->alloc->facts.version[0] ? " " : "",
+		   s->alloc->facts.version);
 	if (pic->stopped_seconds >= 0)
 		out_printf(p->o, "stopped for %s, ", text_elapsed(pic->stopped_seconds).text);
 	out_printf(p->o, "%s read, reported after %s\n\n", text_size(pic->read_bytes).text,
