@@ -66,6 +66,13 @@ look() { # PREFIX-OF-COMMAND: one report, its figures added to the files
 	last_seconds=$seconds last_kib=$kib
 }
 
+take() { # COMMAND FILE: the seconds of one run, for whoever reads text
+	local seconds status
+	read -r seconds _ status < <("$bench/yard" run "$flotsam" "$1" "$pid" -o "$tmp/page" 2>"$tmp/err")
+	[ "$status" = 0 ] || [ "$status" = 4 ] || { echo "bench: flotsam $1 ended with status $status: $(head -n 3 "$tmp/err")" >&2; exit 1; }
+	echo "$seconds" >>"$2"
+}
+
 measure() { # BLOCKS
 	local run what
 	rm -f "$tmp"/*
@@ -94,6 +101,11 @@ measure() { # BLOCKS
 		done
 	done
 	cp "$tmp/report" "$tmp/last"
+	# In turn with plain reports, so that both see the same machine.
+	for run in $(seq 3); do
+		take report "$tmp/plain"
+		take rss "$tmp/rss"
+	done
 	for run in $(seq 3); do
 		look taskset -c 0
 		number "$tmp/report" timings mark >>"$tmp/mark_one"
@@ -130,6 +142,7 @@ print_table() {
 	# The goal is one for 10 M blocks in 1 GB.
 	row 'total, read to report' t_total "$(awk -v b="$copied" 'BEGIN { if (b > 5e8) print 3 }')"
 	row 'wall clock of the command' wall
+	value 'rss, to the plain report' "$(awk -v r="$(median "$tmp/rss")" -v p="$(median "$tmp/plain")" 'BEGIN { if (p > 0) print r / p }')" times 1.3 at-most
 	value 'plain copy, bytes' "$(awk -v b="$copied" 'BEGIN { print b / 1048576 }')" MiB
 	value 'flotsam read' "$(awk -v b="$read" 'BEGIN { if (b != "") print b / 1048576 }')" MiB
 	value 'peak memory (largest process)' "$(awk -v k="$peak" 'BEGIN { print k / 1024 }')" MiB
