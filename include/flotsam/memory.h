@@ -12,6 +12,7 @@ const char *rss_cause_name(enum rss_cause c);
 
 struct rss_table {
 	bool known;		/* residency was readable; else `bytes` are sizes, resident or not (a core) */
+	bool leaks_unknown;	/* a truncated core: leaked and possible blocks cannot be told, they count as in use */
 	uint64_t bytes[RSS_CAUSES];
 	uint64_t blocks[RSS_CAUSES]; /* UNKNOWN where a cause has none */
 	uint64_t total;		/* pages present and not the zero page */

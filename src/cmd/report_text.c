@@ -238,7 +238,7 @@ static void verbose(struct page *p)
 		const struct arena_line *x = &r->arenas.at[i];
 		out_printf(p->o, "  %-4d 0x%-12llx %10s %10s %10s %10s %6u%s\n", x->index, (unsigned long long)x->address, text_in(u, x->system_bytes).text,
 			   text_in(u, x->used_bytes).text, text_in(u, x->free_bytes).text, text_in(u, x->top_bytes).text, x->heaps,
-			   x->consistent ? "" : "  damaged");
+			   x->consistent ? "" : " damaged");
 	}
 	out_ink(p->o, INK_BOLD);
 	out_printf(p->o, "\n%-18s %13s %12s\n", "STATES", "blocks", unit);

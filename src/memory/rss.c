@@ -28,7 +28,7 @@ static void add(struct rss *r, enum rss_cause cause, uint64_t start, uint64_t en
 
 static enum rss_cause used_cause(const struct rss *r, block_id id)
 {
-	if (!r->g)
+	if (!r->g || (r->t->leaks_unknown && r->g->class_of[id] != CLASS_RUNTIME))
 		return RSS_IN_USE;
 	switch ((enum block_class)r->g->class_of[id]) {
 	case CLASS_DEFINITE:
@@ -171,7 +171,8 @@ struct err *memory_rss(struct session *s, struct rss_table *ret, struct rss_spli
 {
 	struct rss r = { .s = s, .g = s->graph, .p = &s->target->picture, .t = ret,
 			 .pages = { .p = &s->target->picture }, .runs = { .s = s }, .split = split };
-	*ret = (struct rss_table){ .known = r.p->have_pages, .vmrss = UNKNOWN };
+	*ret = (struct rss_table){ .known = r.p->have_pages, .vmrss = UNKNOWN,
+				   .leaks_unknown = r.p->truncated && !s->options.target.force };
 	for (size_t i = 0; i < r.p->pages.n; i++) {
 		const struct page_run *g = &r.p->pages.at[i];
 		if (g->flags & PAGE_SWAPPED)
