@@ -95,18 +95,33 @@ static void rss(struct rss_table *t)
 static void lists(struct scene *s)
 {
 	struct report *r = &s->report;
-	s->leaks[0] = (struct leak_group){ 1, (char *)EVIL_CLASS, "vtable", 10240, 1000, 10240000, MIB(30), 30000, { 0x55d0a9001230, 0x55d0a9005230 }, 2,
-					   (char *)"GET /\033]0;owned\007 HTTP/1.1" };
-	s->leaks[1] = (struct leak_group){ 2, (char *)"text", "text", 24, 199, 4776, 4776, 199, { 0x55d0a9101230 }, 1, (char *)"hello" };
-	s->leaks[2] = (struct leak_group){ 3, (char *)"1032 B", "size", 1032, 1, 1032, 1032, 1, { 0x55d0a9201230 }, 1, NULL };
-	s->holders[0] = (struct holder_line){ 1, (char *)EVIL_GLOBAL, (char *)"evil\033[31m.c:12", "global", 70000, MIB(40), false };
-	s->holders[1] = (struct holder_line){ 2, (char *)utf8_name, (char *)"libä.so", "global", 1234567, MIB(5), false };
-	s->holders[2] = (struct holder_line){ 3, (char *)"g_a_name_that_is_much_longer_than_its_column + another_one + third and more", NULL, "global", 1, 24, false };
-	s->holders[3] = (struct holder_line){ 4, (char *)"epoll descriptor 5", NULL, "kernel", 12, KIB(3), false };
-	s->holders[4] = (struct holder_line){ 5, (char *)"thread 4243 \"io\033\"", (char *)"stack, loop()", "frame", 7, 4096, true };
-	s->pins[0] = (struct pin){ 0, MIB(96), MIB(60), 0x55d0a9fff010, 40, (char *)EVIL_CLASS };
-	s->arenas[0] = (struct arena_line){ 0, 0x7f10f1400c80, MIB(96), MIB(80), MIB(12), KIB(100), 0, true };
-	s->arenas[1] = (struct arena_line){ 1, 0x7f10ec000030, MIB(4), MIB(3), MIB(1), KIB(200), 2, false };
+	s->leaks[0] = (struct leak_group){ .number = 1, .label = (char *)EVIL_CLASS, .identified_by = "vtable", .size = 10240, .blocks = 1000,
+					   .bytes = 10240000, .retained_bytes = MIB(30), .retained_blocks = 30000, .n_samples = 2,
+					   .sample = { 0x55d0a9001230, 0x55d0a9005230 }, .preview = (char *)"GET /\033]0;owned\007 HTTP/1.1" };
+	s->leaks[1] = (struct leak_group){ .number = 2, .label = (char *)"text", .identified_by = "text", .size = 24, .blocks = 199, .bytes = 4776,
+					   .retained_bytes = 4776, .retained_blocks = 199, .n_samples = 1, .sample = { 0x55d0a9101230 },
+					   .preview = (char *)"hello" };
+	s->leaks[2] = (struct leak_group){ .number = 3, .label = (char *)"1032 B", .identified_by = "size", .size = 1032, .blocks = 1, .bytes = 1032,
+					   .retained_bytes = 1032, .retained_blocks = 1, .n_samples = 1, .sample = { 0x55d0a9201230 } };
+#define HOLDER(n, name_, where_, kind_, blocks_, bytes_)                                                                       \
+	(struct holder_line){ .number = n, .name = (char *)name_, .where = (char *)where_, .kind = kind_, .retained_blocks = blocks_,  \
+			      .retained_bytes = bytes_ }
+	s->holders[0] = HOLDER(1, EVIL_GLOBAL, "evil\033[31m.c:12", "global", 70000, MIB(40));
+	s->holders[1] = HOLDER(2, utf8_name, "libä.so", "global", 1234567, MIB(5));
+	s->holders[2] = HOLDER(3, "g_a_name_that_is_much_longer_than_its_column + another_one + third and more", NULL, "global", 1, 24);
+	s->holders[3] = HOLDER(4, "epoll descriptor 5", NULL, "kernel", 12, KIB(3));
+	s->holders[4] = HOLDER(5, "thread 4243 \"io\033\"", "stack, loop()", "frame", 7, 4096);
+	s->holders[4].stack = true;
+#undef HOLDER
+	s->pins[0] = (struct pin){ .arena = 0, .heap = 0x55d0a4000000, .heap_bytes = MIB(96), .free_below_top = MIB(60), .freed_bytes = MIB(58),
+				   .freed_resident = MIB(57), .block = 0x55d0a9fff010, .block_bytes = 40, .state = "used",
+				   .label = (char *)EVIL_CLASS, .holder = (char *)EVIL_GLOBAL };
+	r->sparse = (struct sparse_label){ .label = (char *)EVIL_CLASS, .blocks = 300, .live_bytes = KIB(12), .pages = 250 };
+	r->page = 4096;
+	s->arenas[0] = (struct arena_line){ .index = 0, .address = 0x7f10f1400c80, .system_bytes = MIB(96), .used_bytes = MIB(80),
+					    .free_bytes = MIB(12), .top_bytes = KIB(100), .consistent = true };
+	s->arenas[1] = (struct arena_line){ .index = 1, .address = 0x7f10ec000030, .system_bytes = MIB(4), .used_bytes = MIB(3),
+					    .free_bytes = MIB(1), .top_bytes = KIB(200), .heaps = 2 };
 	s->notes[0] = (char *)"libssl.so.3 has no symbols: its globals are told by module and address";
 	s->notes[1] = (char *)"a note about \033[5mevil.so\033[0m that is long enough to be broken into more than one line of the page that it stands on";
 	for (size_t i = 0; i < 7; i++) {
@@ -164,6 +179,7 @@ static void nothing_leaked(struct scene *s)
 	r->rss.total -= r->rss.bytes[RSS_LEAKED];
 	r->rss.bytes[RSS_LEAKED] = 0;
 	r->leaks.n = r->pins.n = r->findings.n = r->notes.n = 0;
+	r->sparse.label = NULL;
 	s->session.cgroup.known = false;
 }
 
@@ -237,7 +253,8 @@ static void is_golden(const char *name, const char *text)
 	snprintf(path, sizeof path, "/tests/golden/report-%s", name);
 	if (getenv("WRITE_GOLDEN")) {
 		FILE *f = fopen(path + 1, "we");
-		ck_assert(f && fputs(text, f) >= 0 && !fclose(f));
+		const char *at = strstr(text, FLOTSAM_VERSION);
+		ck_assert(f && at && fprintf(f, "%.*s@VERSION@%s", (int)(at - text), text, at + strlen(FLOTSAM_VERSION)) > 0 && !fclose(f));
 	}
 	char *golden = system_read(".", path, NULL);
 	ck_assert_msg(golden, "%s is missing: tests run at the top of the tree", path);
