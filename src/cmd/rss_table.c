@@ -58,9 +58,12 @@ void rss_table_text(const struct session *s, const struct rss_table *t, struct o
 	out_ink(o, INK_BOLD);
 	out_printf(o, "%-52s %10s %5s\n", t->known ? "RSS BY CAUSE" : "MEMORY BY CAUSE  (sizes, resident or not)", u.name, "%");
 	out_ink(o, INK_PLAIN);
-	for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
-		if (t->bytes[lines[i].cause])
-			cause_line(o, t->leaks_unknown && lines[i].cause == RSS_IN_USE ? "allocated, leaked or not" : lines[i].text, t->blocks[lines[i].cause], t->bytes[lines[i].cause], t->total, u, lines[i].ink);
+	for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+		enum rss_cause c = lines[i].cause;
+		const char *text = t->leaks_unknown && c == RSS_IN_USE ? "allocated, leaked or not" : lines[i].text;
+		if (t->bytes[c])
+			cause_line(o, text, t->blocks[c], t->bytes[c], t->total, u, lines[i].ink);
+	}
 	cause_line(o, "unexplained", UNKNOWN, t->unexplained, t->total, u, INK_RED);
 	cause_line(o, "sum", UNKNOWN, t->total, t->total, u, INK_DIM);
 	beside(s, t, o);
