@@ -26,6 +26,7 @@ struct arguments { /* a parsed command line */
 	const char *fail_on[MAX_SCRIPTS]; /* --fail-on, in order */
 	unsigned n_fail_on;
 	const char *suppress;	/* --suppress FILE, or NULL */
+	char *suppress_text;	/* what it holds: its command frees it */
 	const char *words[MAX_WORDS]; /* operands behind the target */
 	unsigned n_words;
 	const char *execute[MAX_SCRIPTS]; /* -e, in order */
@@ -57,7 +58,8 @@ struct command {
 	enum completes completes;
 	bool filters;		/* takes --class, --state, --min-size */
 	bool rules;		/* takes --fail-on, --suppress */
-	struct err *(*refuse)(const struct arguments *a); /* what is wrong with the arguments, before the look; may be NULL */
+	/* Before the look, and before what runs is shut in: refuses arguments, reads files that they name. May be NULL. */
+	struct err *(*prepare)(struct arguments *a);
 	/* Returns an exit status in *ret_status. Prints to `out` alone. s is NULL when a target is optional and none was
 	 * named. NULL: the front itself runs it. */
 	struct err *(*run)(const struct arguments *a, struct session *s, struct out *out, int *ret_status);

@@ -182,10 +182,12 @@ struct err *query_held(struct session *s, const struct stack *st, unsigned frame
  * the ends. */
 struct suppressions {
 	VEC(char *) patterns;
-	char *text;
+	char *text, *words;	/* the file; the same cut into patterns */
 	uint64_t blocks, bytes, holders; /* passed over by query_suppress(): definite blocks, and holders */
 };
 struct err *suppressions_read(const char *path, struct suppressions *ret) MUST_CHECK; /* ERR_USAGE with the line */
+/* The same of a text, which it takes and leaves whole; NULL has none. */
+struct err *suppressions_parse(char *text, const char *name, struct suppressions *ret) MUST_CHECK;
 bool suppressions_match(const char *pattern, const char *text);
 /* Takes the matching leaks out of leaks and of the definite and indirect sums, the matching holders out of holders. */
 void query_suppress(struct suppressions *s, struct report *r);

@@ -42,6 +42,7 @@ struct resources {
 	struct session *session;	/* borrowed */
 	bool have_descriptors;
 	uint64_t descriptors, descriptor_limit;
+	uint64_t timers;			/* of timer_create(2); UNKNOWN: not readable */
 	VEC(struct descriptor_kind) kinds;	/* most first */
 	VEC(struct open_file) files;		/* by path, most first; those opened once are left out */
 	VEC(struct place) places;		/* most first */

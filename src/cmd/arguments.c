@@ -484,9 +484,9 @@ static struct err *check(struct arguments *a)
 		return err_hint(err_new(ERR_USAGE, "%s takes none of --class, --state, --min-size", a->command->name), "flotsam blocks takes them");
 	if (!a->command->rules && (a->n_fail_on || a->suppress))
 		return err_hint(err_new(ERR_USAGE, "%s takes neither --fail-on nor --suppress", a->command->name), "flotsam check takes them");
-	if (a->command->refuse)
-		TRY(a->command->refuse(a));
-	return a->kind || !a->target ? NULL : find_by_name(a, a->target);
+	if (!a->kind && a->target)
+		TRY(find_by_name(a, a->target));
+	return a->command->prepare ? a->command->prepare(a) : NULL;
 }
 
 /* The word behind `help`. */

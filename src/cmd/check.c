@@ -3,8 +3,6 @@
 #include "cmd.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <unistd.h>
 
 enum { LONGEST_NAME = 160 };
 enum operator { OP_GREATER, OP_GREATER_EQUAL, OP_LESS, OP_LESS_EQUAL, OP_EQUAL, OP_NOT_EQUAL, N_OPERATORS };
@@ -257,13 +255,20 @@ static struct err *parse_rules(const struct arguments *a, struct rule *to, size_
 	return NULL;
 }
 
-static struct err *refuse(const struct arguments *a)
+static struct err *prepare(struct arguments *a)
 {
 	struct rule rules[MAX_SCRIPTS];
+	struct suppressions s = { 0 };
 	size_t n;
 	TRY(parse_rules(a, rules, &n));
-	/* It may be a pipe, which can be read once. */
-	return a->suppress && access(a->suppress, R_OK) ? err_os(errno, "cannot read %s", a->suppress) : NULL;
+	if (!a->suppress)
+		return NULL;
+	if (a->prompt)
+		return err_hint(err_new(ERR_USAGE, "the prompt opens no files: --suppress belongs to the command line"), "flotsam check TARGET --suppress FILE");
+	TRY(suppressions_read(a->suppress, &s));
+	a->suppress_text = TAKE(s.text);
+	suppressions_free(&s);
+	return NULL;
 }
 
 static bool in_bytes(const char *name)
@@ -398,8 +403,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	struct report *r;
 	size_t n;
 	TRY(parse_rules(a, rules, &n));
-	if (a->suppress)
-		TRY(suppressions_read(a->suppress, &passed));
+	TRY(suppressions_parse(a->suppress_text, a->suppress, &passed));
 	struct err *e = query_report(s, &r);
 	if (e) {
 		suppressions_free(&passed);
@@ -431,6 +435,6 @@ const struct command command_check = {
 		"  flotsam check 4242 --suppress known-leaks.txt\n",
 	.group = GROUP_REPORT,
 	.rules = true,
-	.refuse = refuse,
+	.prepare = prepare,
 	.run = run,
 };

@@ -50,6 +50,8 @@ static void descriptors(const struct arguments *a, const struct resources *r, st
 		out_cell(o, name, 32);
 		out_printf(o, *hint_of(k) ? "%8s  %s\n" : "%8s\n", text_count(k->count).text, hint_of(k));
 	}
+	if (r->timers != UNKNOWN && r->timers)
+		out_printf(o, "  besides, timers of timer_create   %s\n", text_count(r->timers).text);
 	size_t shown = most(a, r->files.n);
 	for (size_t i = 0; i < shown; i++) {
 		const struct open_file *f = &r->files.at[i];
@@ -168,6 +170,7 @@ static void descriptors_json(const struct resources *r, struct json *j)
 		out_json_end_object(j);
 	}
 	out_json_end_array(j);
+	known(j, "posix_timers", r->timers);
 	out_json_array(j, "files");
 	for (size_t i = 0; i < r->files.n; i++) {
 		out_json_object(j, NULL);

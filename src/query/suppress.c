@@ -57,22 +57,26 @@ static struct err *take_line(struct suppressions *s, char *line, const char *pat
 	return NULL;
 }
 
-struct err *suppressions_read(const char *path, struct suppressions *ret)
+struct err *suppressions_parse(char *text, const char *name, struct suppressions *ret)
 {
-	*ret = (struct suppressions){ .text = system_read("", path, NULL) };
-	if (!ret->text)
-		return err_os(errno, "cannot read %s", path);
-	struct err *e = NULL;
+	*ret = (struct suppressions){ .text = text, .words = text ? strdup(text) : NULL };
+	struct err *e = text && !ret->words ? err_nomem() : NULL;
 	unsigned number = 1;
-	for (char *line = ret->text, *end; !e && line; line = end, number++) {
+	for (char *line = ret->words, *end; !e && line; line = end, number++) {
 		end = strchr(line, '\n');
 		if (end)
 			*end++ = '\0';
-		e = take_line(ret, line, path, number);
+		e = take_line(ret, line, name, number);
 	}
 	if (e)
 		suppressions_free(ret);
 	return e;
+}
+
+struct err *suppressions_read(const char *path, struct suppressions *ret)
+{
+	char *text = system_read("", path, NULL);
+	return text ? suppressions_parse(text, path, ret) : err_os(errno, "cannot read %s", path);
 }
 
 static bool any_match(const struct suppressions *s, const char *text)
@@ -133,6 +137,7 @@ void query_suppress(struct suppressions *s, struct report *r)
 void suppressions_free(struct suppressions *s)
 {
 	vec_free(&s->patterns);
+	free(s->words);
 	free(s->text);
 	*s = (struct suppressions){ 0 };
 }

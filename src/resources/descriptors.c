@@ -172,6 +172,15 @@ static void read_limit(struct resources *r)
 		r->descriptor_limit = strtoull(p, NULL, 10);
 }
 
+/* "ID: 0", then four more lines each (proc_pid_timers(5)). */
+static void count_timers(struct resources *r)
+{
+	AUTO_FREE char *text = read_proc(r->session, "timers", NULL);
+	r->timers = text ? 0 : UNKNOWN;
+	for (const char *p = text; p && *p; p = strchr(p, '\n'), p += p != NULL)
+		r->timers += starts(p, "ID:");
+}
+
 static bool take_all(struct survey *v, const char *list, size_t n)
 {
 	const char *link;
@@ -198,6 +207,7 @@ struct err *resources_descriptors(struct resources *r)
 	struct survey v = { .r = r };
 	size_t n = 0;
 	read_limit(r);
+	count_timers(r);
 	AUTO_FREE char *list = read_proc(r->session, "fd/*", &n);
 	r->have_descriptors = list != NULL;
 	bool ok = !list || take_all(&v, list, n);

@@ -74,6 +74,8 @@ expect 'the default rule, suppressed by label' 1 --suppress <(printf '# known\n\
 expect 'by a part of the label' 0 --suppress <(printf '  leak:^ev*t$  \n')
 grep -q '^passed over by .* 1 blocks, 104 B' "$tmp/out" && echo 'ok check: what was passed over' || echo "not ok check: what was passed over: $(cat "$tmp/out")"
 expect 'by the module of its class' 0 --suppress <(echo 'leak:inheritance')
+echo 'leak:event' >"$tmp/known"
+expect 'by a file' 0 --suppress "$tmp/known"
 expect 'an anchor' 1 --suppress <(echo 'leak:^vent')
 expect 'a holder passed over' 0 --fail-on 'holders.H2.retained_bytes > 0' --suppress <(echo 'leak:g_second')
 expect 'the same holder' 1 --fail-on 'holders.H2.retained_bytes > 0'

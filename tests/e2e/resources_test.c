@@ -94,6 +94,7 @@ START_TEST(descriptors_by_kind)
 		sum += number(e, "count", NULL);
 	ck_assert_int_eq(sum, number(d, "total", NULL));
 	ck_assert_int_eq(sum, entries("fd"));
+	ck_assert_int_eq(number(d, "posix_timers", NULL), number(truth, "timers", NULL));
 	/* One file many times is one line. */
 	char path[512];
 	snprintf(path, sizeof path, "%s/resources", getenv("FIXTURES"));
