@@ -1,7 +1,8 @@
 /* flotsam system: what the kernel would refuse now and why, and the figures behind it. 80 columns. */
 #include "cmd.h"
 
-enum { COLUMNS = 80, LABEL = 14 };
+/* Every row is a sum of fixed widths, and every value has a most of characters: text_size() 8, text_percent() 5. */
+enum { COLUMNS = 80, LABEL = 14, ORDER = 6, ZONE = 18, GROUP = 29 };
 
 static void heading(struct out *o, const char *left, int width, const char *right)
 {
@@ -62,8 +63,8 @@ static void memory(const struct machine *m, struct out *o)
 	if (x->overcommit == 2)
 		out_printf(o, ", room %s\n", size(m->commit_room, &c));
 	if (m->pressure.known)
-		out_printf(o, "  pressure: some waited %.1f %% of the last 10 s, %.1f %% of 300 s; all %.1f, %.1f\n", m->pressure.some[0], m->pressure.some[2],
-			   m->pressure.full[0], m->pressure.full[2]);
+		out_printf(o, "  pressure: of 10 s some waited %.1f %%, all %.1f %%; of 300 s %.1f, %.1f\n", m->pressure.some[0], m->pressure.full[0],
+			   m->pressure.some[2], m->pressure.full[2]);
 	out_puts(o, "\n");
 }
 
@@ -80,12 +81,13 @@ static void counters(const struct machine *m, struct out *o)
 	const struct system_counters *c = &m->counters;
 	struct short_text t[4];
 	heading(o, "SINCE BOOT", 0, "");
-	out_printf(o, "  OOM kills %s, direct reclaims %s, pages swapped in %s, out %s\n", count(c->oom_kills, &t[0]), count(c->direct_reclaims, &t[1]),
-		   count(c->swapped_in, &t[2]), count(c->swapped_out, &t[3]));
+	const struct system_memory *x = &m->memory;
+	out_printf(o, "  OOM kills %s, direct reclaims %s\n", count(c->oom_kills, &t[0]), count(c->direct_reclaims, &t[1]));
+	out_printf(o, "  pages swapped in %s, out %s\n", count(c->swapped_in, &t[0]), count(c->swapped_out, &t[1]));
 	out_printf(o, "  direct compactions %s, of them failed %s\n", count(c->compact_stalls, &t[0]), count(c->compact_failures, &t[1]));
-	out_printf(o, "  huge pages (%s, defrag %s): %s at faults, not had %s,\n", m->memory.thp[0] ? m->memory.thp : "?", m->memory.thp_defrag[0] ? m->memory.thp_defrag : "?",
-		   count(c->thp_faults, &t[0]), count(c->thp_fallbacks, &t[1]));
-	out_printf(o, "  later %s, not had %s\n\n", count(c->thp_collapses, &t[0]), count(c->thp_collapse_failures, &t[1]));
+	out_printf(o, "  huge pages: %s, defrag %s\n", x->thp[0] ? x->thp : "?", x->thp_defrag[0] ? x->thp_defrag : "?");
+	out_printf(o, "    at faults %s, not had %s\n", count(c->thp_faults, &t[0]), count(c->thp_fallbacks, &t[1]));
+	out_printf(o, "    later %s, not had %s\n\n", count(c->thp_collapses, &t[0]), count(c->thp_collapse_failures, &t[1]));
 }
 
 static void zone_name(const struct system_zone *z, char *to, size_t n)
@@ -98,50 +100,60 @@ static bool has_pages(const struct system_zone *z)
 	return z->orders || (z->managed && z->managed != UNKNOWN);
 }
 
+static const char *zone_state(const struct system_zone *z)
+{
+	if (z->free == UNKNOWN || z->min == UNKNOWN || z->low == UNKNOWN)
+		return "";
+	return z->free < z->min ? "  below min" : z->free < z->low ? "  below low" : "";
+}
+
 static void zones(const struct machine *m, struct out *o)
 {
-	struct short_text t[5];
+	struct short_text t[4];
 	char name[32];
 	if (!m->zones.list.n)
 		return;
-	heading(o, "ZONES (node, name)", 20, "       free       min       low      high     unmovable");
+	heading(o, "ZONES (node, name)", ZONE, "      free       min       low      high unmovable");
 	for (size_t i = 0; i < m->zones.list.n; i++) {
 		const struct system_zone *z = &m->zones.list.at[i];
-		uint64_t p = m->page;
 		if (!has_pages(z))
 			continue;
+		const uint64_t pages[] = { z->free, z->min, z->low, z->high };
 		zone_name(z, name, sizeof name);
-		bool known = z->free != UNKNOWN && z->min != UNKNOWN && z->low != UNKNOWN && z->high != UNKNOWN;
-		out_cell(o, name, 20);
-		out_printf(o, " %10s %9s %9s %9s", size(known ? z->free * p : UNKNOWN, &t[0]), size(known ? z->min * p : UNKNOWN, &t[1]),
-			   size(known ? z->low * p : UNKNOWN, &t[2]), size(known ? z->high * p : UNKNOWN, &t[3]));
-		out_printf(o, " %10s %%", z->pageblocks ? text_percent(z->pageblocks_unmovable, z->pageblocks).text : "?");
-		out_puts(o, known && z->free < z->min ? "  below min\n" : known && z->free < z->low ? "  below low\n" : "\n");
+		out_cell(o, name, ZONE);
+		for (size_t k = 0; k < 4; k++)
+			out_printf(o, " %9s", size(pages[k] == UNKNOWN || __builtin_mul_overflow(pages[k], m->page, &(uint64_t){ 0 }) ? UNKNOWN : pages[k] * m->page, &t[k]));
+		out_printf(o, " %7s %%%s\n", z->pageblocks ? text_percent(z->pageblocks_unmovable, z->pageblocks).text : "?", zone_state(z));
 	}
 	out_puts(o, "\n");
 }
 
-static void order_row(const struct machine *m, struct out *o, const char *label, const struct system_zone *z, int width,
-		      void (*cell)(const struct system_zone *z, unsigned order, struct short_text *to))
+typedef void order_cell_fn(const struct system_zone *z, unsigned order, struct short_text *to);
+
+static void order_row(struct out *o, const char *label, const struct system_zone *z, unsigned from, unsigned end, order_cell_fn *cell)
 {
 	struct short_text t;
 	out_cell(o, label, LABEL);
-	for (unsigned order = 0; order < m->orders; order++) {
-		t.text[0] = '\0';
-		if (order < z->orders)
-			cell(z, order, &t);
-		out_printf(o, "%*s", width, t.text);
+	for (unsigned order = from; order < end && order < z->orders; order++) {
+		cell(z, order, &t);
+		out_printf(o, "%*s", ORDER, t.text);
 	}
 	out_puts(o, "\n");
 }
 
+/* At most 5 characters. */
 static void blocks_cell(const struct system_zone *z, unsigned order, struct short_text *to)
 {
+	static const char units[] = " kMGTPE";
 	uint64_t n = z->blocks[order];
+	double v = (double)n;
+	unsigned u = 0;
+	for (; v >= 999.5 && u < 6; u++)
+		v /= 1000;
 	if (n < 10000)
 		*to = text_count(n);
 	else
-		snprintf(to->text, sizeof to->text, n < 1000000 ? "%.0fk" : "%.1fM", (double)n / (n < 1000000 ? 1e3 : 1e6));
+		snprintf(to->text, sizeof to->text, v >= 99.95 ? "%.0f%c" : "%.1f%c", v, units[u]);
 }
 
 static void unusable_cell(const struct system_zone *z, unsigned order, struct short_text *to)
@@ -155,26 +167,28 @@ static void fragmentation_cell(const struct system_zone *z, unsigned order, stru
 	snprintf(to->text, sizeof to->text, index == -1000 ? "-" : "%.3f", index / 1000.0);
 }
 
+/* A kernel with pages of 64 KiB may have 14 orders, which are two bands. */
 static void orders(const struct machine *m, struct out *o)
 {
-	char name[32], right[128] = "";
+	const unsigned band = (COLUMNS - LABEL) / ORDER;
+	for (unsigned from = 0; from < m->orders; from += band) {
+		char name[32], right[COLUMNS + 1] = "";
+		unsigned end = m->orders - from < band ? m->orders : from + band;
+		for (unsigned i = from, n = 0; i < end; i++)
+			n += (unsigned)snprintf(right + n, sizeof right - n, "%*u", ORDER, i);
+		heading(o, "FREE, BY ORDER", LABEL, right);
+		for (size_t i = 0; i < m->zones.list.n; i++) {
+			const struct system_zone *z = &m->zones.list.at[i];
+			if (z->orders <= from)
+				continue;
+			zone_name(z, name, sizeof name);
+			order_row(o, name, z, from, end, blocks_cell);
+			order_row(o, "    unusable %", z, from, end, unusable_cell);
+			order_row(o, "    index", z, from, end, fragmentation_cell);
+		}
+	}
 	if (!m->orders)
 		return;
-	int width = (COLUMNS - LABEL) / (int)m->orders;
-	if (width < 6)
-		width = 6;
-	for (unsigned i = 0, n = 0; i < m->orders; i++)
-		n += (unsigned)snprintf(right + n, sizeof right - n, "%*u", width, i);
-	heading(o, "FREE, BY ORDER", LABEL, right);
-	for (size_t i = 0; i < m->zones.list.n; i++) {
-		const struct system_zone *z = &m->zones.list.at[i];
-		if (!z->orders)
-			continue;
-		zone_name(z, name, sizeof name);
-		order_row(m, o, name, z, width, blocks_cell);
-		order_row(m, o, "    unusable %", z, width, unusable_cell);
-		order_row(m, o, "    index", z, width, fragmentation_cell);
-	}
 	if (m->served >= 0)
 		out_printf(o, "  the largest request of the kernel served at once: order %d, %s\n", m->served, text_size(m->page << m->served).text);
 	else
@@ -191,10 +205,12 @@ static double nearness(const struct system_group *g)
 static void one_group(const struct system_group *g, struct out *o)
 {
 	struct short_text t[4];
+	/* The kernel takes a limit that is below what is used. */
+	const char *share = nearness(g) < 0 ? "" : nearness(g) > 9.99 ? ">999" : text_percent(g->usage, g->limit).text;
 	out_puts(o, "  ");
-	out_cell(o, g->path, 30);
+	out_cell(o, g->path, GROUP);
 	out_printf(o, " %9s %9s %9s", size(g->usage, &t[0]), g->limit == UNKNOWN ? "none" : size(g->limit, &t[1]), size(g->inactive_file, &t[2]));
-	out_printf(o, " %6s %5s\n", nearness(g) < 0 ? "" : text_percent(g->usage, g->limit).text, count(g->oom_kills, &t[3]));
+	out_printf(o, " %6s %6s\n", share, g->oom_kills != UNKNOWN && g->oom_kills > 99999 ? ">99999" : count(g->oom_kills, &t[3]));
 }
 
 static void groups(const struct arguments *a, const struct machine *m, struct out *o)
@@ -210,7 +226,7 @@ static void groups(const struct arguments *a, const struct machine *m, struct ou
 		out_printf(o, "%s: none of %zu\n\n", title, m->groups.n);
 		return;
 	}
-	heading(o, title, 32, "     usage     limit can drop      %  kills");
+	heading(o, title, 2 + GROUP, "     usage     limit  can drop      %  kills");
 	bool *taken = calloc(m->groups.n, sizeof *taken);
 	for (size_t most = a->top ? a->top : n; taken && shown < n && shown < most; shown++) {
 		size_t best = m->groups.n;

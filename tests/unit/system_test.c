@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "flotsam/query.h"
+#include "src/cmd/cmd.h"
 
 static char root[64];
 
@@ -278,6 +280,64 @@ START_TEST(a_machine_short_of_all)
 }
 END_TEST
 
+static void shown_narrow(const struct machine *m)
+{
+	static const struct arguments a = { .color = "never" };
+	struct out o;
+	int fd = memfd_create("shown", MFD_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	out_init(&o, fd, "never");
+	system_text(&a, m, &o);
+	out_deinit(&o);
+	size_t n;
+	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+	char *text = system_read_fd(fd, &n), *save = NULL;
+	ck_assert(text && n > 1000);
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		ck_assert_msg(strlen(line) <= 80, "%zu columns: %s", strlen(line), line);
+	free(text);
+	close(fd);
+}
+
+/* Each figure of a reading set to the value whose text is longest, as long as the kernel's own limits allow it. */
+START_TEST(no_row_is_wider_than_80_columns)
+{
+	static const uint64_t sizes[] = { 0, 1, 1023ull << 10, 1023ull << 20, 1023ull << 40, 1ull << 63, UINT64_MAX - 1, UNKNOWN };
+	static const char *const names[] = { "DMA", "DMA32", "Normal", "HighMem", "Movable", "Device", "fifteen letters" };
+	static const unsigned many[] = { 1, 10, 11, 14, SYSTEM_ORDERS };
+	unpack("healthy");
+	for (size_t i = 0; i < 8 * 5; i++) {
+		const uint64_t big = sizes[i % 8], step = big == UNKNOWN ? 0 : 1;
+		struct machine *m = ask(0);
+		struct system_group g = { .path = (char *)(uintptr_t)"/a/group/whose/path/is/longer/than/its/column", .usage = big, .limit = 1 + i, .inactive_file = big, .oom_kills = big };
+		m->zones.list.n = 0;
+		m->orders = many[i % 5];
+		for (size_t k = 0; k < 7 * 3; k++) {
+			/* Above the watermarks, below low, below min. */
+			struct system_zone z = { .node = 1023, .orders = m->orders, .free = big, .low = big, .min = big, .high = big, .managed = 1, .pageblocks = k % 2, .pageblocks_unmovable = 1 };
+			strcpy(z.name, names[k % 7]);
+			z.low += k / 7 > 0 ? step : 0;
+			z.min += k / 7 > 1 ? step : 0;
+			for (unsigned order = 0; order < z.orders; order++)
+				z.blocks[order] = big;
+			*vec_push(&m->zones.list) = z;
+		}
+		m->groups = (struct system_groups){ .version = 2, .at = &g, .n = 1 };
+		m->memory = (struct system_memory){ big, big, big, big, big, big, big, big, big, big, big, big, big, big, big, big, big, big, big, i % 4, big, big, big, big, big,
+						    .thp = "fifteen letters", .thp_defrag = "fifteen letters" };
+		m->counters = (struct system_counters){ big, big, big, big, big, big, big, big, big, big, big, big };
+		m->pressure = (struct system_pressure){ true, { 100, 100, 100 }, { 100, 100, 100 }, big, big };
+		m->have_process = true;
+		m->process = (struct system_process){ .pid = 1 << 22, .oom_score = 2000, .oom_score_adj = -1000, .mappings = big, .address_space = big, .data = big, .locked = big,
+						      .status = { .name = "\1\2\3\4\5\6\7\1\2\3\4\5\6\7\1", .vm_size = big, .vm_rss = big, .vm_data = big, .vm_lck = big, .vm_swap = big } };
+		shown_narrow(m);
+		m->groups = (struct system_groups){ 0 };
+		machine_free(m);
+	}
+	remove_tree();
+}
+END_TEST
+
 static unsigned dice(void)
 {
 	static unsigned state = 4711;
@@ -377,6 +437,7 @@ int main(void)
 	tcase_add_test(t, groups_of_version_1);
 	tcase_add_test(t, strict_overcommit_leaves_little);
 	tcase_add_test(t, a_machine_short_of_all);
+	tcase_add_test(t, no_row_is_wider_than_80_columns);
 	tcase_add_loop_test(t, damaged_files_cost_figures_alone, 0, 6);
 	tcase_add_test(t, a_tree_does_not_lead_out_of_itself);
 	suite_add_tcase(s, t);
