@@ -70,6 +70,20 @@ truth() { # LIBRARY WAY CASE DIRECTORY OPTIONS LAUNCH...
 	row "$library" "$way" "${p:-0}" "${f:-0}" "$s" "$log"
 }
 
+# Each way to find the arenas alone, on a live process and on gcore's core.
+ways() { # LIBRARY WAY DIRECTORY OPTIONS LAUNCH...
+	local library=$1 way=$2 directory=$3 options=$4 log=$tmp/log p=0 f=0 status
+	shift 4
+	FIXTURES=$directory FLOTSAM_OPTIONS=$options FIXTURE_LAUNCH=$* CK_RUN_CASE=libc timeout -k 10 300 "${quiet[@]}" "$build/tests/arena_from_test" \
+		>"$log" 2>&1 </dev/null
+	status=$?
+	read -r p f < <(sed -n 's/^[0-9]*%: Checks: \([0-9]*\), Failures: \([0-9]*\), Errors: \([0-9]*\)$/\1 \2 \3/p' "$log" | {
+		read -r checks failures errors && echo $((checks - failures - errors)) $((failures + errors))
+	})
+	[ "$status" -eq 0 ] || [ "${f:-0}" -gt 0 ] || f=1
+	row "$library" "$way" "${p:-0}" "${f:-0}" 0 "$log"
+}
+
 # How flotsam found the arenas, and what it takes the library for.
 identity() { # LIBRARY WAY DIRECTORY VERSION FOUND-BY OPTIONS LAUNCH...
 	local library=$1 way=$2 directory=$3 version=$4 by=$5 options=$6 said pid in out
@@ -114,6 +128,7 @@ library_checks() { # SUITE ROOT TRIPLET LOADER FIXTURES
 	ld=("$root/$4" --library-path "$root/lib/$triplet:$root/usr/lib/$triplet")
 	debug="--debug-dir $root/usr/lib/debug"
 	identity "$library" 'found without debug file' "$fixtures" "$version" 'file signature' '' "${ld[@]}"
+	ways "$library" 'file, live, code, heap alone' "$fixtures" '' "${ld[@]}"
 	truth "$library" 'ld.so, live' live "$fixtures" '' "${ld[@]}"
 	truth "$library" 'ld.so, core' kernel "$fixtures" '' "${ld[@]}"
 	# gdb takes its time: on i386 one library will do.
@@ -121,6 +136,7 @@ library_checks() { # SUITE ROOT TRIPLET LOADER FIXTURES
 	[ -d "$root/usr/lib/debug" ] || return
 	static_checks "$suite" "$root" "$triplet"
 	identity "$library" 'found with debug file' "$fixtures" "$version" symbols "$debug" "${ld[@]}"
+	ways "$library" 'symbols alone' "$fixtures" "$debug" "${ld[@]}"
 	truth "$library" 'ld.so, live, debug file' live "$fixtures" "$debug" "${ld[@]}"
 	truth "$library" 'ld.so, core, debug file' kernel "$fixtures" "$debug" "${ld[@]}"
 	if ! "$tmp/enter" "$root" "/$4" --list "/$4" >"$tmp/why" 2>&1; then
@@ -140,7 +156,7 @@ in_cxx='containers|inheritance|new_array'
 
 # Programs that hold their library, without a symbol or a banner of its version.
 static_checks() { # SUITE ROOT TRIPLET
-	local suite=$1 root=$2 triplet=$3 kind compat=() out="$in_cxx|dlopen"
+	local suite=$1 root=$2 triplet=$3 kind compat=() out="$in_cxx|dlopen|second"
 	# pthread_exit() unwinds, and gcc 12's unwinder does not get on with glibc 2.31.
 	[ "$suite" = $oldest ] && compat=("$tmp/compat.c") out="$out|leader_gone"
 	for kind in static static-pie; do
