@@ -1,9 +1,9 @@
 /* Constants in a function: what each register and each word of its frame can hold before each instruction.
  *
  * Blocks of instructions are followed from the function's entry until nothing changes; where ways meet, a register holds one of
- * the values of either way, unknown when these are more than four. Code that no known jump leads to (behind a jump table, a
- * landing pad) is followed after that with nothing known, and adds nothing to what was reached before. Words of the frame are
- * taken to change by stores to them alone. */
+ * the values of either way, unknown when these are more than four. Code that no known jump leads to is followed after that with what
+ * is known at the function's jumps by table, else with nothing (a landing pad), and adds nothing to what was reached before. Words
+ * of the frame are taken to change by stores to them alone. */
 #include "code.h"
 
 enum { MAX_BLOCKS = 1 << 14, MAX_ROUNDS = 32 };
@@ -20,7 +20,8 @@ struct follow {
 	const struct arch *arch;
 	VEC(struct block) blocks;
 	uint32_t *block_of;	/* by op that begins one: index + 1; 0: none */
-	unsigned phase, sp;
+	struct code_state *indirect; /* at jumps whose target nobody knows; NULL: none was reached */
+	unsigned phase;
 	bool no_memory;
 };
 
@@ -328,7 +329,38 @@ static bool cut(struct follow *f)
 	return true;
 }
 
-/* A way leads into block b with this state. True when that said something new. */
+/* What holds on either way. True when that is less than `to` said. */
+static bool join(struct code_state *to, const struct code_state *s)
+{
+	bool changed = false;
+	for (unsigned i = 0; i < CODE_REGISTERS; i++) {
+		struct code_value v = either(&to->reg[i], &s->reg[i]);
+		if (!same(&v, &to->reg[i])) {
+			to->reg[i] = v;
+			changed = true;
+		}
+	}
+	for (unsigned i = to->n_slots; i--;) {
+		int64_t at = to->slot[i].at;
+		struct code_value v = either(&to->slot[i].value, find_slot(s, at));
+		if (!same(&v, &to->slot[i].value)) {
+			set_slot(to, at, &v);
+			changed = true;
+		}
+	}
+	return changed;
+}
+
+static struct code_state *copy(struct follow *f, const struct code_state *s)
+{
+	struct code_state *new = malloc(sizeof *new);
+	if (new)
+		*new = *s;
+	f->no_memory |= !new;
+	return new;
+}
+
+/* A way leads to this op in this state. */
 static void enter(struct follow *f, size_t op, const struct code_state *s)
 {
 	uint32_t index = op < f->ops->list.n ? f->block_of[op] : 0;
@@ -336,33 +368,20 @@ static void enter(struct follow *f, size_t op, const struct code_state *s)
 		return;
 	struct block *b = &f->blocks.at[index - 1];
 	if (!b->in) {
-		b->in = malloc(sizeof *b->in);
-		if (!b->in) {
-			f->no_memory = true;
-			return;
-		}
-		*b->in = *s;
+		b->in = copy(f, s);
 		b->phase = f->phase;
+		b->dirty = b->in;
+	} else if (b->phase == f->phase && join(b->in, s)) {
 		b->dirty = true;
-		return;
 	}
-	if (b->phase != f->phase)
-		return;
-	for (unsigned i = 0; i < CODE_REGISTERS; i++) {
-		struct code_value v = either(&b->in->reg[i], &s->reg[i]);
-		if (!same(&v, &b->in->reg[i])) {
-			b->in->reg[i] = v;
-			b->dirty = true;
-		}
-	}
-	for (unsigned i = b->in->n_slots; i--;) {
-		int64_t at = b->in->slot[i].at;
-		struct code_value v = either(&b->in->slot[i].value, find_slot(s, at));
-		if (!same(&v, &b->in->slot[i].value)) {
-			set_slot(b->in, at, &v);
-			b->dirty = true;
-		}
-	}
+}
+
+static void enter_anywhere(struct follow *f, const struct code_state *s)
+{
+	if (f->indirect)
+		join(f->indirect, s);
+	else
+		f->indirect = copy(f, s);
 }
 
 static void run_block(struct follow *f, struct block *b)
@@ -374,6 +393,8 @@ static void run_block(struct follow *f, struct block *b)
 		apply(&s, f->arch, op);
 		if ((op->flow == FLOW_BRANCH || op->flow == FLOW_JUMP) && op->target)
 			enter(f, op_at(f->ops, op->target), &s);
+		else if (op->flow == FLOW_JUMP)
+			enter_anywhere(f, &s);
 		if (op->flow == FLOW_JUMP || op->flow == FLOW_END)
 			return;
 	}
@@ -413,7 +434,7 @@ struct err *code_follow(const struct code_ops *ops, const struct arch *a, code_v
 			continue;
 		f.phase++;
 		start->reg[sp_of(a)] = (struct code_value){ .kind = VALUE_STACK, .n = 1 };
-		enter(&f, f.blocks.at[i].from, start);
+		enter(&f, f.blocks.at[i].from, f.indirect ? f.indirect : start);
 		settle(&f);
 	}
 	for (size_t i = 0; i < f.blocks.n; i++) {
@@ -423,6 +444,7 @@ struct err *code_follow(const struct code_ops *ops, const struct arch *a, code_v
 	}
 	vec_free(&f.blocks);
 	free(f.block_of);
+	free(f.indirect);
 	free(start);
 	return f.no_memory ? err_nomem() : interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
 }
