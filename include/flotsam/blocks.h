@@ -39,7 +39,8 @@ struct blocks {
 	size_t n_regions;
 	struct window windows[2];	/* the second may be empty */
 	uint32_t n;			/* blocks: used, free and bookkeeping */
-	uint8_t *state;			/* by id: enum block_state */
+	uint8_t *states;		/* enum block_state, two ids a byte */
+	uint32_t seen;			/* bit per state that some block has, or had during the walk */
 	unsigned granule_shift;
 	unsigned header;		/* payload - chunk */
 	unsigned word;
@@ -48,6 +49,8 @@ struct blocks {
 
 struct err *blocks_build(struct alloc *a, struct image *img, struct blocks **ret) MUST_CHECK;
 void blocks_free(struct blocks *b);
+/* Gives the memory of the marks back: they are undefined until somebody sets them all. */
+void blocks_drop_marks(struct blocks *b);
 
 /* The block whose usable bytes (or header) hold address; BLOCK_NONE when none. */
 block_id blocks_at(const struct blocks *b, uint64_t address);
@@ -55,7 +58,7 @@ uint64_t blocks_payload(const struct blocks *b, block_id id);	/* address of the 
 uint64_t blocks_usable(const struct blocks *b, block_id id);	/* bytes */
 uint64_t blocks_chunk_bytes(const struct blocks *b, block_id id);
 int blocks_arena(const struct blocks *b, block_id id);		/* index or ARENA_MMAP */
-static inline enum block_state blocks_state(const struct blocks *b, block_id id) { return (enum block_state)b->state[id]; }
+static inline enum block_state blocks_state(const struct blocks *b, block_id id) { return (enum block_state)(b->states[id / 2] >> id % 2 * 4 & 15); }
 
 /* Iterates all blocks in id order, cheaper than the calls above: fields of the current block. */
 struct block_cursor {

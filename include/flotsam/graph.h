@@ -52,7 +52,8 @@ struct graph {
 	/* made by graph_holders() */
 	VEC(struct holder) holders;
 	VEC(struct holder_set) sets;
-	uint32_t *set_of;		/* by id: index into sets + 1, 0 none */
+	uint16_t *set_narrow;		/* by id: index into sets + 1, 0 none; NULL where there are too many: */
+	uint32_t *set_wide;
 	double holder_seconds;
 	struct map64 leader_of; /* leaked block -> the first leader, in address order, that reaches it */
 	void *priv;
@@ -117,6 +118,11 @@ static inline uint32_t tree_node(const struct tree *t, block_id id) { return t->
 static inline bool tree_is_block(const struct tree *t, uint32_t node) { return node >= t->n_holders + 2; }
 static inline block_id tree_block(const struct tree *t, uint32_t node) { return node - t->n_holders - 2; }
 
+/* The set of holders of a block: index into sets + 1; 0: none, or holders were not asked for. */
+static inline uint32_t graph_set(const struct graph *g, block_id id)
+{
+	return g->set_wide ? g->set_wide[id] : g->set_narrow ? g->set_narrow[id] : 0;
+}
 static inline bool graph_is_leaked(const struct graph *g, block_id id)
 {
 	return g->class_of[id] == CLASS_DEFINITE || g->class_of[id] == CLASS_INDIRECT;

@@ -96,9 +96,8 @@ const char *modules_vtable_class(struct modules *ms, uint64_t address);
 /* Address lies in a module's read-only data or RELRO, and the word before it is 0 or a typeinfo's address. */
 bool modules_looks_like_vtable(struct modules *ms, uint64_t address);
 
-/* DWARF member offset: "malloc_state", "top". False when the module has no such type. */
-bool modules_member(struct modules *ms, struct module *m, const char *struct_name, const char *member, uint64_t *ret_offset);
-bool modules_sizeof(struct modules *ms, struct module *m, const char *struct_name, uint64_t *ret_bytes);
+/* DWARF member offset: "malloc_state", "top", as the unit knows it whose code is at `near`. False when that has no such type. */
+bool modules_member(struct modules *ms, struct module *m, uint64_t near, const char *struct_name, const char *member, uint64_t *ret_offset);
 
 /* Machine code. Functions are known by symbols and by .eh_frame_hdr, so those of stripped files too. */
 struct function {

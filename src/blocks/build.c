@@ -1,26 +1,36 @@
 /* Builds the index from the allocator's stream of chunks.
  *
  * A region is an allocator segment. Its groups hold a bit per granule where a chunk starts; 7 words of bits and the rank fill
- * one cache line, so that a look-up costs one miss. States are bytes, pushed in the order of the walk, which is the order of
- * the ids. The same walk then refines states from malloc's lists through the finished index. */
+ * one cache line, so that a look-up costs one miss. States take four bits, in the order of the walk, which is the order of the
+ * ids. The same walk then refines states from malloc's lists through the finished index. */
 #include "flotsam/blocks.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 struct builder {
 	struct blocks *b;
-	VEC(uint8_t) state;
+	VEC(uint8_t) state;	/* two ids a byte */
+	block_id n;		/* ids given */
 	struct region *r;
 	size_t next_region;
 	const struct segment *segment;
 	bool failed;
 };
 
+_Static_assert(BLOCK_STATES <= 16, "a state has four bits");
+
+static void put_state(uint8_t *states, block_id id, enum block_state state)
+{
+	unsigned shift = id % 2 * 4;
+	states[id / 2] = (uint8_t)((states[id / 2] & ~(15u << shift)) | (unsigned)state << shift);
+}
+
 static bool open_region(struct builder *bd, const struct segment *s)
 {
 	struct blocks *b = bd->b;
 	struct region *r = &b->regions[b->n_regions];
-	*r = (struct region){ .start = s->start, .end = s->end, .first_id = (block_id)bd->state.n, .arena = s->arena,
+	*r = (struct region){ .start = s->start, .end = s->end, .first_id = bd->n, .arena = s->arena,
 			      .segment = (uint32_t)(s - b->alloc->segments.at) };
 	if (s->arena == ARENA_MMAP) {
 		r->marks = calloc(1, sizeof *r->marks);
@@ -49,11 +59,12 @@ static bool on_chunk(void *ctx, const struct segment *s, uint64_t chunk, uint64_
 	(void)size;
 	if (bd->segment != s && !open_region(bd, s))
 		return false;
-	if (bd->state.n >= BLOCK_NONE - 1)
+	if (bd->n >= BLOCK_NONE - 1)
 		return false;
-	if (bd->state.n == bd->state.cap && !vec_reserve(&bd->state, bd->state.cap + 4096))
+	if (bd->n / 2 >= bd->state.cap && !vec_grow_((void **)&bd->state.at, &bd->state.cap, bd->state.cap + 4096, 1))
 		return false;
-	bd->state.at[bd->state.n++] = (uint8_t)state;
+	put_state(bd->state.at, bd->n++, state);
+	bd->b->seen |= 1u << state;
 	bd->r->n_ids++;
 	if (bd->r->groups) {
 		uint64_t g = (chunk - bd->r->start) >> bd->b->granule_shift;
@@ -150,7 +161,8 @@ static bool on_listed(void *ctx, uint64_t chunk, uint64_t size, enum block_state
 	enum block_state old = blocks_state(bd->b, id);
 	if (old != BLOCK_FREE && old != BLOCK_LOST && !block_state_is_used(old))
 		return false;
-	bd->b->state[id] = (uint8_t)state;
+	put_state(bd->b->states, id, state);
+	bd->b->seen |= 1u << state;
 	return true;
 }
 
@@ -171,10 +183,8 @@ static bool on_next_unlisted(void *ctx, uint64_t *cursor, uint64_t *ret_chunk, u
 	struct builder *bd = ctx;
 	const struct blocks *b = bd->b;
 	for (uint64_t id = *cursor; id < b->n; id++) {
-		const uint8_t *at = memchr(b->state + id, BLOCK_FREE, b->n - id);
-		if (!at)
-			break;
-		id = (uint64_t)(at - b->state);
+		if (blocks_state(b, (block_id)id) != BLOCK_FREE)
+			continue;
 		*cursor = id + 1;
 		*ret_chunk = blocks_payload(b, (block_id)id) - b->header;
 		*ret_size = blocks_chunk_bytes(b, (block_id)id);
@@ -210,7 +220,7 @@ static void on_unwind(void *ctx, const struct segment *s, uint64_t from, uint64_
 		if (!(*bits & bit))
 			continue;
 		*bits &= ~bit;
-		bd->state.n--;
+		bd->n--;
 		r->n_ids--;
 	}
 }
@@ -236,11 +246,12 @@ static void on_restart(void *ctx)
 		free(b->windows[i].slots);
 		b->windows[i] = (struct window){ 0 };
 	}
-	free(b->state);
-	b->state = NULL;
+	free(b->states);
+	b->states = NULL;
 	b->n = 0;
 	b->bytes = 0;
 	vec_free(&bd->state);
+	bd->n = 0;
 	bd->r = NULL;
 	bd->segment = NULL;
 }
@@ -249,16 +260,18 @@ static void on_restart(void *ctx)
 static bool finish_chunks(struct builder *bd)
 {
 	struct blocks *b = bd->b;
-	if (b->state)
+	if (b->states)
 		return true;
-	b->n = (uint32_t)bd->state.n;
-	b->state = realloc(bd->state.at, bd->state.n ? bd->state.n : 1);
+	b->n = bd->n;
+	b->states = realloc(bd->state.at, bd->n / 2 + 1u);
+	if (!b->states)
+		return false;
 	bd->state.at = NULL;
 	for (size_t i = 0; i < b->n_regions; i++)
 		if (b->regions[i].groups)
 			rank_region(&b->regions[i]);
-	b->bytes += b->n;
-	return b->state && make_windows(b);
+	b->bytes += b->n / 2;
+	return make_windows(b);
 }
 
 static bool get_when_ready(void *ctx, uint64_t chunk, uint64_t *ret_size, enum block_state *ret_state)
@@ -296,6 +309,17 @@ struct err *blocks_build(struct alloc *a, struct image *img, struct blocks **ret
 	return NULL;
 }
 
+void blocks_drop_marks(struct blocks *b)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	for (size_t i = 0; i < b->n_regions; i++) {
+		const struct region *r = &b->regions[i];
+		uintptr_t from = align_up((uintptr_t)r->marks, page), to = align_up((uintptr_t)(r->marks + r->n_groups * 8), page);
+		if (r->groups && from < to)
+			madvise((void *)from, to - from, MADV_DONTNEED);
+	}
+}
+
 void blocks_free(struct blocks *b)
 {
 	if (!b)
@@ -304,6 +328,6 @@ void blocks_free(struct blocks *b)
 	free(b->regions);
 	free(b->windows[0].slots);
 	free(b->windows[1].slots);
-	free(b->state);
+	free(b->states);
 	free(b);
 }

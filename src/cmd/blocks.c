@@ -204,7 +204,7 @@ static uint64_t group_value(const struct question *q, const struct block_cursor 
 	case BY_USABLE:
 		return c->usable;
 	case BY_HOLDER:
-		return q->s->graph->set_of[c->id];
+		return graph_set(q->s->graph, c->id);
 	case BY_ARENA:
 		return (uint64_t)(int64_t)c->arena;
 	case BY_CONTENT:

@@ -118,7 +118,7 @@ static void put_text(struct shown *b)
 	const char *label = cmd_label_of(b->s, b->id), *class = cmd_class_of(b->s, b->id);
 	struct strbuf line = { 0 };
 	int arena = blocks_arena(b->s->blocks, b->id);
-	uint32_t set = b->s->graph->set_of ? b->s->graph->set_of[b->id] : 0;
+	uint32_t set = graph_set(b->s->graph, b->id);
 	if (b->a->prompt)
 		out_printf(b->o, "item %u  ", desk_number(b->a->desk, b->payload));
 	text_add_foreign(&line, label ? label : block_state_name(b->state), b->o);
@@ -170,7 +170,7 @@ static void put_json(struct shown *b)
 {
 	struct json j;
 	int arena = blocks_arena(b->s->blocks, b->id);
-	uint32_t set = b->s->graph->set_of ? b->s->graph->set_of[b->id] : 0;
+	uint32_t set = graph_set(b->s->graph, b->id);
 	AUTO_FREE char *holder = set ? query_set_name(b->s->graph, set - 1) : NULL;
 	out_json_init(&j, b->o, true);
 	out_json_object(&j, NULL);

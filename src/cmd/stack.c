@@ -130,7 +130,7 @@ static struct err *only(const struct arguments *a, struct session *s, struct out
 			return err_new(ERR_INTERRUPTED, "interrupted");
 		if (!(g->stack_only_bits[c.id / 64] >> c.id % 64 & 1))
 			continue;
-		uint32_t set = g->set_of[c.id];
+		uint32_t set = graph_set(g, c.id);
 		const struct holder *h = set ? &g->holders.at[g->sets.at[set - 1].holders[0]] : NULL;
 		struct cell cells[N_ONLY] = {
 			{ .number = c.payload },

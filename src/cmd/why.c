@@ -72,7 +72,7 @@ static struct err *tell_path(struct answer *w)
 static struct err *tell_alive(struct answer *w)
 {
 	struct graph *g = w->s->graph;
-	uint32_t set = g->set_of[w->id];
+	uint32_t set = graph_set(g, w->id);
 	strbuf_puts(&w->text, "is alive:");
 	if (set) {
 		AUTO_FREE char *name = query_set_name(g, set - 1);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <locale.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
@@ -214,6 +215,8 @@ int main(int argc, char **argv)
 	struct progress progress;
 	int status = EXIT_REPORT;
 
+	/* Large tables go back to the kernel when they are freed: glibc would raise the limit to 32 MiB after the first. */
+	mallopt(M_MMAP_THRESHOLD, 128 << 10);
 	progress_begin(&progress);
 	setlocale(LC_ALL, "");
 	setlocale(LC_NUMERIC, "C");

@@ -70,7 +70,7 @@ static void premark(struct graph *g)
 			for (int w = 0; w < GROUP_WORDS; w++) {
 				uint64_t marks = 0;
 				for (uint64_t bits = r->groups[k].bits[w]; bits; bits &= bits - 1, id++)
-					if (!block_state_is_used((enum block_state)b->state[id]))
+					if (!block_state_is_used(blocks_state(b, id)))
 						marks |= bits & -bits;
 				r->marks[k * 8 + (uint64_t)w] = marks;
 			}
@@ -93,7 +93,7 @@ static void classify_marked(struct graph *g, enum block_class class, bool stack_
 			for (int w = 0; w < GROUP_WORDS; w++) {
 				uint64_t marks = r->marks[k * 8 + (uint64_t)w];
 				for (uint64_t bits = r->groups[k].bits[w]; bits; bits &= bits - 1, id++) {
-					if (!(marks & bits & -bits) || g->class_of[id] || !block_state_is_used((enum block_state)b->state[id]))
+					if (!(marks & bits & -bits) || g->class_of[id] || !block_state_is_used(blocks_state(b, id)))
 						continue;
 					g->class_of[id] = (uint8_t)class;
 					if (stack_only)
@@ -264,6 +264,7 @@ struct err *graph_build(struct blocks *b, struct image *img, struct modules *ms,
 	if (o->tagged && a->word == 8)
 		priv->mask >>= a->address_bits > 48 ? 8 : 16;
 	struct err *e = find_runtime_blocks(g) ? classify(g) : err_nomem();
+	blocks_drop_marks(b);
 	if (e) {
 		graph_free(g);
 		return e;
@@ -297,7 +298,8 @@ void graph_free(struct graph *g)
 	}
 	vec_free(&g->holders);
 	vec_free(&g->sets);
-	free(g->set_of);
+	free(g->set_narrow);
+	free(g->set_wide);
 	free(g->class_of);
 	free(g->stack_only_bits);
 	map64_free(&g->leader_of);

@@ -1,6 +1,7 @@
 /* Holders: who keeps what. Every root word belongs to a named root object; a block belongs to the holders of the strongest
  * rank that reach it. Sets of holders spread over the graph, rank by rank and holder by holder: a block's set changes a few
- * times at most (none, one, two, three, more), so the spreading ends. Four bytes a block. */
+ * times at most (none, one, two, three, more), so the spreading ends. Two bytes a block; four, and a second run, where there are
+ * more sets than two bytes tell apart. */
 #include "graph.h"
 
 #include <pthread.h>
@@ -12,11 +13,11 @@ struct item { uint64_t payload, usable; uint32_t set; block_id id; };
 struct pending { uint64_t p, from; uint32_t set; }; /* a word that may be a pointer: its index line is on the way */
 struct met { struct target_block t; uint64_t p, from; uint32_t set; block_id id; enum hit hit; }; /* its set is on the way */
 
-/* In set_of while the sets spread: blocks that take no holder (leaked, possible, free, runtime). */
+/* No holder, in a set of fewer than three. */
+#define NONE UINT32_MAX
+/* In a block's cell while the sets spread: it takes no holder (leaked, possible, free, runtime). */
 #define CLOSED UINT32_MAX
-/* A set's number carries its rank on top, so that a stronger rank's block is told without another look. */
-enum { RANK_SHIFT = 28 };
-#define SET_MASK ((1u << RANK_SHIFT) - 1)
+enum { NARROW_CLOSED = UINT16_MAX };
 
 /* What the spreaders share. A block ends with the holders that reach it, or with the three of them that come first and
  * "more": the smallest of a union does not depend on the order, so that any number of spreaders gives the same answer. */
@@ -34,7 +35,8 @@ struct spread {
 	size_t next_word, end_word;
 	int idle, spreaders;
 	bool done, nomem;
-	unsigned rank;
+	bool full;		/* more sets than the cells can name */
+	uint32_t first_set;	/* of this rank: what has a lower number belongs to a stronger one */
 };
 
 struct spreader {
@@ -50,7 +52,6 @@ struct spreader {
 	struct item scans[RING];
 	unsigned scan_at, scan_n;
 	uint32_t set;		/* of the words that are being read */
-	unsigned rank;
 	bool nomem;
 };
 
@@ -71,7 +72,11 @@ static uint32_t intern(struct spread *s, const struct holder_set *x)
 		for (uint32_t id = (uint32_t)first; id; id = s->next.at[id - 1])
 			if (g->sets.at[id - 1].n == x->n && !memcmp(g->sets.at[id - 1].holders, x->holders, sizeof x->holders))
 				return id;
-	struct holder_set *slot = g->sets.n < SET_MASK - 1 ? vec_push(&g->sets) : NULL;
+	if (g->sets.n + 2 > (g->set_wide ? CLOSED : NARROW_CLOSED)) {
+		s->full = true;
+		return 0;
+	}
+	struct holder_set *slot = vec_push(&g->sets);
 	uint32_t *next = vec_push(&s->next);
 	if (!slot || !next || !map64_put(&s->equal, hash, g->sets.n)) {
 		s->nomem = true;
@@ -87,7 +92,7 @@ static uint32_t set_of_one(struct spread *s, uint32_t holder)
 	uint64_t id;
 	if (map64_find(&s->set_ids, holder, &id))
 		return (uint32_t)id;
-	struct holder_set set = { .holders = { holder, CLOSED, CLOSED }, .n = 1 };
+	struct holder_set set = { .holders = { holder, NONE, NONE }, .n = 1 };
 	id = intern(s, &set);
 	if (!map64_put(&s->set_ids, holder, id))
 		s->nomem = true;
@@ -97,7 +102,7 @@ static uint32_t set_of_one(struct spread *s, uint32_t holder)
 /* Adds a holder to a sorted set of the three smallest. */
 static void add_holder(struct holder_set *set, uint32_t holder)
 {
-	for (int i = 0; i < 3 && holder != CLOSED; i++) {
+	for (int i = 0; i < 3 && holder != NONE; i++) {
 		if (set->holders[i] == holder)
 			return;
 		if (holder < set->holders[i]) {
@@ -106,10 +111,9 @@ static void add_holder(struct holder_set *set, uint32_t holder)
 			holder = t;
 		}
 	}
-	set->n = holder != CLOSED ? MORE : set->n == MORE ? MORE : (uint8_t)((set->holders[1] != CLOSED) + (set->holders[2] != CLOSED) + 1);
+	set->n = holder != NONE ? MORE : set->n == MORE ? MORE : (uint8_t)((set->holders[1] != NONE) + (set->holders[2] != NONE) + 1);
 }
 
-/* Both are numbers without rank. */
 static uint32_t unite(struct spreader *w, uint32_t a, uint32_t b)
 {
 	uint64_t id, key = (uint64_t)a << 32 | b;
@@ -122,16 +126,16 @@ static uint32_t unite(struct spreader *w, uint32_t a, uint32_t b)
 	if (!map64_find(&s->unions, key, &id)) {
 		struct holder_set set = s->g->sets.at[a - 1], other = s->g->sets.at[b - 1];
 		set.blocks = set.bytes = 0;
-		for (int i = 0; i < 3 && other.holders[i] != CLOSED; i++)
+		for (int i = 0; i < 3 && other.holders[i] != NONE; i++)
 			add_holder(&set, other.holders[i]);
 		if (other.n == MORE)
 			set.n = MORE;
 		id = intern(s, &set);
-		if (!map64_put(&s->unions, key, id))
+		if (id && !map64_put(&s->unions, key, id))
 			s->nomem = true;
 	}
 	pthread_mutex_unlock(&s->lock);
-	if (!map64_put(&w->known, key, id))
+	if (id && !map64_put(&w->known, key, id))
 		w->nomem = true;
 	return (uint32_t)id;
 }
@@ -145,21 +149,41 @@ static void push(struct spreader *w, struct item it)
 	w->stack.at[w->stack.n++] = it;
 }
 
+static uint32_t cell_load(const struct graph *g, block_id id)
+{
+	if (g->set_wide)
+		return __atomic_load_n(&g->set_wide[id], __ATOMIC_RELAXED);
+	uint16_t v = __atomic_load_n(&g->set_narrow[id], __ATOMIC_RELAXED);
+	return v == NARROW_CLOSED ? CLOSED : v;
+}
+
+/* False: it holds something else by now, which *old is set to. */
+static bool cell_change(const struct graph *g, block_id id, uint32_t *old, uint32_t set)
+{
+	if (g->set_wide)
+		return __atomic_compare_exchange_n(&g->set_wide[id], old, set, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	uint16_t was = (uint16_t)*old;
+	if (__atomic_compare_exchange_n(&g->set_narrow[id], &was, (uint16_t)set, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		return true;
+	*old = was == NARROW_CLOSED ? CLOSED : was;
+	return false;
+}
+
 static void visit(struct spreader *w, const struct met *m)
 {
 	struct graph *g = w->g;
-	uint32_t *cell = &g->set_of[m->id], old = __atomic_load_n(cell, __ATOMIC_RELAXED), set;
+	uint32_t old = cell_load(g, m->id), set;
 	bool accepted = m->hit == HIT_START || w->priv->o.interior == INTERIOR_REACHABLE;
 	do {
-		if (old == CLOSED || (old & SET_MASK) == m->set || (old && old >> RANK_SHIFT < w->rank))
+		if (old == CLOSED || old == m->set || (old && old < w->s->first_set))
 			return;
 		if (!accepted && graph_interior_rule(g, &m->t, m->p, m->from) < 0)
 			return;
 		accepted = true;
-		set = unite(w, old & SET_MASK, m->set);
-		if (!set || set == (old & SET_MASK))
+		set = unite(w, old, m->set);
+		if (!set || set == old)
 			return;
-	} while (!__atomic_compare_exchange_n(cell, &old, set | w->rank << RANK_SHIFT, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	} while (!cell_change(g, m->id, &old, set));
 	push(w, (struct item){ block_payload_of(g->blocks, &m->t), block_usable_of(g->blocks, &m->t), set, m->id });
 }
 
@@ -171,7 +195,10 @@ static void resolve(struct spreader *w, const struct pending *word)
 	if (m.hit == HIT_NONE)
 		return;
 	m.id = block_id_of(&m.t);
-	__builtin_prefetch(&w->g->set_of[m.id], 1);
+	if (w->g->set_wide)
+		__builtin_prefetch(&w->g->set_wide[m.id], 1);
+	else
+		__builtin_prefetch(&w->g->set_narrow[m.id], 1);
 	struct met old = w->mets[w->met_at];
 	w->mets[w->met_at] = m;
 	w->met_at = (w->met_at + 1) % RING;
@@ -253,12 +280,12 @@ static void run(struct spreader *w)
 		struct item it = w->scans[w->scan_at];
 		w->scan_at = (w->scan_at + 1) % RING;
 		w->scan_n--;
-		if ((__atomic_load_n(&w->g->set_of[it.id], __ATOMIC_RELAXED) & SET_MASK) != it.set)
+		if (cell_load(w->g, it.id) != it.set)
 			continue; /* it was pushed again with a larger set */
 		w->set = it.set;
 		graph_each_candidate(w->g, it.payload, it.usable, on_word, w);
 		if (n % 256 == 0) {
-			if (interrupted || w->nomem)
+			if (interrupted || w->nomem || __atomic_load_n(&w->s->full, __ATOMIC_RELAXED))
 				return;
 			donate(w);
 		}
@@ -270,7 +297,7 @@ static bool take(struct spreader *w)
 {
 	struct spread *s = w->s;
 	pthread_mutex_lock(&s->lock);
-	while (!s->done && !interrupted && !w->nomem && !s->nomem) {
+	while (!s->done && !interrupted && !w->nomem && !s->nomem && !s->full) {
 		if (s->stack.n) {
 			size_t n = s->stack.n < BATCH ? s->stack.n : BATCH;
 			s->stack.n -= n;
@@ -334,14 +361,14 @@ static bool spread_rank(struct spread *s, size_t from, size_t to)
 	pthread_t threads[MAX_SPREADERS];
 	if (!ws)
 		return false;
-	s->rank = (unsigned)s->named[from].rank;
+	s->first_set = (uint32_t)s->g->sets.n + 1;
 	s->next_word = from;
 	s->end_word = to;
 	s->idle = 0;
 	s->done = false;
 	s->spreaders = count;
 	for (int i = 0; i < count; i++)
-		ws[i] = (struct spreader){ .s = s, .g = s->g, .priv = s->priv, .rank = s->rank };
+		ws[i] = (struct spreader){ .s = s, .g = s->g, .priv = s->priv };
 	for (; started < count; started++)
 		if (pthread_create(&threads[started], NULL, spreader_main, &ws[started])) {
 			pthread_mutex_lock(&s->lock);
@@ -359,14 +386,25 @@ static bool spread_rank(struct spread *s, size_t from, size_t to)
 /* Only reachable blocks take holders. */
 static void open_blocks(struct graph *g)
 {
-	for (block_id id = 0; id < g->blocks->n; id++)
-		g->set_of[id] = g->class_of[id] == CLASS_REACHABLE ? 0 : CLOSED;
+	for (block_id id = 0; id < g->blocks->n; id++) {
+		bool open = g->class_of[id] == CLASS_REACHABLE;
+		if (g->set_wide)
+			g->set_wide[id] = open ? 0 : CLOSED;
+		else
+			g->set_narrow[id] = open ? 0 : NARROW_CLOSED;
+	}
 }
 
 static void close_sets(struct graph *g)
 {
-	for (block_id id = 0; id < g->blocks->n; id++)
-		g->set_of[id] = g->set_of[id] == CLOSED ? 0 : g->set_of[id] & SET_MASK;
+	for (block_id id = 0; id < g->blocks->n; id++) {
+		if (cell_load(g, id) != CLOSED)
+			continue;
+		if (g->set_wide)
+			g->set_wide[id] = 0;
+		else
+			g->set_narrow[id] = 0;
+	}
 }
 
 static int compare_named(const void *a, const void *b)
@@ -381,7 +419,7 @@ static void sum_sets(struct graph *g)
 {
 	struct block_cursor c;
 	for (blocks_begin(g->blocks, &c); blocks_next(&c);) {
-		uint32_t set = g->set_of[c.id];
+		uint32_t set = graph_set(g, c.id);
 		if (!set)
 			continue;
 		g->sets.at[set - 1].blocks++;
@@ -389,33 +427,55 @@ static void sum_sets(struct graph *g)
 	}
 }
 
-struct err *graph_holders(struct graph *g)
+/* False in *ret_fits: there are more sets than narrow cells can name. */
+static struct err *spread_all(struct graph *g, const struct named_word *named, bool wide, bool *ret_fits)
 {
 	struct graph_priv *priv = g->priv;
-	double start = monotonic_seconds();
-	AUTO_FREE struct named_word *named = calloc(priv->words.n + 1, sizeof *named);
-	g->set_of = calloc(g->blocks->n + 1u, sizeof *g->set_of);
-	if (!named || !g->set_of)
+	size_t n = g->blocks->n + 1u;
+	g->sets.n = 0;
+	if (wide)
+		g->set_wide = malloc(n * sizeof *g->set_wide);
+	else
+		g->set_narrow = malloc(n * sizeof *g->set_narrow);
+	if (!g->set_wide && !g->set_narrow)
 		return err_nomem();
-	TRY(graph_name_words(g, named));
-	qsort(named, priv->words.n, sizeof *named, compare_named);
 	open_blocks(g);
 	struct spread s = { .g = g, .priv = priv, .named = named, .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER };
 	bool ok = true;
-	for (size_t from = 0, to; from < priv->words.n && ok && !interrupted; from = to) {
+	for (size_t from = 0, to; from < priv->words.n && ok && !s.full && !interrupted; from = to) {
 		for (to = from + 1; to < priv->words.n && named[to].rank == named[from].rank; to++)
 			;
 		ok = spread_rank(&s, from, to);
 	}
 	close_sets(g);
-	sum_sets(g);
 	map64_free(&s.unions);
 	map64_free(&s.equal);
 	map64_free(&s.set_ids);
 	vec_free(&s.next);
 	vec_free(&s.stack);
-	g->holder_seconds = monotonic_seconds() - start;
-	if (!ok)
+	*ret_fits = !s.full;
+	return ok ? NULL : err_nomem();
+}
+
+struct err *graph_holders(struct graph *g)
+{
+	struct graph_priv *priv = g->priv;
+	double start = monotonic_seconds();
+	AUTO_FREE struct named_word *named = calloc(priv->words.n + 1, sizeof *named);
+	bool fits;
+	if (!named)
 		return err_nomem();
+	TRY(graph_name_words(g, named));
+	qsort(named, priv->words.n, sizeof *named, compare_named);
+	TRY(spread_all(g, named, false, &fits));
+	if (!fits && !interrupted) {
+		free(g->set_narrow);
+		g->set_narrow = NULL;
+		TRY(spread_all(g, named, true, &fits));
+		if (!fits)
+			return err_new(ERR_LIMIT, "too many sets of holders");
+	}
+	sum_sets(g);
+	g->holder_seconds = monotonic_seconds() - start;
 	return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
 }

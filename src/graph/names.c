@@ -68,7 +68,8 @@ static uint32_t name_module_word(struct namer *n, struct module *m, uint64_t fro
 		n->cached_start = s.address;
 		n->cached_end = s.address + s.size;
 		h.name = modules_demangle(s.name);
-		if (modules_data_line(n->priv->ms, s.address, &line) && line.file)
+		/* Where libc declares its own is of no use to anybody, and its DWARF is large. */
+		if (h.kind != HOLDER_LIBC && modules_data_line(n->priv->ms, s.address, &line) && line.file)
 			h.where = format("%s:%d", line.file, line.line);
 		else
 			h.where = format("%s", m->name);

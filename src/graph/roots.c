@@ -126,9 +126,7 @@ static bool add_stack_blocks(struct gather *ga)
 static bool add_inside_heap(struct gather *ga)
 {
 	struct block_cursor c;
-	const uint8_t *state = ga->g->blocks->state;
-	uint32_t n = ga->g->blocks->n;
-	if (!memchr(state, BLOCK_FOREIGN, n) && !memchr(state, BLOCK_LOST, n) && !memchr(state, BLOCK_IN_TRANSIT, n))
+	if (!(ga->g->blocks->seen & (1u << BLOCK_FOREIGN | 1u << BLOCK_LOST | 1u << BLOCK_IN_TRANSIT)))
 		return true;
 	for (blocks_begin(ga->g->blocks, &c); blocks_next(&c);)
 		if ((c.state == BLOCK_FOREIGN || c.state == BLOCK_LOST || c.state == BLOCK_IN_TRANSIT) &&

@@ -349,7 +349,7 @@ static bool text_matches(const struct selector *f, const struct term *t, const s
 
 static bool holder_matches(const struct selector *f, const struct term *t, const struct block_cursor *c)
 {
-	uint32_t set = f->s->graph->set_of[c->id];
+	uint32_t set = graph_set(f->s->graph, c->id);
 	return (set && set <= t->n_index && t->by_index[set - 1]) == (t->how != IS_NOT);
 }
 

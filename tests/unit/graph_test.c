@@ -313,7 +313,7 @@ static int owner_of(const struct holder *h)
 static void same_holders(const struct model *m, const struct session *s, int v, int seed)
 {
 	const struct graph *g = s->graph;
-	uint32_t set = g->set_of[blocks_at(s->blocks, m->nodes[v].payload)];
+	uint32_t set = graph_set(g, blocks_at(s->blocks, m->nodes[v].payload));
 	uint64_t want = m->class[v] == CLASS_REACHABLE ? m->held_by[v] : 0, got = 0;
 	unsigned n = bits_set(want);
 	if (!set != !want)
@@ -339,8 +339,8 @@ static void same_sums(const struct session *s, int seed)
 	for (blocks_begin(s->blocks, &c); blocks_next(&c);) {
 		sums[g->class_of[c.id]].blocks++;
 		sums[g->class_of[c.id]].bytes += c.usable;
-		sets[g->set_of[c.id]].blocks++;
-		sets[g->set_of[c.id]].bytes += c.usable;
+		sets[graph_set(g, c.id)].blocks++;
+		sets[graph_set(g, c.id)].bytes += c.usable;
 	}
 	for (int i = CLASS_REACHABLE; i <= CLASS_RUNTIME; i++)
 		if (sums[i].blocks != g->sums[i].blocks || sums[i].bytes != g->sums[i].bytes)
@@ -439,7 +439,7 @@ START_TEST(any_number_of_threads_gives_the_same)
 		ck_assert_mem_eq(more->graph->class_of, one->graph->class_of, one->blocks->n);
 		ck_assert_mem_eq(more->graph->stack_only_bits, one->graph->stack_only_bits, one->blocks->n / 64 * 8);
 		for (block_id id = 0; id < one->blocks->n; id++)
-			if (!same_sets(one->graph, one->graph->set_of[id], more->graph, more->graph->set_of[id]))
+			if (!same_sets(one->graph, graph_set(one->graph, id), more->graph, graph_set(more->graph, id)))
 				ck_abort_msg("block %u has other holders with %d threads", id, threads);
 		session_close(more);
 	}
