@@ -173,7 +173,7 @@ static struct err *close_heap(struct pass *p)
 	uint64_t chunk = x->block - p->s->alloc->facts.header;
 	x->freed_resident = residency_bytes(&p->r, chunk + x->bytes - x->freed_bytes, chunk + x->bytes);
 	x->label = pin_label(p, x);
-	x->holders = p->s->holders_done ? p->s->graph->set_of[x->id] : 0;
+	x->holders = p->s->holders_done ? graph_set(p->s->graph, x->id) : 0;
 	struct heap_pin *slot = vec_push(&p->f->pins);
 	if (!slot || !x->label) {
 		free(x->label);
