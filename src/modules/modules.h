@@ -29,6 +29,8 @@ struct unit_range { uint64_t start, end; Dwarf_Off die; }; /* link-time addresse
 struct priv { /* of one module */
 	int fd, debug_fd;	/* -1: none */
 	Elf *elf, *debug_elf;
+	char *memory;		/* of the vDSO, which has no file: what elf reads */
+	size_t memory_bytes;
 	Dwarf *dwarf, *alt;
 	int alt_fd;
 	bool symbols_read, lines_read, dwarf_tried;

@@ -386,6 +386,22 @@ static bool known(const struct modules *ms, const struct mapping *map)
 	return false;
 }
 
+/* The kernel maps the vDSO whole: its memory is its file. Taken at the survey, for a look does not copy it. */
+static void keep_vdso(struct modules *ms, struct module *m)
+{
+	enum { MOST = 1 << 20 };
+	struct priv *p = priv_of(m);
+	const struct mapping *map = picture_mapping(ms->img ? image_picture(ms->img) : &ms->target->picture, m->start);
+	size_t n = map && map->end - m->start <= MOST ? map->end - m->start : 0;
+	char *bytes = p->memory || !n ? NULL : malloc(n);
+	if (bytes && modules_read(ms, m->start, bytes, n)) {
+		p->memory = bytes;
+		p->memory_bytes = n;
+	} else {
+		free(bytes);
+	}
+}
+
 static struct err *scan(struct modules *ms)
 {
 	const struct picture *p = &ms->target->picture;
@@ -400,8 +416,12 @@ static struct err *scan(struct modules *ms)
 	if (ms->list.n)
 		qsort(ms->list.at, ms->list.n, sizeof *ms->list.at, compare_modules);
 	uint64_t entry = auxv_value(ms, AT_ENTRY), base = auxv_value(ms, AT_BASE);
-	for (size_t i = 0; i < ms->list.n; i++)
-		ms->list.at[i]->role = role_of(ms->list.at[i], entry, base, vdso);
+	for (size_t i = 0; i < ms->list.n; i++) {
+		struct module *m = ms->list.at[i];
+		m->role = role_of(m, entry, base, vdso);
+		if (m->role == MODULE_VDSO)
+			keep_vdso(ms, m);
+	}
 	find_loaded_program(ms);
 	choose_libc(ms, base);
 	for (size_t i = 0; ms->img && i < ms->list.n; i++)
@@ -437,6 +457,7 @@ static void free_module(struct module *m)
 		dwarf_end(p->alt);
 	elf_end(p->elf);
 	elf_end(p->debug_elf);
+	free(p->memory);
 	if (p->debug_fd >= 0)
 		close(p->debug_fd);
 	if (p->alt_fd >= 0)

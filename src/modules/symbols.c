@@ -160,6 +160,8 @@ void modules_read_symbols(struct modules *ms, struct module *m)
 	p->symbols_read = true;
 	if (m->have_file)
 		p->elf = elf_begin(p->fd, ELF_C_READ_MMAP, NULL);
+	else if (p->memory)
+		p->elf = elf_memory(p->memory, p->memory_bytes);
 	if (p->elf && elf_kind(p->elf) != ELF_K_ELF) {
 		elf_end(p->elf);
 		p->elf = NULL;

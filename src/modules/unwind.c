@@ -2,6 +2,7 @@
  * sees them. */
 #include "modules.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 struct walk {
@@ -144,6 +145,20 @@ static int on_frame(Dwfl_Frame *state, void *arg)
 	return DWARF_CB_OK;
 }
 
+/* The vDSO has no file; libdwfl wants one. */
+static int file_of(const struct module *m)
+{
+	struct priv *p = priv_of(m);
+	if (m->have_file)
+		return dup(p->fd);
+	int fd = p->memory ? memfd_create("vdso", MFD_CLOEXEC) : -1;
+	if (fd >= 0 && write(fd, p->memory, p->memory_bytes) != (ssize_t)p->memory_bytes) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
 static Dwfl *report_modules(struct modules *ms)
 {
 	Dwfl *dwfl = dwfl_begin(&callbacks);
@@ -152,7 +167,7 @@ static Dwfl *report_modules(struct modules *ms)
 	dwfl_report_begin(dwfl);
 	for (size_t i = 0; i < ms->list.n; i++) {
 		struct module *m = ms->list.at[i];
-		int fd = m->have_file ? dup(priv_of(m)->fd) : -1;
+		int fd = file_of(m);
 		if (fd < 0)
 			continue;
 		/* dwfl_report_elf takes the bias for shared objects. */

@@ -210,6 +210,50 @@ static json_t *holds(const json_t *frame, const char *address)
 	return NULL;
 }
 
+/* A thread in the kernel's own code: on a core that gdb wrote at a breakpoint there, and live, where each look finds it somewhere
+ * else. */
+START_TEST(through_the_vdso)
+{
+	int status;
+	char *argv[] = { (char *)"clock", NULL };
+	atexit(clean_up);
+	ck_assert(child_start(&child, argv, NULL, false));
+	json_decref(truth = child_json(&child));
+	ck_assert(truth);
+	snprintf(pid, sizeof pid, "%d", (int)child.pid);
+	for (int i = 0; i < 5; i++) {
+		json_t *stacks = flotsam("stack", pid, NULL, NULL);
+		ck_assert_msg(frame_called(json_array_get(json_object_get(stacks, "threads"), 0), "main"), "look %d does not reach main()", i);
+		json_decref(stacks);
+	}
+	if (!have_program("gdb")) {
+		printf("SKIP stacks vdso: needs gdb\n");
+		fflush(stdout);
+		return;
+	}
+	char core_of[192];
+	strcpy(directory, "/tmp/flotsam-stacks-XXXXXX");
+	ck_assert(mkdtemp(directory));
+	snprintf(core, sizeof core, "%s/core", directory);
+	snprintf(core_of, sizeof core_of, "gcore %s", core);
+	const char *gdb[] = { "gdb", "-nx", "-batch", "-p", pid, "-ex", "set width 0", "-ex", "break __vdso_clock_gettime", "-ex", "continue", "-ex", core_of, "-ex", "bt", NULL };
+	char *text = run_text((char *const *)gdb, &status);
+	if (!text || access(core, R_OK)) {
+		printf("SKIP stacks vdso: needs gdb that stops in the vDSO\n");
+		fflush(stdout);
+		free(text);
+		return;
+	}
+	ck_assert_msg(strstr(text, " in stamp (") && strstr(text, " in main ("), "%s", text);
+	json_t *stacks = flotsam("stack", core, NULL, NULL), *frames = json_object_get(json_array_get(json_object_get(stacks, "threads"), 0), "frames");
+	ck_assert_str_eq(text_of(json_array_get(frames, 0), "function"), "__vdso_clock_gettime");
+	ck_assert_str_eq(text_of(json_array_get(frames, 2), "function"), "stamp");
+	ck_assert_str_eq(text_of(json_array_get(frames, 3), "function"), "main");
+	json_decref(stacks);
+	free(text);
+}
+END_TEST
+
 START_TEST(frames_hold_their_blocks)
 {
 	start();
@@ -324,6 +368,7 @@ int main(void)
 	TCase *tc = tcase_create("frames");
 	tcase_add_test(tc, as_gdb_lists_them);
 	tcase_add_test(tc, as_eu_stack_finds_them);
+	tcase_add_test(tc, through_the_vdso);
 	tcase_add_test(tc, frames_hold_their_blocks);
 	tcase_add_test(tc, only_stacks_hold_them);
 	tcase_add_test(tc, threads_are_listed);
