@@ -1,4 +1,4 @@
-/* flotsam blocks: the blocks of the heap: filtered, sorted, grouped: listed, sorted, grouped, counted. */
+/* flotsam blocks: the blocks of the heap: filtered, then listed, sorted, grouped or counted. */
 #include "cmd.h"
 
 #include <inttypes.h>
@@ -136,14 +136,15 @@ static struct err *list_all(struct question *q)
 	return NULL;
 }
 
-struct sortable { uint64_t key, address; struct block_cursor c; };
+struct sortable { uint64_t key; block_id id; };
+struct sorted { VEC(struct sortable) list; size_t most; /* that are asked for */ };
 
 static int descending(const void *a, const void *b)
 {
 	const struct sortable *x = a, *y = b;
 	if (x->key != y->key)
 		return x->key > y->key ? -1 : 1;
-	return x->address < y->address ? -1 : x->address > y->address;
+	return x->id < y->id ? -1 : x->id > y->id;
 }
 
 static uint64_t sort_value(const struct question *q, const struct block_cursor *c)
@@ -153,29 +154,68 @@ static uint64_t sort_value(const struct question *q, const struct block_cursor *
 	return q->sort == SORT_RETAINED ? q->s->tree->bytes[tree_node(q->s->tree, c->id)] : c->usable;
 }
 
+static void keep_first(struct sorted *l)
+{
+	if (l->list.n)
+		qsort(l->list.at, l->list.n, sizeof *l->list.at, descending);
+	if (l->list.n > l->most)
+		l->list.n = l->most;
+}
+
+/* Of millions the first twenty need no list of millions: it is cut when it holds twice what is asked for, and what is behind
+ * the last that was kept then is not taken. */
+static bool add_sorted(struct sorted *l, uint64_t *least, uint64_t key, block_id id)
+{
+	if (key < *least)
+		return true;
+	struct sortable *slot = vec_push(&l->list);
+	if (!slot)
+		return false;
+	*slot = (struct sortable){ key, id };
+	if (l->list.n / 2 >= l->most) {
+		keep_first(l);
+		*least = l->list.at[l->list.n - 1].key;
+	}
+	return true;
+}
+
+static struct err *sort_blocks(struct question *q, struct sorted *l)
+{
+	struct block_cursor c;
+	uint64_t least = 0;
+	bool ok = true;
+	l->most = q->top ? q->top : SIZE_MAX;
+	for (blocks_begin(q->s->blocks, &c); ok && !interrupted && blocks_next(&c);)
+		if (wanted(q, &c))
+			ok = add_sorted(l, &least, sort_value(q, &c), c.id);
+	if (!ok)
+		return err_nomem();
+	TRY(stopped());
+	keep_first(l);
+	return NULL;
+}
+
 static struct err *list_sorted(struct question *q)
 {
-	VEC(struct sortable) list = { 0 };
-	struct block_cursor c;
-	bool ok = true;
+	struct sorted sorted = { 0 };
 	if (q->sort == SORT_RETAINED)
 		TRY(session_tree(q->s));
-	for (blocks_begin(q->s->blocks, &c); blocks_next(&c) && !interrupted && ok;) {
-		struct sortable *slot = wanted(q, &c) ? vec_push(&list) : NULL;
-		if (slot)
-			*slot = (struct sortable){ sort_value(q, &c), c.payload, c };
-	}
-	struct err *e = stopped();
+	struct err *e = sort_blocks(q, &sorted);
 	if (!e) {
 		struct listing l;
-		if (list.n)
-			qsort(list.at, list.n, sizeof *list.at, descending);
+		struct block_cursor c;
 		begin(q, &l);
-		for (size_t i = 0; i < list.n && (!q->top || i < q->top) && !q->o->error; i++)
-			put(q, &l, &list.at[i].c);
-		listing_end(&l);
+		blocks_begin(q->s->blocks, &c);
+		for (size_t i = 0; i < sorted.list.n && !q->o->error && !interrupted; i++) {
+			blocks_seek(&c, sorted.list.at[i].id);
+			if (blocks_next(&c))
+				put(q, &l, &c);
+		}
+		e = stopped();
+		if (!e)
+			listing_end(&l);
 	}
-	vec_free(&list);
+	vec_free(&sorted.list);
 	return e;
 }
 
@@ -393,7 +433,7 @@ const struct command command_blocks = {
 		"then:   group by label|size|holder|arena|content|class|state,\n"
 		"        sort bytes|size|blocks|address|retained, top N, count, sum\n",
 	.group = GROUP_BLOCKS,
-	.operands = "[FILTER] [group by KEY]",
+	.operands = "[FILTER] [group by KEY] [sort KEY] [top N] [count] [sum]",
 	.max_words = MAX_WORDS,
 	.completes = COMPLETES_FILTER,
 	.filters = true,

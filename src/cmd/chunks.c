@@ -78,7 +78,7 @@ const struct command command_chunks = {
 		"  flotsam chunks 4242 0x55d0c0a012a0 1000 --format jsonl\n"
 		"  chunks 3 5                                  from item 3, five\n",
 	.group = GROUP_MALLOC,
-	.operands = "ADDR|N [COUNT]",
+	.operands = "ADDR [COUNT]",
 	.min_words = 1,
 	.max_words = 2,
 	.completes = COMPLETES_ADDRESS,

@@ -43,6 +43,7 @@ extern const struct command command_sites;
 extern const struct command command_locals;
 extern const struct command command_print;
 extern const struct command command_help;
+extern const struct command command_time;
 extern const struct command command_system;
 extern const struct command command_check;
 extern const struct command command_resources;

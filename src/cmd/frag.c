@@ -247,7 +247,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 
 const struct command command_frag = {
 	.name = "frag",
-	.summary = "who pins the heap: sparse pages, last live blocks, runs of free",
+	.summary = "who pins the heap: sparse pages, last blocks, runs",
 	.formats = { "text", "json" },
 	.help = "  flotsam frag 4242\n"
 		"  flotsam frag 4242 --format json | jq '.sparse.labels[0]'\n"

@@ -29,7 +29,7 @@ static void list_all(struct out *o)
 {
 	for (int g = 0; g < N_GROUPS; g++)
 		list_group(o, (enum command_group)g);
-	out_puts(o, "\nADDR is 0x7f.., a number that a list showed, L1 of the report, or SYMBOL+8; * reads.\n"
+	out_puts(o, "\nADDR is 0x7f.., a number that a list showed, L1 of the report, or SYMBOL+8;\na * in front reads the word there.\n"
 		    "COMMAND | shell-command, COMMAND > file. help COMMAND has examples.\n");
 }
 
@@ -82,4 +82,17 @@ const struct command command_shell = {
 		"  flotsam shell 4242 -x questions.txt\n"
 		"  echo 'who 0x55d0c0a012a0' | flotsam shell 4242\n",
 	.group = GROUP_REPORT,
+};
+
+const struct command command_time = {
+	.name = "time",
+	.summary = "run a command and say how long it took",
+	.formats = { "text" },
+	.help = "  time tree 20\n"
+		"  time blocks used group by label top 20\n",
+	.group = GROUP_PROMPT,
+	.target = TARGET_SITTING,
+	.operands = "COMMAND",
+	.max_words = MAX_WORDS,
+	.completes = COMPLETES_COMMAND,
 };

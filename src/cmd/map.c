@@ -175,7 +175,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 
 const struct command command_map = {
 	.name = "map",
-	.summary = "the heap drawn as strips of cells, a colour or letter a state",
+	.summary = "the heap drawn as strips of cells",
 	.formats = { "text", "json" },
 	.help = "  flotsam map 4242                     all heaps\n"
 		"  flotsam map 4242 3                   those of arena 3\n"

@@ -211,7 +211,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 
 const struct command command_maps = {
 	.name = "maps",
-	.summary = "what is mapped and what lies in it; of an address, what is there",
+	.summary = "what is mapped; of an address, what is there",
 	.formats = { "text", "json", "jsonl", "csv" },
 	.help = "  flotsam maps 4242\n"
 		"  flotsam maps 4242 0x7ffd12345678     what is at this address?\n"

@@ -91,7 +91,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 
 const struct command command_modules = {
 	.name = "modules",
-	.summary = "the program and its libraries: ranges, build-ids, symbols, DWARF",
+	.summary = "program and libraries: ranges, build-ids, symbols",
 	.formats = { "text", "json", "jsonl", "csv" },
 	.help = "  flotsam modules 4242                 and why names are missing\n"
 		"  flotsam modules 4242 --format json | jq -r '.[] | .build_id'\n",

@@ -102,7 +102,7 @@ const struct command command_print = {
 		"  print 3                         item 3, when its vtable says what it is\n"
 		"  flotsam print ./core.4242 g_cache --format json\n",
 	.group = GROUP_BLOCKS,
-	.operands = "SYMBOL | TYPE ADDR|N",
+	.operands = "SYMBOL | TYPE ADDR",
 	.min_words = 1,
 	.max_words = MOST_WORDS,
 	.completes = COMPLETES_ADDRESS,

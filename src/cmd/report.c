@@ -17,7 +17,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 
 const struct command command_report = {
 	.name = "report",
-	.summary = "what has leaked, who holds the rest, why RSS is so large",
+	.summary = "what leaked, who holds the rest, why RSS is so large",
 	.formats = { "text", "json" },
 	.help = "  flotsam report 4242                  for people\n"
 		"  flotsam report 4242 --format json    for programs; see flotsam-json(5)\n"

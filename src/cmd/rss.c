@@ -201,7 +201,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 
 const struct command command_rss = {
 	.name = "rss",
-	.summary = "resident memory by cause, and the kernel's account beside it",
+	.summary = "resident memory by cause, and the kernel's account",
 	.formats = { "text", "json" },
 	.help = "  flotsam rss 4242\n"
 		"  flotsam rss 4242 -v                  by arena, by mapping, libc's own blocks\n"

@@ -289,7 +289,7 @@ const struct command command_sites = {
 		"  sites L1                               those for the first leak of the report\n"
 		"  sites 3                                for item 3 of a list; sites size=3: for 3 bytes\n",
 	.group = GROUP_CODE,
-	.operands = "[SIZE|ADDR|N]",
+	.operands = "[SIZE|ADDR]",
 	.max_words = 1,
 	.completes = COMPLETES_ADDRESS,
 	.run = run,

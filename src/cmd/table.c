@@ -43,6 +43,7 @@ static const struct command *const table[] = {
 	&command_refresh,
 	&command_sites,
 	&command_help,
+	&command_time,
 };
 
 static const char *const groups[N_GROUPS] = {

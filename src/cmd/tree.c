@@ -134,7 +134,7 @@ static struct err *tree(const struct arguments *a, struct session *s, struct out
 	if (a->n_words && strcmp(a->words[0], "top"))
 		TRY(parse_node(a, s, a->words[i++], &node));
 	if (i < a->n_words && (strcmp(a->words[i], "top") || i + 1 >= a->n_words || !text_to_bytes(a->words[i + 1], &top)))
-		return err_new(ERR_USAGE, "tree [ADDR|H1|leaked] [top N]");
+		return err_new(ERR_USAGE, "tree [ADDR|HN|leaked] [top N]");
 	for (uint32_t n = 1; n < s->tree->n && ok && !interrupted; n++)
 		if (s->tree->idom[n] == node)
 			ok = add_child(s, &bs, n);
@@ -196,7 +196,7 @@ const struct command command_tree = {
 		"  tree 3 top 50                  what hangs on item 3\n"
 		"  tree leaked\n",
 	.group = GROUP_GRAPH,
-	.operands = "[ADDR|H1|leaked] [top N]",
+	.operands = "[ADDR|HN|leaked] [top N]",
 	.max_words = 3,
 	.completes = COMPLETES_ADDRESS,
 	.run = tree,
@@ -209,7 +209,7 @@ const struct command command_retained = {
 	.help = "  flotsam retained ./core.4242 0x55d0c0a012a0\n"
 		"  retained L1            at the prompt: the first block of leak group L1\n",
 	.group = GROUP_GRAPH,
-	.operands = "ADDR|H1",
+	.operands = "ADDR|HN",
 	.min_words = 1,
 	.max_words = 1,
 	.completes = COMPLETES_ADDRESS,

@@ -150,7 +150,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 
 const struct command command_trim = {
 	.name = "trim",
-	.summary = "what would give memory back, by how much, how, at what cost",
+	.summary = "what would give memory back, how, and at what cost",
 	.formats = { "text", "json" },
 	.help = "  flotsam trim 4242                    nothing is tried\n"
 		"  flotsam trim 4242 --format json | jq .sum.trim_bytes\n",

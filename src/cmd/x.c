@@ -249,7 +249,7 @@ const struct command command_x = {
 		"o octal, t binary, a address with its symbol, c character, f floating point,\n"
 		"s text. Without a form: words in hexadecimal.\n",
 	.group = GROUP_BLOCKS,
-	.operands = "[/FMT] ADDR|N",
+	.operands = "[/FMT] ADDR",
 	.min_words = 1,
 	.max_words = 2,
 	.completes = COMPLETES_ADDRESS,

@@ -77,7 +77,7 @@ static struct err *cut(struct cutter *c)
 		TRY(word(c, &l->words[l->n]));
 		l->n++;
 		/* x/16gx, as gdb takes it. */
-		if (l->n == 1 && begin[0] == 'x' && begin[1] == '/') {
+		if ((l->n == 1 || (l->n == 2 && !strcmp(l->words[0], "time"))) && begin[0] == 'x' && begin[1] == '/') {
 			memmove(begin + 2, begin + 1, strlen(begin));
 			begin[1] = '\0';
 			l->words[l->n++] = begin + 2;

@@ -246,9 +246,27 @@ static struct err *run_command(struct prompt *p, const struct arguments *a, cons
 	return e;
 }
 
+static struct err *run_words(struct prompt *p, const struct line *l, int *ret_status);
+
+/* Its figure goes to standard error: what the command says may be on its way into a file. */
+static struct err *run_timed(struct prompt *p, const struct line *l, int *ret_status)
+{
+	struct line rest = *l;
+	struct timespec from, to;
+	rest.n--;
+	memmove(rest.words, rest.words + 1, rest.n * sizeof *rest.words);
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	TRY(run_words(p, &rest, ret_status));
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	dprintf(STDERR_FILENO, "%s: %.4f s\n", rest.words[0], (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) * 1e-9);
+	return NULL;
+}
+
 static struct err *run_words(struct prompt *p, const struct line *l, int *ret_status)
 {
 	struct arguments a;
+	if (!strcmp(l->words[0], "time") && l->n > 1)
+		return run_timed(p, l, ret_status);
 	if (!strcmp(l->words[0], "quit") || !strcmp(l->words[0], "exit") || !strcmp(l->words[0], "q")) {
 		p->done = true;
 		return NULL;

@@ -52,6 +52,18 @@ all_in 'each key of a check' man/flotsam-json.5 "$(grep -Eo '"[a-z_]+" *:' "$tmp
 all_in 'each key of disas and sites' man/flotsam-json.5 "$(grep -Eo '"[a-z_]+" *:' "$tmp/disas" | sort -u | tr -d '": ')"
 "$FLOTSAM" resources "$server" --format json >"$tmp/resources" || echo "not ok man: resources ended with $?"
 all_in 'each key of the resources' man/flotsam-json.5 "$(grep -Eo '"[a-z_]+" *:' "$tmp/resources" | sort -u | tr -d '": ')"
+# Name and operands of each row of the table, as the page writes them.
+"$FLOTSAM" shell "$server" -e help >"$tmp/help" || echo "not ok man: help ended with $?"
+rows=$(sed -n 's/^  \([a-z]*\).*/\1/p' "$tmp/help" | sort -u)
+if command -v groff >/dev/null; then
+	groff -man -Tutf8 -P-cbou -rLL=200n man/flotsam.1 2>/dev/null | tr '‐−' '--' | sed 's/^ *//' >"$tmp/page"
+	missing=$(for row in $rows; do
+		operands=$("$FLOTSAM" shell "$server" -e "help $row" | head -n 1)
+		awk -v row="$operands" 'index($0, row) == 1 { rest = substr($0, length(row) + 1); found = found || rest ~ /^( |$)/ } END { exit !found }' "$tmp/page" || echo "'$operands'"
+	done)
+	[ -n "$rows" ] || missing='nothing to look for'
+	if [ -z "$missing" ]; then echo "ok man: each command with its operands"; else echo "not ok man: each command:" $missing; fi
+fi
 kinds=$(grep -Eo '(say|judge_limit)\(m, "[a-z-]+"|"order-[a-z]+"' src/query/system.c | grep -Eo '"[a-z-]+"' | tr -d '"')
 all_in 'each verdict on the machine' man/flotsam.1 "$kinds"
 for key in cause state class reason found_by identified_by reason; do

@@ -158,10 +158,30 @@ static void check_roots(void)
 	json_decref(all);
 }
 
+/* The first of a sorted list are the first of the whole one, however it was kept. */
+static void check_tops(const char *sorted)
+{
+	json_t *all = ask(sorted);
+	size_t tops[] = { 1, 2, 7, 64, json_array_size(all), json_array_size(all) + 9 };
+	for (size_t i = 0; i < sizeof tops / sizeof tops[0]; i++) {
+		char command[96];
+		snprintf(command, sizeof command, "%s top %zu", sorted, tops[i]);
+		json_t *some = ask(command), *b;
+		size_t k;
+		ck_assert_uint_eq(json_array_size(some), tops[i] < json_array_size(all) ? tops[i] : json_array_size(all));
+		json_array_foreach(some, k, b)
+			ck_assert_msg(json_equal(b, json_array_get(all, k)), "%s: record %zu differs", command, k);
+		json_decref(some);
+	}
+	json_decref(all);
+}
+
 START_TEST(retained_sizes)
 {
 	start(_i + 1);
 	check_retained();
+	check_tops("blocks class=reachable sort retained");
+	check_tops("blocks sort size");
 	check_roots();
 	child_end(&child);
 }

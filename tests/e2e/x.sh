@@ -42,6 +42,14 @@ else
 	echo "not ok x: as gdb shows it: $(diff "$tmp/gdb" "$tmp/ours" | head -n 4 | tr '\n\t' '; ') $(head -n 1 "$tmp/err")"
 fi
 
+"$flotsam" shell "$core" -e 'x/4gx main' >"$tmp/plain" 2>/dev/null
+"$flotsam" shell "$core" -e 'time x/4gx main' >"$tmp/timed" 2>"$tmp/err"
+if [ -s "$tmp/plain" ] && cmp -s "$tmp/plain" "$tmp/timed" && grep -Eqx 'x: [0-9]+\.[0-9]{4} s' "$tmp/err"; then
+	echo 'ok x: timed'
+else
+	echo "not ok x: timed: $(head -n 1 "$tmp/err")"
+fi
+
 "$flotsam" x "$core" /64bx "$request" >"$tmp/core_bytes"
 "$flotsam" x $child /64bx "$request" >"$tmp/live_bytes"
 if [ -s "$tmp/core_bytes" ] && cmp -s "$tmp/core_bytes" "$tmp/live_bytes"; then echo 'ok x: live'; else echo 'not ok x: live: differs from the core'; fi
