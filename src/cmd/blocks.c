@@ -433,7 +433,7 @@ const struct command command_blocks = {
 		"then:   group by label|size|holder|arena|content|class|state,\n"
 		"        sort bytes|size|blocks|address|retained, top N, count, sum\n",
 	.group = GROUP_BLOCKS,
-	.operands = "[FILTER] [group by KEY] [sort KEY] [top N] [count] [sum]",
+	.operands = "[FILTER] [group by KEY] [sort KEY] [top N]",
 	.max_words = MAX_WORDS,
 	.completes = COMPLETES_FILTER,
 	.filters = true,
