@@ -172,6 +172,7 @@ struct err *alloc_open(struct image *img, struct modules *ms, struct runtime *rt
 		why = strdup(e->text);
 		err_free(e);
 		reset(a);
+		other = debug_server(a, img, ms);
 	}
 	*ret = a;
 	return not_walked(a, ms, other, why);
