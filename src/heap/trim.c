@@ -66,7 +66,7 @@ static struct err *trim_runs(struct pass *p)
 		uint64_t back = residency_bytes(&p->r, r->back_from, r->back_to);
 		if (interrupted)
 			return err_new(ERR_INTERRUPTED, "interrupted");
-		if (r->end - r->start >= USUAL_THRESHOLD && !r->top)
+		if (r->end - r->start >= USUAL_THRESHOLD)
 			p->large_free += residency_bytes(&p->r, r->start, r->end);
 		if (r->top && !p->s->alloc->arenas.at[r->arena].main)
 			a->top_bytes += residency_bytes(&p->r, align_up(r->start + p->s->alloc->facts.min_chunk, p->s->target->picture.page), r->end);
@@ -169,6 +169,7 @@ static struct err *make_means(struct pass *p)
 {
 	const struct alloc_facts *f = &p->s->alloc->facts;
 	const struct trim_arena *sum = &p->t->sum;
+	bool known = f->trim_threshold || f->mmap_threshold || f->n_mmaps_max; /* mp_ was found */
 	TRY(add(p, &(struct trim_means){ "malloc_trim", TRIM_NOW, false, sum->bytes, UINT64_MAX, UINT64_MAX, UINT64_MAX, "the program calls malloc_trim(0)",
 		"each arena is locked in turn; what is needed again is faulted in again" }));
 	TRY(add(p, &(struct trim_means){ "main_top", TRIM_NOW, false, sum->break_bytes, UINT64_MAX, UINT64_MAX, UINT64_MAX,
@@ -177,15 +178,18 @@ static struct err *make_means(struct pass *p)
 		TRY(add(p, &(struct trim_means){ "fastbins", TRIM_NOW, false, p->fast_back, p->fast_chunks, 0, UINT64_MAX,
 			"a part of malloc_trim(0), which joins them first; mallopt(M_MXFAST, 0), glibc.malloc.mxfast=0 for none at all",
 			"without fastbins each small free() joins neighbours at once" }));
-	TRY(add(p, &(struct trim_means){ "trim_threshold", TRIM_HAD_IT_BEEN_SET, false, sum->top_back, UINT64_MAX, USUAL_THRESHOLD, f->trim_threshold,
+	TRY(add(p, &(struct trim_means){ "trim_threshold", TRIM_HAD_IT_BEEN_SET, false, sum->top_back, UINT64_MAX, USUAL_THRESHOLD, known ? f->trim_threshold : UNKNOWN,
 		"MALLOC_TRIM_THRESHOLD_ in the environment, glibc.malloc.trim_threshold in GLIBC_TUNABLES, mallopt(M_TRIM_THRESHOLD)",
 		"tops are cut at the next free() of 64 KiB or more, and grow again: more system calls; the thresholds stop adapting" }));
-	TRY(add(p, &(struct trim_means){ "mmap_threshold", TRIM_HAD_IT_BEEN_SET, true, p->large_free, p->large_chunks, USUAL_THRESHOLD, f->mmap_threshold,
+	/* It never shrinks (malloc/malloc.c: __libc_free raises it): where it still is the usual one, nothing as large as that
+	 * was ever cut from an arena for want of it. */
+	bool grown = !f->mmap_threshold || f->mmap_threshold > USUAL_THRESHOLD;
+	TRY(add(p, &(struct trim_means){ "mmap_threshold", TRIM_HAD_IT_BEEN_SET, grown, grown ? p->large_free : 0, p->large_chunks, USUAL_THRESHOLD, known ? f->mmap_threshold : UNKNOWN,
 		"MALLOC_MMAP_THRESHOLD_ in the environment, glibc.malloc.mmap_threshold in GLIBC_TUNABLES, mallopt(M_MMAP_THRESHOLD)",
 		"large blocks cost mmap(), munmap() and page faults each time; the thresholds stop adapting" }));
 	TRY(arena_max(p));
 	if (p->cached_chunks)
-		TRY(add(p, &(struct trim_means){ "tcache", TRIM_HAD_IT_BEEN_SET, false, p->cached_back, p->cached_chunks, 0, f->tcache_count,
+		TRY(add(p, &(struct trim_means){ "tcache", TRIM_HAD_IT_BEEN_SET, false, p->cached_back, p->cached_chunks, 0, known ? f->tcache_count : UNKNOWN,
 			"glibc.malloc.tcache_count=0 in GLIBC_TUNABLES, then malloc_trim(0); a thread that ends gives up its own",
 			"each small malloc() and free() takes the arena's lock" }));
 	return NULL;

@@ -28,16 +28,29 @@ static void clean_up(void)
 	rmdir(directory);
 }
 
-static json_t *start(const char *mode)
+/* The fixture, with a variable of the environment that is its own: NULL, or NAME=VALUE. */
+static json_t *start_with(const char *mode, const char *variable)
 {
+	char name[64] = "";
 	char *argv[] = { (char *)(uintptr_t) "retention", (char *)(uintptr_t)mode, NULL };
 	atexit(clean_up);
+	if (variable) {
+		snprintf(name, sizeof name, "%.*s", (int)strcspn(variable, "="), variable);
+		setenv(name, variable + strlen(name) + 1, 1);
+	}
 	ck_assert_msg(child_start(&child, argv, NULL, false), "retention %s does not start", mode);
+	if (variable)
+		unsetenv(name);
 	json_t *truth = child_json(&child);
 	ck_assert_msg(truth, "retention %s says no truth", mode);
 	ck_assert_msg(child_settled(&child), "retention %s does not come to rest", mode);
 	snprintf(target, sizeof target, "%d", (int)child.pid);
 	return truth;
+}
+
+static json_t *start(const char *mode)
+{
+	return start_with(mode, strcmp(mode, "tcache") ? NULL : "GLIBC_TUNABLES=glibc.malloc.tcache_count=60000");
 }
 
 /* A core of the child, by gdb. False: there is no gdb. */
@@ -139,15 +152,55 @@ static const json_t *means(const json_t *trim, const char *name)
 static const char *const modes[] = { "one", "arenas", "tops", "fastbins", "tcache", "lists", "pins", "large" };
 enum { N_MODES = sizeof modes / sizeof *modes };
 
+/* Bytes of the range that the kernel holds in memory, asked of it page by page: Linux, Documentation/admin-guide/mm/pagemap.rst,
+ * bit 63. */
+static int64_t present(uint64_t from, uint64_t to)
+{
+	char path[64];
+	uint64_t entry;
+	int64_t sum = 0, page = sysconf(_SC_PAGESIZE);
+	snprintf(path, sizeof path, "/proc/%d/pagemap", (int)child.pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	for (; from < to; from += (uint64_t)page)
+		if (pread(fd, &entry, sizeof entry, (off_t)(from / (uint64_t)page * sizeof entry)) == sizeof entry && entry >> 63)
+			sum += page;
+	close(fd);
+	return sum;
+}
+
+static uint64_t address(const json_t *j, const char *key)
+{
+	return strtoull(word(j, key), NULL, 16);
+}
+
+/* What is in memory of the ranges that were an arena's heaps. */
+static int64_t present_of(const json_t *heaps, int64_t arena)
+{
+	const json_t *h;
+	size_t i;
+	int64_t sum = 0;
+	json_array_foreach(heaps, i, h)
+		if (json_is_integer(json_object_get(h, "arena")) && number(h, "arena") == arena)
+			sum += present(address(h, "start"), address(h, "end"));
+	return sum;
+}
+
 START_TEST(trim_is_foretold)
 {
+	enum { MOST = 16 };
+	int64_t held[MOST] = { 0 };
 	json_decref(start(modes[_i]));
-	json_t *trim = ask("trim", NULL), *report = ask("report", NULL), *cause;
+	json_t *trim = ask("trim", NULL), *report = ask("report", NULL), *heaps = ask("heaps", NULL), *cause;
+	const json_t *arenas = json_object_get(trim, "arenas");
 	ck_assert(json_is_true(json_object_get(trim, "resident")));
 	int64_t foretold = number(json_object_get(trim, "sum"), "trim_bytes"), before = rollup("Rss"), sum = 0;
 	size_t i;
-	json_array_foreach(json_object_get(trim, "arenas"), i, cause)
+	ck_assert_uint_le(json_array_size(arenas), MOST);
+	json_array_foreach(arenas, i, cause) {
 		sum += number(cause, "trim_bytes");
+		held[i] = present_of(heaps, (int64_t)i);
+	}
 	ck_assert_int_eq(sum, foretold);
 	ck_assert_int_eq(number(means(trim, "malloc_trim"), "bytes"), foretold);
 	json_array_foreach(json_object_get(json_object_get(report, "rss"), "causes"), i, cause)
@@ -155,6 +208,8 @@ START_TEST(trim_is_foretold)
 			ck_assert_int_eq(number(cause, "bytes"), foretold);
 	command("trim\n");
 	close_to(modes[_i], foretold, before - rollup("Rss"));
+	json_array_foreach(arenas, i, cause)
+		close_to("an arena", number(cause, "trim_bytes"), held[i] - present_of(heaps, (int64_t)i));
 	/* What is left is nothing; fastbins are empty now. */
 	json_t *after = ask("trim", NULL);
 	ck_assert_int_le(number(json_object_get(after, "sum"), "trim_bytes"), 64 << 10);
@@ -162,6 +217,7 @@ START_TEST(trim_is_foretold)
 	free(ask_text("trim", NULL));
 	json_decref(trim);
 	json_decref(report);
+	json_decref(heaps);
 	json_decref(after);
 }
 END_TEST
@@ -190,6 +246,46 @@ START_TEST(tops_are_foretold)
 	ck_assert_int_ge(number(json_object_get(trim, "sum"), "thread_top_bytes"), foretold);
 	command("cut\n");
 	close_to("tops", foretold, before - rollup("Rss"));
+	json_decref(trim);
+}
+END_TEST
+
+static const json_t *means_for(const json_t *trim, const char *name, int64_t setting)
+{
+	const json_t *m;
+	size_t i;
+	json_array_foreach(json_object_get(trim, "means"), i, m)
+		if (!strcmp(word(m, "name"), name) && number(m, "setting") == setting)
+			return m;
+	ck_abort_msg("no line %s %" PRId64, name, setting);
+}
+
+/* The same program, run again with what the line names: what it saves is what was foretold, or less where that is a bound. */
+START_TEST(settings_are_foretold)
+{
+	static const struct { const char *mode, *line, *variable; int64_t setting; bool trimmed, close; } rows[] = {
+		{ "large", "mmap_threshold", "MALLOC_MMAP_THRESHOLD_=131072", 131072, false, true },
+		{ "tops", "mmap_threshold", "MALLOC_MMAP_THRESHOLD_=131072", 131072, false, true },
+		{ "tcache", "tcache", "GLIBC_TUNABLES=glibc.malloc.tcache_count=0", 0, true, true },
+		{ "arenas", "arena_max", "MALLOC_ARENA_MAX=1", 1, false, false },
+		{ "arenas", "arena_max", "MALLOC_ARENA_MAX=2", 2, false, false },
+	};
+	json_decref(start(rows[_i].mode));
+	json_t *trim = ask("trim", NULL);
+	const json_t *m = means_for(trim, rows[_i].line, rows[_i].setting);
+	if (rows[_i].trimmed)
+		command("trim\n");
+	int64_t before = rollup("Rss");
+	child_end(&child);
+	json_decref(start_with(rows[_i].mode, rows[_i].variable));
+	if (rows[_i].trimmed)
+		command("trim\n");
+	int64_t saved = before - rollup("Rss");
+	if (rows[_i].close)
+		close_to(rows[_i].variable, number(m, "bytes"), saved);
+	else
+		ck_assert_msg(json_is_true(json_object_get(m, "at_most")) && saved <= number(m, "bytes"), "%s saves %" PRId64 ", of %" PRId64 " at most",
+			      rows[_i].variable, saved, number(m, "bytes"));
 	json_decref(trim);
 }
 END_TEST
@@ -300,14 +396,14 @@ static void compare_chunks(void)
 	json_t *chunks = run_json(argv, &status);
 	ck_assert(chunks && status == 0);
 	ck_assert_int_eq(json_array_size(chunks), MANY);
-	uint64_t next = 0, end = strtoull(word(json_array_get(heaps, 0), "end"), NULL, 16);
+	uint64_t next = 0, end = address(json_array_get(heaps, 0), "end");
 	bool before_free = false;
 	int64_t before_bytes = 0;
 	json_array_foreach(chunks, i, row) {
 		const char *state = word(row, "state"), *flags = word(row, "flags");
-		uint64_t chunk = strtoull(word(row, "chunk"), NULL, 16);
+		uint64_t chunk = address(row, "chunk");
 		int64_t bytes = number(row, "chunk_bytes");
-		ck_assert_int_eq(strtoull(word(row, "size_field"), NULL, 16) & ~7ull, (uint64_t)bytes);
+		ck_assert_int_eq(address(row, "size_field") & ~7ull, (uint64_t)bytes);
 		if (next == end)
 			break;
 		if (i) {
@@ -343,7 +439,7 @@ static void compare_map(void)
 	json_t *map = ask("map", "0"), *row;
 	const json_t *heap = json_array_get(json_object_get(map, "heaps"), 0);
 	const char *cells = word(heap, "cells");
-	uint64_t start = strtoull(word(heap, "start"), NULL, 16), end = strtoull(word(heap, "end"), NULL, 16), cell = (uint64_t)number(map, "cell_bytes");
+	uint64_t start = address(heap, "start"), end = address(heap, "end"), cell = (uint64_t)number(map, "cell_bytes");
 	ck_assert_int_eq(strlen(cells), (end - start + cell - 1) / cell);
 	int64_t(*weights)[KINDS] = calloc(strlen(cells), sizeof *weights);
 	int status;
@@ -353,7 +449,7 @@ static void compare_map(void)
 	json_t *chunks = run_json(argv, &status);
 	ck_assert(chunks && status == 0);
 	json_array_foreach(chunks, i, row) {
-		uint64_t at = strtoull(word(row, "chunk"), NULL, 16), to = at + (uint64_t)number(row, "chunk_bytes");
+		uint64_t at = address(row, "chunk"), to = at + (uint64_t)number(row, "chunk_bytes");
 		for (; at < to && at < end; at += 16)
 			weights[(at - start) / cell][kind_of(word(row, "state"))] += 16;
 	}
@@ -659,12 +755,20 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("malloc");
-	TCase *t = tcase_create("commands");
+	/* The names of the cases are check-glibc's too. */
+	TCase *t = tcase_create("trim");
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, trim_is_foretold, 0, N_MODES);
 	tcase_add_loop_test(t, each_kind_has_its_line, 0, 5);
 	tcase_add_test(t, tops_are_foretold);
+	tcase_add_loop_test(t, settings_are_foretold, 0, 5);
+	suite_add_tcase(s, t);
+	t = tcase_create("lists");
+	tcase_set_timeout(t, 120);
 	tcase_add_test(t, malloc_agrees);
+	suite_add_tcase(s, t);
+	t = tcase_create("commands");
+	tcase_set_timeout(t, 120);
 	tcase_add_test(t, malloc_agrees_on_a_core);
 	tcase_add_test(t, wrong_words_are_told);
 	tcase_add_test(t, pins_are_found);
