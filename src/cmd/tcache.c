@@ -5,12 +5,12 @@
 
 static const struct column columns[] = {
 	{ "thread", "THREAD", "id, or finished", CELL_INT_OR_TEXT, 8 },
-	{ "bin", "BIN", "malloc's own number of it", CELL_COUNT, 4 },
+	{ "bin", "BIN", "malloc's own number of it", CELL_COUNT, 3 },
 	{ "low", "FROM", "smallest chunk that belongs here", CELL_BYTES, 9 },
 	{ "high", "TO", "largest", CELL_BYTES, 9 },
-	{ "chunks", "CHUNKS", "in it", CELL_COUNT, 9 },
+	{ "chunks", "CHUNKS", "in it", CELL_COUNT, 6 },
 	{ "most", "OF", "as many are kept of each size", CELL_COUNT, 6 },
-	{ "bytes", "BYTES", "of those chunks, headers included", CELL_BYTES, 12 },
+	{ "bytes", "BYTES", "of those chunks, headers included", CELL_BYTES, 10 },
 	{ "name", "NAME", "of the thread", CELL_TEXT, 16 },
 	{ "tcache", "TCACHE", "address of the thread's record", CELL_ADDRESS, 14 },
 };

@@ -339,12 +339,13 @@ static void compare_arenas(const json_t *truth)
 		ck_assert_int_eq(top.count, 1);
 		ck_assert_int_eq(rest.count + 1, number(want, "rest_count"));
 		ck_assert_int_eq(rest.bytes + rest.count + top.bytes, number(want, "rest_bytes"));
-		ck_assert_int_eq(number(a, "bytes"), number(want, "system"));
+		/* Where a chunk is aligned more than a word pair is wide (i386), the main arena's first begins behind a gap. */
+		ck_assert_int_le(llabs(number(want, "system") - number(a, "bytes")), 8);
 		ck_assert_int_eq(number(json_array_get(arenas, i), "free_bytes"), fast.bytes + rest.bytes + top.bytes);
 		int64_t sum = 0;
 		json_array_foreach(heaps, k, row)
 			sum += number(row, "arena") == (int64_t)i ? number(row, "bytes") : 0;
-		ck_assert_int_eq(sum, number(want, "system"));
+		ck_assert_int_eq(sum, number(a, "bytes"));
 		ordblks += rest.count + 1;
 		smblks += fast.count;
 		fordblks += fast.bytes + rest.bytes + top.bytes;
@@ -361,15 +362,19 @@ static void compare_arenas(const json_t *truth)
 
 static void compare_caches(const json_t *truth)
 {
-	json_t *caches = ask("tcache", NULL), *want, *row;
+	json_t *caches = ask("tcache", NULL), *heaps = ask("heaps", NULL), *want, *row;
+	/* A thread arena that goes on to a next heap frees what was left of its top, which may be cached (malloc/malloc.c: sysmalloc). */
+	bool exact = json_array_size(heaps) == json_array_size(json_object_get(truth, "arenas"));
 	size_t i, k;
+	json_decref(heaps);
 	ck_assert_int_gt(json_array_size(json_object_get(truth, "tcache")), 30);
 	json_array_foreach(json_object_get(truth, "tcache"), i, want) {
 		unsigned found = 0;
 		json_array_foreach(caches, k, row)
 			if (number(row, "thread") == number(want, "tid") && number(row, "low") == number(want, "size")) {
-				ck_assert_int_eq(number(row, "chunks"), number(want, "count"));
-				ck_assert_int_eq(number(row, "bytes"), number(want, "count") * number(want, "size"));
+				ck_assert_int_ge(number(row, "chunks"), number(want, "count"));
+				ck_assert(!exact || number(row, "chunks") == number(want, "count"));
+				ck_assert_int_eq(number(row, "bytes"), number(row, "chunks") * number(want, "size"));
 				found++;
 			}
 		ck_assert_msg(found == 1, "%u lines for thread %" PRId64 ", size %" PRId64, found, number(want, "tid"), number(want, "size"));
@@ -759,7 +764,6 @@ int main(void)
 	TCase *t = tcase_create("trim");
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, trim_is_foretold, 0, N_MODES);
-	tcase_add_loop_test(t, each_kind_has_its_line, 0, 5);
 	tcase_add_test(t, tops_are_foretold);
 	tcase_add_loop_test(t, settings_are_foretold, 0, 5);
 	suite_add_tcase(s, t);
@@ -769,6 +773,7 @@ int main(void)
 	suite_add_tcase(s, t);
 	t = tcase_create("commands");
 	tcase_set_timeout(t, 120);
+	tcase_add_loop_test(t, each_kind_has_its_line, 0, 5);
 	tcase_add_test(t, malloc_agrees_on_a_core);
 	tcase_add_test(t, wrong_words_are_told);
 	tcase_add_test(t, pins_are_found);
