@@ -1,5 +1,6 @@
 #!/bin/bash
-# The truth of the fixtures under the C libraries of other Debian releases: a line a library and way, then the count.
+# The truth of the fixtures under the C libraries of other Debian releases, and what trim says beforehand: a line a library and
+# way, then the count.
 # Ways: by the library's own ld.so, or in a chroot where it is the system's; live, from the kernel's core, from gcore's; with
 # libc's separate debug file and without. Environment: MODE, FLOTSAM, CACHE, SUITES.
 set -u
@@ -39,7 +40,7 @@ build_fixtures() { # ROOT TRIPLET CC CXX DIRECTORY FLAG...
 	shift 5
 	more=("$@")
 	mkdir -p "$to" || return
-	for source in fixtures/src/lib*.c $(grep -l '"truth.h"' fixtures/src/*.c ${cxx:+fixtures/src/*.cc}); do
+	for source in fixtures/src/lib*.c fixtures/src/retention.c $(grep -l '"truth.h"' fixtures/src/*.c ${cxx:+fixtures/src/*.cc}); do
 		name=$(basename "${source%.*}")
 		flags=$(sed -n '1s,^\(//\|/\*\) *flags:\([^*]*\).*,\2,p' "$source")
 		own=()
@@ -70,11 +71,11 @@ truth() { # LIBRARY WAY CASE DIRECTORY OPTIONS LAUNCH...
 	row "$library" "$way" "${p:-0}" "${f:-0}" "$s" "$log"
 }
 
-# Each way to find the arenas alone, and a second malloc beside the first, on a live process and on gcore's core.
-ways() { # LIBRARY WAY DIRECTORY OPTIONS LAUNCH...
-	local library=$1 way=$2 directory=$3 options=$4 log=$tmp/log p=0 f=0 s status
-	shift 4
-	FIXTURES=$directory FLOTSAM_OPTIONS=$options FIXTURE_LAUNCH=$* CK_RUN_CASE=libc timeout -k 10 300 "${quiet[@]}" "$build/tests/arena_from_test" \
+# One case of one test program.
+run_case() { # TEST CASE LIBRARY WAY DIRECTORY OPTIONS LAUNCH...
+	local test=$1 case=$2 library=$3 way=$4 directory=$5 options=$6 log=$tmp/log p=0 f=0 s status
+	shift 6
+	FIXTURES=$directory FLOTSAM_OPTIONS=$options FIXTURE_LAUNCH=$* CK_RUN_CASE=$case timeout -k 10 300 "${quiet[@]}" "$build/tests/$test" \
 		>"$log" 2>&1 </dev/null
 	status=$?
 	s=$(grep -c '^SKIP ' "$log")
@@ -83,6 +84,10 @@ ways() { # LIBRARY WAY DIRECTORY OPTIONS LAUNCH...
 	})
 	[ "$status" -eq 0 ] || [ "${f:-0}" -gt 0 ] || f=1
 	row "$library" "$way" "${p:-0}" "${f:-0}" "$s" "$log"
+}
+# Each way to find the arenas alone, and a second malloc beside the first, on a live process and on gcore's core.
+ways() { # LIBRARY WAY DIRECTORY OPTIONS LAUNCH...
+	run_case arena_from_test libc "$@"
 }
 
 # How flotsam found the arenas, and what it takes the library for.
@@ -132,6 +137,8 @@ library_checks() { # SUITE ROOT TRIPLET LOADER FIXTURES
 	ways "$library" 'file, live, code, heap alone' "$fixtures" '' "${ld[@]}"
 	truth "$library" 'ld.so, live' live "$fixtures" '' "${ld[@]}"
 	truth "$library" 'ld.so, core' kernel "$fixtures" '' "${ld[@]}"
+	run_case malloc_test trim "$library" 'what malloc_trim gives back' "$fixtures" '' "${ld[@]}"
+	run_case malloc_test lists "$library" "malloc's own figures" "$fixtures" '' "${ld[@]}"
 	# gdb takes its time: on i386 one library will do.
 	[ "$triplet:$suite" = i386-linux-gnu:bookworm ] || [ "${triplet%%-*}" = x86_64 ] && truth "$library" 'ld.so, gcore' gcore "$fixtures" '' "${ld[@]}"
 	[ -d "$root/usr/lib/debug" ] || return
