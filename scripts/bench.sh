@@ -73,6 +73,62 @@ take() { # COMMAND FILE: the seconds of one run, for whoever reads text
 	echo "$seconds" >>"$2"
 }
 
+# Commands of a sitting, each timed by itself: FILE-PREFIX [taskset -c N] -- COMMAND... -> $tmp/FILE-PREFIX_1 and so on
+sit() {
+	local prefix=$1 before=() commands=() status i=0
+	shift
+	while [ "$1" != -- ]; do
+		before+=("$1")
+		shift
+	done
+	shift
+	while [ $# -gt 0 ]; do
+		commands+=(-e "time $1")
+		shift
+	done
+	read -r last_seconds last_kib status < <("$bench/yard" run "${before[@]}" "$flotsam" shell "$pid" "${commands[@]}" -o "$tmp/page" 2>"$tmp/err")
+	[ "$status" = 0 ] || [ "$status" = 4 ] || { echo "bench: the prompt ended with status $status: $(head -n 3 "$tmp/err")" >&2; exit 1; }
+	while read -r seconds; do
+		i=$((i + 1))
+		echo "$seconds" >>"$tmp/${prefix}_$i"
+	done < <(sed -n 's/^[a-z]*: \([0-9.]*\) s$/\1/p' "$tmp/err")
+}
+
+ask_the_prompt() {
+	local run some
+	some=$("$flotsam" blocks "$pid" class=reachable top 2000 --format csv 2>/dev/null | tail -n 1 | cut -d, -f1)
+	for run in 1 2 3; do
+		# The first command of each pays for what all share.
+		sit report -- report
+		echo "$last_seconds" >>"$tmp/prompt_first"
+		sit one taskset -c 0 -- 'blocks used count' 'blocks size>=100 count' "who $some" 'find hex:00ff17a55a71ff00'
+		echo "$last_kib" >>"$tmp/prompt_kib"
+		sit path -- 'blocks used count' "path $some" "path $some"
+		sit tree -- 'blocks used count' 'tree top 20' 'tree top 20' 'blocks used sort retained top 20'
+		echo "$last_kib" >>"$tmp/tree_kib"
+	done
+}
+
+per_second() { # NAME UNITS FILE WHAT GOAL: how much of it in a second
+	value "$1" "$(awk -v n="$2" -v s="$(median "$tmp/$3")" 'BEGIN { if (n != "" && s > 0) print n / s }')" "$4" "$5" at-least
+}
+
+print_prompt() {
+	local blocks=$1 gigabytes
+	gigabytes=$(awk -v b="$(number "$tmp/last" coverage read_bytes)" 'BEGIN { if (b != "") print b / 1e9 }')
+	row 'prompt: report and all, wall clock' prompt_first
+	per_second 'prompt: blocks with a filter' "$(awk -v n="$blocks" 'BEGIN { print n / 1e6 }')" one_2 'M blocks/s on one core' 20
+	per_second 'prompt: who' "$gigabytes" one_3 'GB/s on one core' 4
+	per_second 'prompt: find' "$gigabytes" one_4 'GB/s on one core' 4
+	row 'prompt: path, the first' path_2 2
+	row 'prompt: path, the next' path_3
+	row 'prompt: tree, computed' tree_2 10
+	row 'prompt: tree again' tree_3
+	row 'prompt: sorted by retained, first 20' tree_4
+	value 'prompt: memory of the tree' "$(awk -v t="$(median "$tmp/tree_kib")" -v p="$(median "$tmp/prompt_kib")" -v n="$blocks" \
+		'BEGIN { if (n > 0 && t != "") print (t - p) * 1024 / n }')" 'bytes a block beyond a filter' 48 at-most
+}
+
 measure() { # BLOCKS
 	local run what
 	rm -f "$tmp"/*
@@ -118,7 +174,9 @@ measure() { # BLOCKS
 			"$bench/yard" gap "$tmp/ticks" >>"$tmp/gcore"
 		done
 	fi
+	ask_the_prompt
 	print_table
+	print_prompt "$1"
 	exec 7>&-
 	wait $heap
 	heap=

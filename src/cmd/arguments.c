@@ -533,7 +533,7 @@ struct err *arguments_parse(int argc, char **argv, struct arguments *ret)
 struct err *arguments_parse_line(int n, char **words, const struct arguments *base, struct arguments *ret)
 {
 	*ret = (struct arguments){ .color = base->color, .top = base->top, .show_content = base->show_content, .verbose = base->verbose,
-				   .session = base->session, .kind = base->kind, .target = base->target, .prompt = true, .desk = base->desk };
+				   .session = base->session, .kind = base->kind, .target = base->target, .output = base->output, .prompt = true, .desk = base->desk };
 	bool operands_only = false;
 	/* A line that starts with a set's name is an expression of sets. */
 	bool set = base->desk && desk_is_set(base->desk, words[0]);

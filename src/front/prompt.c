@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
@@ -24,6 +25,7 @@ struct prompt {
 	struct desk *desk;
 	bool terminal;		/* a person types */
 	bool done;
+	bool output_begun;	/* something was written to the file of the sitting's -o */
 	int history_fd;
 	int status;		/* of the last command that failed */
 };
@@ -114,18 +116,37 @@ static char **complete(const char *typed, int start, int end)
 }
 
 /* Ctrl-C at the prompt throws the line away. */
-static int on_interrupt(void)
+static void drop_line(void)
 {
-	if (interrupted == SIGINT) {
-		interrupted = 0;
-		rl_replace_line("", 0);
-		rl_crlf();
-		rl_on_new_line();
-		rl_redisplay();
-	} else if (interrupted) {
-		rl_done = 1;
+	interrupted = 0;
+	rl_replace_line("", 0);
+	rl_crlf();
+	rl_on_new_line();
+	rl_redisplay();
+}
+
+/* readline's own waiting misses a signal that comes between its look at the flag and its read(): here signals are taken only
+ * while waiting. */
+static int wait_for_key(FILE *in)
+{
+	struct pollfd p = { fileno(in), POLLIN, 0 };
+	sigset_t taken, before;
+	sigemptyset(&taken);
+	sigaddset(&taken, SIGINT);
+	sigaddset(&taken, SIGTERM);
+	sigaddset(&taken, SIGWINCH);
+	for (int n = 0; n <= 0;) {
+		rl_check_signals();
+		if (interrupted == SIGINT)
+			drop_line();
+		else if (interrupted)
+			return EOF;
+		sigprocmask(SIG_BLOCK, &taken, &before);
+		if (!rl_pending_signal())
+			n = ppoll(&p, 1, NULL, &before);
+		sigprocmask(SIG_SETMASK, &before, NULL);
 	}
-	return 0;
+	return rl_getc(in);
 }
 
 /* History: opened once, written line by line, so that a sitting that is killed keeps it. */
@@ -195,15 +216,24 @@ static void start_pager(struct out *o)
 	o->fd = d->fd;
 }
 
-static struct err *destination_open(struct destination *d, const struct line *l, struct out *o)
+/* -o of a command has its file for itself; that of the sitting takes what all commands print. */
+static struct err *open_file(struct prompt *p, const struct arguments *a, const struct line *l, int *ret_fd)
+{
+	bool whole = !l->file && a->output == p->base->output;
+	TRY(outside_open(p->w, l->file ? l->file : a->output, l->file ? l->append : whole && p->output_begun, ret_fd));
+	p->output_begun |= whole;
+	return NULL;
+}
+
+static struct err *destination_open(struct destination *d, const struct arguments *a, const struct line *l, struct out *o)
 {
 	int fd = STDOUT_FILENO;
 	d->fd = -1;
 	if (l->pipe) {
 		TRY(outside_run(d->p->w, l->pipe, &d->fd));
 		d->shell = true;
-	} else if (l->file) {
-		TRY(outside_open(d->p->w, l->file, l->append, &d->fd));
+	} else if (l->file || a->output) {
+		TRY(open_file(d->p, a, l, &d->fd));
 	}
 	out_init(o, d->fd >= 0 ? d->fd : fd, d->p->base->color);
 	struct winsize size;
@@ -233,7 +263,7 @@ static struct err *run_command(struct prompt *p, const struct arguments *a, cons
 {
 	struct out o;
 	struct destination d = { .p = p };
-	TRY(destination_open(&d, l, &o));
+	TRY(destination_open(&d, a, l, &o));
 	struct err *e = NULL;
 	if (a->help)
 		help_print(&o, a->command);
@@ -242,7 +272,7 @@ static struct err *run_command(struct prompt *p, const struct arguments *a, cons
 	progress_wipe(p->progress);
 	int lost = destination_close(&d, &o);
 	if (!e && lost && lost != EPIPE)
-		e = err_os(lost, "cannot write %s", l->file ? l->file : "the output");
+		e = err_os(lost, "cannot write %s", l->file ? l->file : a->output ? a->output : "the output");
 	return e;
 }
 
@@ -323,7 +353,7 @@ static void read_terminal(struct prompt *p)
 	strbuf_free(&comm);
 	rl_attempted_completion_function = complete;
 	rl_completer_word_break_characters = " \t\n|>*+&()";
-	rl_signal_event_hook = on_interrupt;
+	rl_getc_function = wait_for_key;
 	load_history(p->history_fd);
 	while (!p->done) {
 		interrupted = 0;

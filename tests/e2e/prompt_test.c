@@ -255,6 +255,35 @@ START_TEST(runs_scripts)
 }
 END_TEST
 
+static char *contents(const char *path)
+{
+	char *text = calloc(1, 65536);
+	FILE *f = fopen(path, "r");
+	ck_assert(f && text && fread(text, 1, 65535, f) > 0);
+	fclose(f);
+	return text;
+}
+
+/* -o behind shell takes what all commands print; -o of one command that command's alone. */
+START_TEST(writes_files)
+{
+	char whole[64], one[64], command[160];
+	snprintf(whole, sizeof whole, "%s/whole", dir);
+	snprintf(one, sizeof one, "%s/one", dir);
+	snprintf(command, sizeof command, "blocks used count -o %s", one);
+	char *argv[] = { (char *)flotsam_path(), (char[]){ "shell" }, pid, (char[]){ "-o" }, whole, (char[]){ "-e" }, (char[]){ "blocks used count" },
+			 (char[]){ "-e" }, command, (char[]){ "-e" }, (char[]){ "blocks free count" }, NULL };
+	int status;
+	free(run_text(argv, &status));
+	ck_assert_int_eq(status, 0);
+	char *all = contents(whole), *some = contents(one), *second = strchr(all, '\n');
+	ck_assert_msg(second && strchr(second + 1, '\n') && !strchr(second + 1, '\n')[1], "%s", all);
+	ck_assert_msg(!strncmp(all, some, strlen(some)), "%s%s", all, some);
+	free(all);
+	free(some);
+}
+END_TEST
+
 START_TEST(errors_cost_a_line)
 {
 	int status;
@@ -293,6 +322,7 @@ int main(void)
 	tcase_add_test(t, pages);
 	tcase_add_test(t, pasted_lines_run_one_by_one);
 	tcase_add_test(t, runs_scripts);
+	tcase_add_test(t, writes_files);
 	tcase_add_test(t, errors_cost_a_line);
 	tcase_add_test(t, refreshes);
 	suite_add_tcase(s, t);
