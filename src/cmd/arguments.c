@@ -9,7 +9,7 @@
 
 enum option_id { O_PID, O_CORE, O_FORMAT, O_OUTPUT, O_TOP, O_QUIET, O_VERBOSE, O_COLOR, O_SHOW, O_CLASS, O_STATE, O_MIN_SIZE, O_MAX_STOP, O_FORCE,
 		 O_NO_RESTART, O_SWAP, O_SHARED, O_SPOOL, O_SYSROOT, O_DEBUG_DIR, O_ARENA_FROM, O_INTERIOR, O_NO_RULE, O_NO_VECTOR, O_TAGGED, O_UNALIGNED,
-		 O_THREADS, O_ROOT, O_FAIL_ON, O_SUPPRESS, O_EXECUTE, O_SCRIPT, O_HELP, O_VERSION };
+		 O_THREADS, O_ROOT, O_FAIL_ON, O_SUPPRESS, O_EXECUTE, O_SCRIPT, O_ONLY, O_HELP, O_VERSION };
 
 enum option_group { G_OUTPUT, G_BLOCKS, G_CHECK, G_LOOK, G_RULES, G_OTHER };
 static const char *const group_names[] = { "output", "the list of blocks (flotsam blocks)", "flotsam check", "the look", "what counts as a pointer", "other" };
@@ -52,6 +52,7 @@ static const struct option_row {
 	{ O_THREADS, G_OTHER, 0, "threads", "N", "mark with so many threads (one a processor)" },
 	{ O_EXECUTE, G_OTHER, 'e', NULL, "COMMAND", "flotsam shell: run this command of the prompt" },
 	{ O_SCRIPT, G_OTHER, 'x', NULL, "FILE", "flotsam shell: run the commands in this file" },
+	{ O_ONLY, G_OTHER, 0, "only", NULL, "flotsam stack: the blocks that stacks alone keep" },
 	{ O_HELP, G_OTHER, 'h', "help", NULL, "this text; of a command: flotsam help COMMAND" },
 	{ O_VERSION, G_OTHER, 0, "version", NULL, "the version" },
 };
@@ -125,6 +126,14 @@ static struct err *like_command(struct err *e, const char *name)
 static struct err *two_targets(const struct arguments *a, const char *word)
 {
 	return like_command(err_new(ERR_USAGE, "one target at a time: '%s' and '%s'", a->target, word), a->target);
+}
+
+static struct err *take_operand(struct arguments *a, const char *word)
+{
+	if (a->n_words >= MAX_WORDS)
+		return err_new(ERR_LIMIT, "more than %d words", MAX_WORDS);
+	a->words[a->n_words++] = word;
+	return NULL;
 }
 
 static struct err *apply(struct arguments *a, enum option_id id, const char *value)
@@ -252,6 +261,8 @@ static struct err *apply(struct arguments *a, enum option_id id, const char *val
 	case O_SCRIPT:
 		a->script = value;
 		break;
+	case O_ONLY:
+		return take_operand(a, "only");
 	case O_HELP:
 		a->help = true;
 		break;
@@ -335,14 +346,6 @@ static struct err *find_by_name(struct arguments *a, const char *name)
 							matches.text ? matches.text : "");
 	strbuf_free(&matches);
 	return err;
-}
-
-static struct err *take_operand(struct arguments *a, const char *word)
-{
-	if (a->n_words >= MAX_WORDS)
-		return err_new(ERR_LIMIT, "more than %d words", MAX_WORDS);
-	a->words[a->n_words++] = word;
-	return NULL;
 }
 
 static struct err *take_target(struct arguments *a, const char *word)

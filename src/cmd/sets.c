@@ -43,6 +43,19 @@ static struct err *check_name(const char *name)
 	return NULL;
 }
 
+static void let_json(struct out *o, const char *name, const struct class_sum *sum)
+{
+	struct json j;
+	out_json_init(&j, o, true);
+	out_json_object(&j, NULL);
+	out_json_string(&j, "schema", "flotsam.let/1");
+	out_json_string(&j, "name", name);
+	out_json_u64(&j, "blocks", sum->blocks);
+	out_json_u64(&j, "bytes", sum->bytes);
+	out_json_end_object(&j);
+	out_puts(o, "\n");
+}
+
 static struct err *let(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
 {
 	struct selector *which;
@@ -72,7 +85,10 @@ static struct err *let(const struct arguments *a, struct session *s, struct out 
 	if (taken + 2 < a->n_words)
 		return err_new(ERR_USAGE, "a set is made of a filter alone, not of '%s'", a->words[taken + 2]);
 	TRY(desk_put_set(a->desk, name, TAKE(bits)));
-	out_printf(o, "%s: %s blocks, %s\n", name, text_count(sum.blocks).text, text_size(sum.bytes).text);
+	if (!strcmp(a->format, "json"))
+		let_json(o, name, &sum);
+	else
+		out_printf(o, "%s: %s blocks, %s\n", name, text_count(sum.blocks).text, text_size(sum.bytes).text);
 	*ret_status = EXIT_REPORT;
 	return NULL;
 }
@@ -108,7 +124,7 @@ static struct err *sets(const struct arguments *a, struct session *s, struct out
 const struct command command_let = {
 	.name = "let",
 	.summary = "give a set of blocks a name",
-	.formats = { "text" },
+	.formats = { "text", "json" },
 	.help = "  let big = size>=1M\n"
 		"  let mine = big & leaked - text~cache\n"
 		"  big & leaked              lists it; also: blocks big group by label\n",

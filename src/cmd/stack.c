@@ -172,10 +172,10 @@ const struct command command_stack = {
 	.help = "  stack               of the thread chosen, else of the first\n"
 		"  stack 3             of thread 3 (or of that tid), which stays chosen\n"
 		"  stack all           of every thread\n"
-		"  stack only          the blocks that nothing but frames and registers keeps\n"
+		"  stack --only        the blocks that nothing but frames and registers keeps\n"
 		"  flotsam stack ./core.4242 all --format json\n",
 	.group = GROUP_STACKS,
-	.operands = "[THREAD|all|only]",
+	.operands = "[THREAD|all|--only]",
 	.max_words = 1,
 	.completes = COMPLETES_THREAD,
 	.run = run_stack,

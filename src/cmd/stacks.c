@@ -78,13 +78,10 @@ void cmd_place(struct strbuf *t, struct session *s, const struct stack *st, cons
 void cmd_thread_title(struct strbuf *t, struct session *s, unsigned thread)
 {
 	const struct thread *at = &s->target->picture.threads.at[thread];
-	strbuf_printf(t, "thread %u, tid %d \"%.*s\", %s", thread + 1, (int)at->tid, (int)sizeof at->comm, at->comm,
-		      thread_state_name(query_thread_state(s, thread)));
-}
-
-static void json_name(struct json *j, const char *key, const char *text, size_t max)
-{
-	out_json_string_n(j, key, text, strnlen(text, max));
+	strbuf_printf(t, "thread %u, tid %d", thread + 1, (int)at->tid);
+	if (at->comm[0]) /* a core does not keep it */
+		strbuf_printf(t, " \"%.*s\"", (int)sizeof at->comm, at->comm);
+	strbuf_printf(t, ", %s", thread_state_name(query_thread_state(s, thread)));
 }
 
 void cmd_thread_json(struct json *j, const struct session *s, unsigned thread)
@@ -92,7 +89,10 @@ void cmd_thread_json(struct json *j, const struct session *s, unsigned thread)
 	const struct thread *at = &s->target->picture.threads.at[thread];
 	out_json_u64(j, "thread", thread + 1);
 	out_json_u64(j, "tid", (uint64_t)at->tid);
-	json_name(j, "name", at->comm, sizeof at->comm);
+	if (at->comm[0])
+		out_json_string_n(j, "name", at->comm, strnlen(at->comm, sizeof at->comm));
+	else
+		out_json_null(j, "name");
 	out_json_string(j, "state", thread_state_name(query_thread_state(s, thread)));
 }
 

@@ -63,7 +63,7 @@ static struct err *list(const struct arguments *a, struct session *s, struct out
 		struct cell cells[N_COLUMNS] = {
 			{ .number = i + 1 },
 			{ .number = (uint64_t)t->tid },
-			{ .text = name },
+			{ .text = name[0] ? name : NULL },
 			{ .text = r.state },
 			{ .number = r.stack_bytes },
 			{ .text = r.waits_in },
