@@ -49,6 +49,7 @@ struct report {
 	VEC(struct pin) pins;
 	uint64_t page;
 	struct sparse_label sparse; /* that keeps most sparse pages; label NULL: not worth a line */
+	char *sparse_holder;	/* of its sample; NULL: unknown */
 	VEC(struct arena_line) arenas;
 	bool complete, at_most;		/* coverage */
 	VEC(char *) notes;		/* what the reader must know, in words */

@@ -52,7 +52,9 @@ struct resources {
 	uint64_t mappings, mapping_limit;
 	VEC(struct odd_mapping) odd;		/* largest first */
 };
-struct err *query_resources(struct session *s, struct resources **ret) MUST_CHECK;
+/* `parts` of the answer; the others stay empty. */
+enum { RESOURCES_DESCRIPTORS = 1, RESOURCES_THREADS = 2, RESOURCES_MAPPINGS = 4, RESOURCES_ALL = 7 };
+struct err *query_resources(struct session *s, unsigned parts, struct resources **ret) MUST_CHECK;
 void resources_free(struct resources *r); /* NULL allowed */
 
 #endif

@@ -50,6 +50,7 @@ struct cgroup_memory {
 	char path[1024];
 	uint64_t usage, limit;	/* limit: the tightest of the group and its ancestors; UINT64_MAX: none */
 	uint64_t limit_usage;	/* usage of the group that has the tightest limit */
+	uint64_t limit_cache;	/* page cache of that group that is inactive; UINT64_MAX: unknown */
 	uint64_t anon, file;	/* UINT64_MAX: unknown */
 	uint64_t events_oom_kill;
 };

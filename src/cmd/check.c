@@ -8,8 +8,8 @@ enum { LONGEST_NAME = 160 };
 enum operator { OP_GREATER, OP_GREATER_EQUAL, OP_LESS, OP_LESS_EQUAL, OP_EQUAL, OP_NOT_EQUAL, N_OPERATORS };
 static const char *const operators[N_OPERATORS] = { ">", ">=", "<", "<=", "==", "!=" };
 
-enum verdict { RULE_HELD, RULE_FIRES, RULE_UNDECIDED };
-static const char *const verdicts[] = { "held", "fires", "undecided" };
+enum outcome { RULE_HELD, RULE_FIRES, RULE_UNDECIDED };
+static const char *const outcomes[] = { "held", "fires", "undecided" };
 
 struct rule {
 	const char *text;
@@ -20,7 +20,7 @@ struct rule {
 	bool seen, known;	/* the name exists; it has a number */
 	double value, whole;	/* whole: what a percentage is of */
 	bool whole_known;
-	enum verdict verdict;
+	enum outcome outcome;
 };
 
 static const char default_rule[] = "reachability.definite.blocks > 0";
@@ -171,6 +171,7 @@ static bool may_be_absent(const char *name)
 		{ "heap.arenas.", "", " system_bytes used_bytes free_bytes top_bytes heaps " },
 		{ "heap.pins.", "", " size free_bytes freed_bytes freed_resident_bytes heap_bytes " },
 		{ "resources.descriptors.kinds.", "*", " count " },
+		{ "verdicts.", NULL, " bytes count " },
 	};
 	for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
 		size_t k = strlen(lists[i].list);
@@ -185,6 +186,7 @@ static bool may_be_absent(const char *name)
 			known |= !strcmp(block_state_name((enum block_state)s), element);
 		for (int s = 0; !lists[i].first && i == 3 && s < N_INTERIOR_RULES; s++)
 			known |= !strcmp(interior_rule_name((enum interior_rule)s), element);
+		known |= !strcmp(lists[i].list, "verdicts.") && verdict_is_kind(element);
 		return known && strstr(lists[i].keys, padded);
 	}
 	return false;
@@ -229,10 +231,10 @@ static struct err *decide(struct rule *r, const struct report *report)
 		return err_hint(err_new(ERR_USAGE, "--fail-on '%s': the report has no figure '%s'", r->text, r->name),
 				"flotsam report TARGET --format json shows the names; man flotsam-json explains them");
 	double limit = r->percent ? r->whole * r->number / 100 : r->number;
-	r->verdict = RULE_UNDECIDED;
+	r->outcome = RULE_UNDECIDED;
 	/* A group without a limit uses none of it. */
 	if (r->percent && r->known && !r->whole_known && !strncmp(r->name, "rss.cgroup.", 11)) {
-		r->verdict = holds(r->op, 0, r->number) ? RULE_FIRES : RULE_HELD;
+		r->outcome = holds(r->op, 0, r->number) ? RULE_FIRES : RULE_HELD;
 		return NULL;
 	}
 	if (!r->known || (r->percent && !r->whole_known))
@@ -240,7 +242,7 @@ static struct err *decide(struct rule *r, const struct report *report)
 	bool here = holds(r->op, r->value, limit);
 	if (report->at_most && is_upper_bound(r->name) && here != holds(r->op, 0, limit))
 		return NULL;
-	r->verdict = here ? RULE_FIRES : RULE_HELD;
+	r->outcome = here ? RULE_FIRES : RULE_HELD;
 	return NULL;
 }
 
@@ -297,11 +299,11 @@ static void check_text(const struct arguments *a, const struct rule *rules, size
 	char value[64];
 	for (size_t i = 0; i < n; i++) {
 		const struct rule *r = &rules[i];
-		if (a->quiet && r->verdict == RULE_HELD)
+		if (a->quiet && r->outcome == RULE_HELD)
 			continue;
 		value_text(r, value, sizeof value);
-		out_ink(o, inks[r->verdict]);
-		out_printf(o, "%-10s", verdicts[r->verdict]);
+		out_ink(o, inks[r->outcome]);
+		out_printf(o, "%-10s", outcomes[r->outcome]);
 		out_ink(o, INK_PLAIN);
 		struct strbuf b = { 0 };
 		text_add_foreign(&b, r->text, o);
@@ -328,14 +330,14 @@ static void check_json(const struct rule *rules, size_t n, const struct suppress
 	struct json j;
 	uint64_t counts[3] = { 0 };
 	for (size_t i = 0; i < n; i++)
-		counts[rules[i].verdict]++;
+		counts[rules[i].outcome]++;
 	out_json_init(&j, o, true);
 	out_json_object(&j, NULL);
 	out_json_string(&j, "schema", "flotsam.check/1");
 	out_json_string(&j, "version", FLOTSAM_VERSION);
 	report_json_identity(&j, report->session);
 	for (int i = 0; i < 3; i++)
-		out_json_u64(&j, verdicts[i], counts[i]);
+		out_json_u64(&j, outcomes[i], counts[i]);
 	out_json_array(&j, "rules");
 	for (size_t i = 0; i < n; i++) {
 		const struct rule *r = &rules[i];
@@ -347,7 +349,7 @@ static void check_json(const struct rule *rules, size_t n, const struct suppress
 		json_number(&j, "value", r->known, r->value);
 		json_number(&j, "whole", r->whole_known, r->whole);
 		out_json_bool(&j, "at_most", report->at_most && is_upper_bound(r->name));
-		out_json_string(&j, "verdict", verdicts[r->verdict]);
+		out_json_string(&j, "verdict", outcomes[r->outcome]);
 		out_json_end_object(&j);
 	}
 	out_json_end_array(&j);
@@ -371,7 +373,7 @@ static struct err *watch_resources(struct session *s, const struct rule *rules, 
 		wanted += !strncmp(rules[i].name, beside, sizeof beside - 1);
 	if (!wanted)
 		return NULL;
-	TRY(query_resources(s, &r));
+	TRY(query_resources(s, RESOURCES_ALL, &r));
 	out_json_object(j, NULL);
 	out_json_object(j, "resources");
 	resources_json_write(r, j);
@@ -385,11 +387,14 @@ static struct err *judge(const struct arguments *a, struct report *r, struct rul
 {
 	struct json j;
 	struct watcher w = { rules, n };
+	struct verdicts *v;
 	query_suppress(s, r);
 	out_json_init(&j, NULL, false);
 	j.watch = watch;
 	j.watch_ctx = &w;
-	report_json_write(a, r, &j);
+	TRY(query_verdicts(r, &v));
+	report_json_write(a, r, v, &j);
+	verdicts_free(v);
 	TRY(watch_resources(r->session, rules, n, &j));
 	for (size_t i = 0; i < n; i++)
 		TRY(decide(&rules[i], r));
@@ -413,8 +418,8 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	if (!e) {
 		*ret_status = EXIT_REPORT;
 		for (size_t i = 0; i < n; i++)
-			if (rules[i].verdict == RULE_FIRES || (rules[i].verdict == RULE_UNDECIDED && *ret_status == EXIT_REPORT))
-				*ret_status = rules[i].verdict == RULE_FIRES ? EXIT_RULE : EXIT_PARTIAL;
+			if (rules[i].outcome == RULE_FIRES || (rules[i].outcome == RULE_UNDECIDED && *ret_status == EXIT_REPORT))
+				*ret_status = rules[i].outcome == RULE_FIRES ? EXIT_RULE : EXIT_PARTIAL;
 		if (!strcmp(a->format, "json"))
 			check_json(rules, n, &passed, r, o);
 		else

@@ -4,6 +4,7 @@
 #include "flotsam/cmd.h"
 #include "flotsam/query.h"
 #include "flotsam/resources.h"
+#include "flotsam/verdict.h"
 
 extern const struct command command_report;
 extern const struct command command_shell;
@@ -96,12 +97,14 @@ void desk_take_report(struct desk *d, const struct report *r);
 struct err *cmd_need_walk(struct session *s, int *ret_status) MUST_CHECK;
 
 /* columns 0: one line */
-void report_verdict(const struct report *r, struct out *o, int columns);
-/* Of a truncated core a leak list would be wrong; --force asks for it all the same. */
-bool report_without_leaks(const struct report *r);
-void report_text(const struct arguments *a, const struct report *r, struct out *o);
-void report_json(const struct arguments *a, const struct report *r, struct out *o);
-void report_json_write(const struct arguments *a, const struct report *r, struct json *j);
+void report_verdict(const struct arguments *a, const struct report *r, const struct verdicts *v, struct out *o, int columns);
+void report_text(const struct arguments *a, const struct report *r, const struct verdicts *v, struct out *o);
+void report_json(const struct arguments *a, const struct report *r, const struct verdicts *v, struct out *o);
+void report_json_write(const struct arguments *a, const struct report *r, const struct verdicts *v, struct json *j);
+/* The next step of a verdict as one would type it; raw. */
+void verdict_step(struct strbuf *to, const struct arguments *a, const struct verdict *v);
+/* The target as a shell takes it. */
+void cmd_add_target(struct strbuf *to, const struct arguments *a);
 /* The keys "target" and "allocator"; those of a finding, into an open object. */
 void report_json_identity(struct json *j, const struct session *s);
 void report_json_rss(struct json *j, const struct session *s, const struct rss_table *t);

@@ -5,16 +5,10 @@ enum { COLUMNS = 80, MIB = 1 << 20 };
 
 void report_sparse(struct strbuf *to, const struct sparse_label *x, uint64_t page, bool resident, const struct out *o)
 {
-	/* A label by size says the size itself. */
-	bool sized = strstr(x->label, " B") && x->label[0] >= '0' && x->label[0] <= '9';
-	strbuf_printf(to, "%s of ", text_size(x->live_bytes).text);
-	if (x->min_size == x->max_size && x->min_size)
-		strbuf_printf(to, "%s-byte ", text_count(x->min_size).text);
-	if (!sized || x->min_size != x->max_size)
-		text_add_foreign(to, x->label, o);
-	bool blocks = strstr(x->label, "blocks");
-	strbuf_printf(to, "%s keep %s%s", blocks ? "" : sized && x->min_size == x->max_size ? "blocks" : " blocks", text_size(x->pages * page).text,
-		      resident ? " resident" : "");
+	struct strbuf raw = { 0 };
+	verdict_sparse(&raw, x, page, resident);
+	text_add_foreign(to, raw.text ? raw.text : "", o);
+	strbuf_free(&raw);
 }
 
 /* Memory that malloc uses over memory that the program uses, less one. */

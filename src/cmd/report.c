@@ -4,11 +4,18 @@
 static struct err *run(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
 {
 	struct report *r;
+	struct verdicts *v;
 	TRY(query_report(s, &r));
+	struct err *e = query_verdicts(r, &v);
+	if (e) {
+		report_free(r);
+		return e;
+	}
 	if (!strcmp(a->format, "json"))
-		report_json(a, r, o);
+		report_json(a, r, v, o);
 	else
-		report_text(a, r, o);
+		report_text(a, r, v, o);
+	verdicts_free(v);
 	desk_take_report(a->desk, r);
 	*ret_status = r->complete ? EXIT_REPORT : EXIT_PARTIAL;
 	report_free(r);

@@ -202,7 +202,7 @@ static void heap(struct json *j, const struct report *r)
 
 static void leaks(const struct arguments *a, struct json *j, const struct report *r)
 {
-	if (!r->session->graph || report_without_leaks(r)) {
+	if (!r->session->graph || verdict_without_leaks(r)) {
 		out_json_null(j, "leaks");
 		return;
 	}
@@ -316,12 +316,33 @@ static void timings(struct json *j, const struct session *s)
 	out_json_end_object(j);
 }
 
-void report_json_write(const struct arguments *a, const struct report *r, struct json *j)
+static void verdicts(const struct arguments *a, struct json *j, const struct verdicts *v)
+{
+	out_json_array(j, "verdicts");
+	for (size_t i = 0; i < v->list.n; i++) {
+		const struct verdict *x = &v->list.at[i];
+		struct strbuf step = { 0 };
+		verdict_step(&step, a, x);
+		out_json_object(j, NULL);
+		out_json_string(j, "kind", x->kind);
+		out_json_string(j, "text", x->text);
+		out_json_string(j, "next", step.text);
+		out_json_string(j, "fix", x->fix);
+		known_u64(j, "bytes", x->bytes);
+		known_u64(j, "count", x->count);
+		out_json_end_object(j);
+		strbuf_free(&step);
+	}
+	out_json_end_array(j);
+}
+
+void report_json_write(const struct arguments *a, const struct report *r, const struct verdicts *v, struct json *j)
 {
 	out_json_object(j, NULL);
 	out_json_string(j, "schema", "flotsam.report/1");
 	out_json_string(j, "version", FLOTSAM_VERSION);
 	report_json_identity(j, r->session);
+	verdicts(a, j, v);
 	coverage(j, r);
 	report_json_rss(j, r->session, &r->rss);
 	heap(j, r);
@@ -332,10 +353,10 @@ void report_json_write(const struct arguments *a, const struct report *r, struct
 	out_json_end_object(j);
 }
 
-void report_json(const struct arguments *a, const struct report *r, struct out *o)
+void report_json(const struct arguments *a, const struct report *r, const struct verdicts *v, struct out *o)
 {
 	struct json j;
 	out_json_init(&j, o, true);
-	report_json_write(a, r, &j);
+	report_json_write(a, r, v, &j);
 	out_puts(o, "\n");
 }

@@ -61,11 +61,6 @@ static void identity(struct page *p)
 		   text_elapsed(t->read + t->walk + t->mark + t->holders + t->types).text);
 }
 
-bool report_without_leaks(const struct report *r)
-{
-	return r->session->target->picture.truncated && !r->session->options.target.force;
-}
-
 /* On a terminal a preview is for the one who looks; in files and pipes only when asked for. */
 static bool show_content(const struct page *p)
 {
@@ -295,10 +290,9 @@ static void caveats(struct page *p)
 		caveat(p, "NOTE  ", 0, r->notes.at[i]);
 }
 
-/* The target as a shell takes it. */
-static void add_target(struct strbuf *to, const struct page *p)
+void cmd_add_target(struct strbuf *to, const struct arguments *a)
 {
-	const char *t = p->a->target ? p->a->target : "TARGET", *q;
+	const char *t = a->target ? a->target : "TARGET", *q;
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+,:@%";
 	if (!t[strspn(t, plain)]) {
 		strbuf_puts(to, t);
@@ -333,13 +327,13 @@ static void next(struct page *p)
 		next_here(p);
 		return;
 	}
-	add_target(&t, p);
+	cmd_add_target(&t, p->a);
 	if (t.text && strlen(t.text) > 34)
 		strbuf_free(&t);
 	const char *target = t.text ? t.text : "TARGET";
 	char command[80];
 	const char *lead = "NEXT  ";
-	if (p->r->classes[CLASS_DEFINITE].blocks && !report_without_leaks(p->r)) {
+	if (p->r->classes[CLASS_DEFINITE].blocks && !verdict_without_leaks(p->r)) {
 		snprintf(command, sizeof command, "flotsam blocks %s --class definite", target);
 		out_printf(p->o, "%s%-46s each lost block\n", lead, command);
 		lead = "      ";
@@ -354,17 +348,17 @@ static void next(struct page *p)
 	strbuf_free(&t);
 }
 
-void report_text(const struct arguments *a, const struct report *r, struct out *o)
+void report_text(const struct arguments *a, const struct report *r, const struct verdicts *v, struct out *o)
 {
 	struct page p = { a, r, r->session, o, o->width > COLUMNS ? o->width - COLUMNS : 0 };
 	if (a->quiet) {
-		report_verdict(r, o, 0);
+		report_verdict(a, r, v, o, 0);
 		return;
 	}
 	if (p.extra > 60)
 		p.extra = 60;
 	identity(&p);
-	report_verdict(r, o, COLUMNS);
+	report_verdict(a, r, v, o, COLUMNS);
 	out_puts(o, "\n");
 	rss_table_text(p.s, &p.r->rss, o);
 	leaks(&p);

@@ -272,7 +272,7 @@ static void json(const struct resources *r, struct out *o)
 static struct err *run(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
 {
 	struct resources *r;
-	TRY(query_resources(s, &r));
+	TRY(query_resources(s, RESOURCES_ALL, &r));
 	if (!strcmp(a->format, "json")) {
 		json(r, o);
 	} else {

@@ -1,4 +1,5 @@
-/* The verdict: the few sentences that answer "why is it so large, and is it a leak?". */
+/* The verdict on the page: the rule that weighs most, with its next step and what mends it; other rules that hold; and the few
+ * sentences that tell what RSS is made of. */
 #include "cmd.h"
 
 /* A sentence in the making. */
@@ -94,7 +95,7 @@ static void leaked(struct sentence *s, struct paragraph *p, const struct report 
 	const struct class_sum *c = r->classes;
 	uint64_t blocks = c[CLASS_DEFINITE].blocks + c[CLASS_INDIRECT].blocks, bytes = c[CLASS_DEFINITE].bytes + c[CLASS_INDIRECT].bytes;
 	const char *where = r->session->alloc->partial ? " in the part of the heap that could be walked" : "";
-	if (report_without_leaks(r)) {
+	if (verdict_without_leaks(r)) {
 		paragraph_add(p, "The core is truncated: a leak list would be wrong, so there is none (--force).");
 		return;
 	}
@@ -132,22 +133,94 @@ static void kept_alive(struct sentence *s, struct paragraph *p, const struct rep
 	end(s, p, INK_PLAIN);
 }
 
-void report_verdict(const struct report *r, struct out *o, int columns)
+static bool told(const struct verdicts *v, const char *kind)
+{
+	for (size_t i = 0; i < v->list.n; i++)
+		if (!strcmp(v->list.at[i].kind, kind))
+			return true;
+	return false;
+}
+
+void verdict_step(struct strbuf *to, const struct arguments *a, const struct verdict *v)
+{
+	if (!v->command)
+		return;
+	if (a->prompt) {
+		strbuf_puts(to, v->command);
+	} else {
+		strbuf_printf(to, "flotsam %s ", v->command);
+		cmd_add_target(to, a);
+	}
+	if (v->operand)
+		strbuf_printf(to, " %s", v->operand);
+}
+
+static void line(struct out *o, const char *lead, const char *text, int columns)
 {
 	struct paragraph p;
+	if (!text)
+		return;
+	paragraph_begin(&p, o, lead, columns);
+	paragraph_add(&p, text);
+	paragraph_end(&p);
+}
+
+static void headline(const struct arguments *a, const struct verdicts *v, struct out *o, int columns)
+{
+	const struct verdict *first = &v->list.at[0];
+	bool calm = !first->command;
+	struct strbuf step = { 0 };
+	struct paragraph p;
+	char lead[48];
+	snprintf(lead, sizeof lead, "%s: ", first->kind);
+	out_ink(o, calm ? INK_GREEN : INK_RED);
+	paragraph_begin(&p, o, lead, columns);
+	paragraph_ink(&p, INK_PLAIN);
+	paragraph_add(&p, first->text);
+	paragraph_end(&p);
+	verdict_step(&step, a, first);
+	line(o, "  next: ", step.text, columns);
+	line(o, "  fix:  ", first->fix, columns);
+	strbuf_free(&step);
+	for (size_t i = 1; i < v->list.n; i++) {
+		snprintf(lead, sizeof lead, "also %s: ", v->list.at[i].kind);
+		line(o, lead, v->list.at[i].text, columns);
+	}
+	out_puts(o, "\n");
+}
+
+/* What RSS is made of, and what is said of leaks and holders where no rule said it. */
+static void facts(const struct report *r, const struct verdicts *v, struct paragraph *p, struct out *o)
+{
 	struct sentence s = { .out = o };
-	paragraph_begin(&p, o, "", columns);
-	size(&s, &p, &r->rss);
+	size(&s, p, &r->rss);
 	if (r->session->blocks) {
-		kept_free(&s, &p, &r->rss);
-		leaked(&s, &p, r);
-		kept_alive(&s, &p, r);
+		kept_free(&s, p, &r->rss);
+		if (!told(v, "leak"))
+			leaked(&s, p, r);
+		if (!told(v, "held"))
+			kept_alive(&s, p, r);
 	} else {
 		name(&s, r->allocator_note[0] ? r->allocator_note : "the heap is not walked");
 		strbuf_puts(&s.text, ". Only RSS by cause is exact; a leak list would be a guess, so there is none.");
 		if (s.text.text && s.text.text[0] >= 'a' && s.text.text[0] <= 'z')
 			s.text.text[0] -= 'a' - 'A';
-		end(&s, &p, INK_PLAIN);
+		end(&s, p, INK_PLAIN);
 	}
+}
+
+void report_verdict(const struct arguments *a, const struct report *r, const struct verdicts *v, struct out *o, int columns)
+{
+	struct paragraph p;
+	if (columns) {
+		headline(a, v, o, columns);
+		paragraph_begin(&p, o, "", columns);
+	} else {
+		char lead[48];
+		snprintf(lead, sizeof lead, "%s: ", v->list.at[0].kind);
+		paragraph_begin(&p, o, lead, 0);
+		paragraph_add(&p, v->list.at[0].text);
+	}
+	facts(r, v, &p, o);
 	paragraph_end(&p);
 }

@@ -208,6 +208,10 @@ static struct err *find_sparse(struct report *r, const struct frag *f)
 			r->sparse.blocks += f->sparse.at[i].blocks;
 	}
 	r->sparse.label = strdup(r->sparse.sample ? first->label : "blocks of many kinds");
+	const struct session *s = r->session;
+	block_id id = r->sparse.sample ? blocks_at(s->blocks, r->sparse.sample) : BLOCK_NONE;
+	uint32_t set = id != BLOCK_NONE && s->holders_done ? graph_set(s->graph, id) : 0;
+	r->sparse_holder = set ? query_set_name(s->graph, set - 1) : NULL;
 	return r->sparse.label ? NULL : err_nomem();
 }
 
@@ -334,6 +338,7 @@ void report_free(struct report *r)
 		free(r->pins.at[i].holder);
 	}
 	free(r->sparse.label);
+	free(r->sparse_holder);
 	for (size_t i = 0; i < r->notes.n; i++)
 		free(r->notes.at[i]);
 	vec_free(&r->leaks);

@@ -13,19 +13,20 @@ bool resources_record(const char **at, const char *end, uint64_t *ret_number, co
 	return true;
 }
 
-struct err *query_resources(struct session *s, struct resources **ret)
+struct err *query_resources(struct session *s, unsigned parts, struct resources **ret)
 {
 	struct resources *r = calloc(1, sizeof *r);
 	if (!r)
 		return err_nomem();
 	r->session = s;
+	r->timers = UNKNOWN;
 	/* The walk knows which mappings are blocks of malloc's. */
 	struct err *e = session_walk(s);
-	if (!e)
+	if (!e && parts & RESOURCES_DESCRIPTORS)
 		e = resources_descriptors(r);
-	if (!e)
+	if (!e && parts & RESOURCES_THREADS)
 		e = resources_places(r);
-	if (!e)
+	if (!e && parts & RESOURCES_MAPPINGS)
 		e = resources_mappings(r);
 	if (e) {
 		resources_free(r);

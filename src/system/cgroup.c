@@ -97,6 +97,7 @@ static void read_group(const char *root, const struct hierarchy *h, const char *
 	    (ret->limit == UINT64_MAX || limit - (usage < limit ? usage : limit) < ret->limit - (ret->limit_usage < ret->limit ? ret->limit_usage : ret->limit))) {
 		ret->limit = limit;
 		ret->limit_usage = usage;
+		ret->limit_cache = stat_field(root, dir, "memory.stat", v2 ? "inactive_file" : "total_inactive_file");
 	}
 }
 

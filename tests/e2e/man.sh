@@ -66,6 +66,9 @@ if command -v groff >/dev/null; then
 fi
 kinds=$(grep -Eo '(say|judge_limit)\(m, "[a-z-]+"|"order-[a-z]+"' src/query/system.c | grep -Eo '"[a-z-]+"' | tr -d '"')
 all_in 'each verdict on the machine' man/flotsam.1 "$kinds"
+kinds=$(sed -n '/verdict_is_kind/,/};/p' src/verdict/verdict.c | grep -Eo '"[a-z-]+"' | tr -d '"')
+all_in 'each kind of verdict' man/flotsam.1 "$kinds"
+all_in 'each kind of verdict in JSON' man/flotsam-json.5 "$kinds"
 for key in cause state class reason found_by identified_by reason; do
 	values=$(grep -Eoh "\"$key\" *: *\"[a-z_-]+\"" "$tmp/report" "$tmp/blocks" | sort -u | sed 's/.*: *"\(.*\)"/\1/')
 	[ -z "$values" ] || all_in "each $key" man/flotsam-json.5 "$values"

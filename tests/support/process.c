@@ -83,6 +83,8 @@ bool child_start(struct child *c, char *const argv[], const char *dir, bool core
 	int in[2], out[2];
 	struct words run = { 0 };
 	snprintf(path, sizeof path, "%s/%s", fixtures ? fixtures : "build/release/fixtures", argv[0]);
+	if (argv[0][0] == '/')
+		snprintf(path, sizeof path, "%s", argv[0]);
 	char *absolute = realpath(path, NULL);
 	if (!absolute || pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC)) {
 		free(absolute);

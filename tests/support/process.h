@@ -11,7 +11,7 @@ struct child {
 	int in, out;	/* our ends of its standard input and output */
 };
 
-/* A program below $FIXTURES, in directory dir (NULL: ours), allowed to dump core if cores. argv[0] is its name.
+/* A program below $FIXTURES, or of an absolute name, in directory dir (NULL: ours), allowed to dump core if cores. argv[0] is its name.
  * $FIXTURE_LAUNCH: words in front of it, the first an absolute path ("/lib/ld.so --library-path DIR"). */
 bool child_start(struct child *c, char *const argv[], const char *dir, bool cores);
 /* Reads one JSON object from its output. NULL: it said something else, or nothing in 60 seconds. */

@@ -229,6 +229,26 @@ static void truncated_core(struct scene *s)
 
 typedef void print_fn(const struct arguments *a, const struct report *r, struct out *o);
 
+typedef void verdicts_fn(const struct arguments *a, const struct report *r, const struct verdicts *v, struct out *o);
+static void judged(const struct arguments *a, const struct report *r, struct out *o, verdicts_fn *print)
+{
+	struct verdicts *v;
+	struct err *e = verdicts_judge(r, NULL, &v);
+	ck_assert_msg(!e, "%s", e ? e->text : "");
+	print(a, r, v, o);
+	verdicts_free(v);
+}
+
+static void text_page(const struct arguments *a, const struct report *r, struct out *o)
+{
+	judged(a, r, o, report_text);
+}
+
+static void json_page(const struct arguments *a, const struct report *r, struct out *o)
+{
+	judged(a, r, o, report_json);
+}
+
 static char *printed(const struct scene *s, print_fn *print, int width, const char *color)
 {
 	struct out o;
@@ -298,7 +318,7 @@ START_TEST(pages_of_text)
 	struct scene s;
 	char name[64];
 	scenes[_i].make(&s);
-	char *text = printed(&s, report_text, 80, "never");
+	char *text = printed(&s, text_page, 80, "never");
 	is_tame(text, 80);
 	snprintf(name, sizeof name, "%s.txt", scenes[_i].name);
 	is_golden(name, text);
@@ -311,7 +331,7 @@ START_TEST(the_verbose_page)
 	struct scene s;
 	whole(&s);
 	s.arguments.verbose = true;
-	char *text = printed(&s, report_text, 80, "never");
+	char *text = printed(&s, text_page, 80, "never");
 	is_tame(text, 80);
 	is_golden("verbose.txt", text);
 	free(text);
@@ -322,7 +342,7 @@ START_TEST(a_wide_terminal_gives_names_more_room)
 {
 	struct scene s;
 	whole(&s);
-	char *text = printed(&s, report_text, 120, "never");
+	char *text = printed(&s, text_page, 120, "never");
 	is_tame(text, 120);
 	ck_assert_ptr_nonnull(strstr(text, "g_a_name_that_is_much_longer_than_its_column + another_one + third"));
 	free(text);
@@ -335,7 +355,7 @@ START_TEST(quiet_is_one_line)
 		struct scene s;
 		scenes[i].make(&s);
 		s.arguments.quiet = true;
-		char *text = printed(&s, report_text, 80, "never");
+		char *text = printed(&s, text_page, 80, "never");
 		is_tame(text, 2000);
 		ck_assert_ptr_eq(strchr(text, '\n'), text + strlen(text) - 1);
 		free(text);
@@ -348,7 +368,7 @@ START_TEST(colour_adds_nothing_but_itself)
 {
 	struct scene s;
 	whole(&s);
-	char *plain = printed(&s, report_text, 80, "never"), *colour = printed(&s, report_text, 80, "always"), *to = colour;
+	char *plain = printed(&s, text_page, 80, "never"), *colour = printed(&s, text_page, 80, "always"), *to = colour;
 	ck_assert_ptr_nonnull(strchr(colour, '\033'));
 	for (const char *p = colour; *p;) {
 		if (*p != '\033') {
@@ -385,7 +405,7 @@ static long long number(const json_t *j, const char *path)
 
 static json_t *page_of(const struct scene *s, bool golden, const char *name)
 {
-	char *text = printed(s, report_json, 80, "never"), file[64];
+	char *text = printed(s, json_page, 80, "never"), file[64];
 	json_error_t error;
 	for (const char *p = text; *p; p++)
 		ck_assert_msg((unsigned char)*p >= 0x20 || *p == '\n', "byte %#x", (unsigned char)*p);
@@ -479,13 +499,13 @@ START_TEST(contents_are_shown_on_request_alone)
 {
 	struct scene s;
 	whole(&s);
-	char *text = printed(&s, report_text, 80, "never"), *json = printed(&s, report_json, 80, "never");
+	char *text = printed(&s, text_page, 80, "never"), *json = printed(&s, json_page, 80, "never");
 	ck_assert(!strstr(text, "GET /") && !strstr(json, "GET /") && !strstr(text, "hello"));
 	free(text);
 	free(json);
 	s.arguments.show_content = true;
-	text = printed(&s, report_text, 80, "never");
-	json = printed(&s, report_json, 80, "never");
+	text = printed(&s, text_page, 80, "never");
+	json = printed(&s, json_page, 80, "never");
 	ck_assert(strstr(text, "GET /") && strstr(json, "GET /"));
 	is_tame(text, 80);
 	free(text);
@@ -498,7 +518,7 @@ START_TEST(top_cuts_lists_and_says_so)
 	struct scene s;
 	whole(&s);
 	s.arguments.top = 1;
-	char *text = printed(&s, report_text, 80, "never");
+	char *text = printed(&s, text_page, 80, "never");
 	is_tame(text, 80);
 	ck_assert(strstr(text, "L1 ") && !strstr(text, "L2 ") && strstr(text, "2 more (--top 0)"));
 	ck_assert(strstr(text, "H1 ") && !strstr(text, "H2 ") && strstr(text, "3 more (--top 0)"));
