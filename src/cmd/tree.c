@@ -163,7 +163,7 @@ static struct err *tree(const struct arguments *a, struct session *s, struct out
 }
 
 static const struct column retained_columns[] = {
-	{ "address", "ADDRESS", "of the block; 0x0: a root without one", CELL_ADDRESS, 0 },
+	{ "address", "ADDRESS", "of the block; 0: a root without one", CELL_ADDRESS, 0 },
 	{ "retained_bytes", "RETAINED", "usable bytes that would come back with it", CELL_BYTES, 14 },
 	{ "retained_blocks", "BLOCKS", "blocks that would come back with it", CELL_COUNT, 10 },
 	{ "what", "WHAT", "what it is; then what keeps it, up to the root", CELL_TEXT, 0 },

@@ -12,7 +12,7 @@ static void text_cell(struct sink *s, size_t i, const char *p)
 	int width = width_of(&s->columns[i]);
 	if (i)
 		out_puts(s->out, "  ");
-	if (i + 1 == s->n_columns && type == CELL_TEXT) { /* the last is never cut */
+	if (i + 1 == s->n_columns && (type == CELL_TEXT || type == CELL_ADDRESS)) { /* the last is never cut, nor filled */
 		struct strbuf b = { 0 };
 		text_add_foreign(&b, p, s->out);
 		out_bytes(s->out, b.text ? b.text : "", b.n);
@@ -22,6 +22,16 @@ static void text_cell(struct sink *s, size_t i, const char *p)
 	} else {
 		out_printf(s->out, "%*s", width, p);
 	}
+}
+
+/* 1,234,567 where there is room for it. */
+static void text_number(char *to, size_t room, uint64_t v, int width)
+{
+	struct short_text t = text_count(v);
+	if ((int)strlen(t.text) <= width)
+		snprintf(to, room, "%s", t.text);
+	else
+		snprintf(to, room, "%llu", (unsigned long long)v);
 }
 
 static void text_begin(struct sink *s)
@@ -40,7 +50,7 @@ static void text_record(struct sink *s, const struct cell *cells)
 		switch (s->columns[i].type) {
 		case CELL_ADDRESS:
 			snprintf(number, sizeof number, "0x%llx", (unsigned long long)c->number);
-			p = number;
+			p = c->number ? number : NULL;
 			break;
 		case CELL_BOOL:
 			p = c->number ? "yes" : "";
@@ -49,7 +59,7 @@ static void text_record(struct sink *s, const struct cell *cells)
 		case CELL_BYTES:
 		case CELL_INT_OR_TEXT:
 			if (c->number != UINT64_MAX)
-				snprintf(number, sizeof number, "%llu", (unsigned long long)c->number);
+				text_number(number, sizeof number, c->number, width_of(&s->columns[i]));
 			p = s->columns[i].type == CELL_INT_OR_TEXT && p ? p : *number ? number : NULL;
 			break;
 		case CELL_TEXT:
