@@ -421,9 +421,57 @@ static void take_thunk(struct modules *ms, struct code_op *op)
 		op->dst = (int8_t)(b[1] >> 3 & 7);
 }
 
-struct err *code_ops(struct modules *ms, csh h, uint64_t start, uint64_t end, struct code_ops *ret)
+static bool take_ops(const struct modules *ms, csh h, const cs_insn *in, struct code_ops *to)
 {
 	const struct arch *a = modules_arch(ms);
+	return a->elf_machine == EM_AARCH64 ? code_take_arm64(h, in, to) : code_take_x86(h, in, a->word, to);
+}
+
+/* The registers that ops leave alone; none when they call, or go on elsewhere. */
+static uint32_t left_alone(const struct code_op *op, size_t n, const struct function *f)
+{
+	uint32_t changed = 0;
+	for (size_t i = 0; i < n; i++, op++) {
+		if (op->flow == FLOW_CALL || ((op->flow == FLOW_JUMP || op->flow == FLOW_BRANCH) && (op->target < f->start || op->target >= f->end)))
+			return 0;
+		changed |= op->spoils | (op->dst >= 0 ? 1u << op->dst : 0);
+	}
+	return ~changed;
+}
+
+/* Callers of a small function may go on with what they left in registers that it does not touch (gcc's -fipa-ra). */
+static uint32_t kept_by(struct modules *ms, csh h, cs_insn *in, uint64_t function, struct code_ops *scratch)
+{
+	enum { SMALL = 128 };
+	struct function f;
+	size_t first = scratch->list.n;
+	uint64_t at = function;
+	if (!modules_function_at(ms, function, &f) || f.start != function || f.end - f.start > SMALL)
+		return 0;
+	struct span s = code_bytes(ms, at, f.end);
+	bool whole = s.n == f.end - f.start;
+	while (whole && s.n)
+		whole = cs_disasm_iter(h, &s.p, &s.n, &at, in) && in->id && take_ops(ms, h, in, scratch);
+	uint32_t keeps = whole ? left_alone(scratch->list.at + first, scratch->list.n - first, &f) : 0;
+	scratch->list.n = first;
+	return keeps;
+}
+
+static uint32_t remember_kept(struct modules *ms, csh h, cs_insn *in, uint64_t function, struct code_ops *ops)
+{
+	size_t k = function / 4 % CODE_CALLEES;
+	if (!function || modules_arch(ms)->word < 8) /* i386 passes nothing in registers */
+		return 0;
+	if (ops->callees[k].address != function) {
+		ops->callees[k].keeps = kept_by(ms, h, in, function, ops);
+		ops->callees[k].address = function;
+	}
+	return ops->callees[k].keeps;
+}
+
+struct err *code_ops(struct modules *ms, csh h, uint64_t start, uint64_t end, struct code_ops *ret)
+{
+	bool is_386 = modules_arch(ms)->elf_machine == EM_386;
 	cs_insn *in = cs_malloc(h);
 	bool ok = in != NULL;
 	ret->list.n = 0;
@@ -434,9 +482,13 @@ struct err *code_ops(struct modules *ms, csh h, uint64_t start, uint64_t end, st
 			size_t n = ret->list.n;
 			if (in->id == 0) /* no instruction: data between functions */
 				continue;
-			ok = a->elf_machine == EM_AARCH64 ? code_take_arm64(h, in, ret) : code_take_x86(h, in, a->word, ret);
-			if (ok && a->elf_machine == EM_386 && ret->list.at[n].flow == FLOW_CALL)
+			ok = take_ops(ms, h, in, ret);
+			if (!ok || ret->list.at[n].flow != FLOW_CALL)
+				continue;
+			if (is_386)
 				take_thunk(ms, &ret->list.at[n]);
+			uint32_t keeps = remember_kept(ms, h, in, ret->list.at[n].target, ret);
+			ret->list.at[n].keeps = keeps;
 		}
 		if (at == from)
 			break;

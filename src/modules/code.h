@@ -67,8 +67,13 @@ struct code_op {
 	uint64_t target;	/* of a direct call or jump; 0: none */
 	struct code_place at;
 	uint32_t spoils;	/* registers that become unknown besides */
+	uint32_t keeps;		/* of a call: registers that what is called is known not to change */
 };
-struct code_ops { VEC(struct code_op) list; };
+enum { CODE_CALLEES = 1 << 10 };
+struct code_ops {
+	VEC(struct code_op) list;
+	struct { uint64_t address; uint32_t keeps; } callees[CODE_CALLEES]; /* what was found out about them, by their address */
+};
 /* A nothing at this instruction, behind the others; NULL: no memory. */
 struct code_op *code_add_op(struct code_ops *to, const cs_insn *in);
 bool code_take_x86(csh h, const cs_insn *in, unsigned word, struct code_ops *to);

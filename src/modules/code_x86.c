@@ -155,15 +155,27 @@ static void step(csh h, const cs_insn *in, struct code_op *op, int by)
 	op->width = (uint8_t)bytes;
 }
 
-static void push(const cs_insn *in, struct code_op *op)
+/* A word of memory is loaded into a register that the machine has not got. */
+static bool push(const cs_insn *in, unsigned word, struct code_ops *to)
 {
+	enum { SCRATCH = 16 };
 	const cs_x86_op *from = &in->detail->x86.operands[0];
+	struct code_op *op = &to->list.at[to->list.n - 1];
 	unsigned bytes;
+	if (from->type == X86_OP_MEM) {
+		op->what = CODE_LOAD;
+		op->dst = SCRATCH;
+		op->width = (uint8_t)word;
+		op->at = place_of(in, &from->mem);
+		if (!(op = code_add_op(to, in)))
+			return false;
+	}
 	op->what = CODE_PUSH;
-	op->src = from->type == X86_OP_REG ? (int8_t)reg_of(from->reg, &bytes) : -1;
+	op->src = from->type == X86_OP_MEM ? SCRATCH : from->type == X86_OP_REG ? (int8_t)reg_of(from->reg, &bytes) : -1;
 	op->imm = from->type == X86_OP_IMM ? from->imm : 0;
 	if (from->type != X86_OP_IMM && op->src < 0)
-		op->what = CODE_PUSH, op->dst = -2; /* of what nobody knows */
+		op->dst = -2; /* of what nobody knows */
+	return true;
 }
 
 static void flow(const cs_insn *in, struct code_op *op, enum code_flow f)
@@ -267,8 +279,7 @@ bool code_take_x86(csh h, const cs_insn *in, unsigned word, struct code_ops *to)
 		step(h, in, op, in->id == X86_INS_INC ? 1 : -1);
 		break;
 	case X86_INS_PUSH:
-		push(in, op);
-		break;
+		return push(in, word, to);
 	case X86_INS_POP:
 		op->dst = in->detail->x86.operands[0].type == X86_OP_REG ? (int8_t)reg_of(in->detail->x86.operands[0].reg, &bytes) : -1;
 		op->what = CODE_POP;

@@ -268,7 +268,7 @@ static void apply(struct code_state *s, const struct arch *a, const struct code_
 	}
 	if (op->flow != FLOW_CALL)
 		return;
-	spoil(s, call_spoils(a));
+	spoil(s, call_spoils(a) & ~op->keeps);
 	/* A call of __x86.get_pc_thunk: the decoder found which register gets the address behind it. */
 	if (op->dst >= 0)
 		s->reg[op->dst] = constant(op->address + op->size);

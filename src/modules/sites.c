@@ -152,7 +152,8 @@ static void x86_stub(struct search *s, const uint8_t *p, size_t i, uint64_t base
 	}
 }
 
-/* jmp, call and mov through a word: of x86-64 relative to the next instruction, of i386 absolute or behind the GOT in %ebx. */
+/* jmp, call and mov through a word: of x86-64 relative to the next instruction, of i386 absolute or from the GOT on, which jmp and
+ * call have in %ebx. */
 static void x86_slots(struct search *s, struct span b, uint64_t base)
 {
 	const struct code *c = priv_of(s->module)->code;
@@ -160,7 +161,7 @@ static void x86_slots(struct search *s, struct span b, uint64_t base)
 	for (size_t i = 0; s->slots.n && i + 6 <= b.n; i++) {
 		uint8_t op = b.p[i], form = b.p[i + 1];
 		bool jump = op == 0xff && form == 0x25, call = op == 0xff && form == 0x15, move = op == 0x8b && (form & 0xc7) == 0x05;
-		bool got = !is64 && op == 0xff && (form == 0xa3 || form == 0x93);
+		bool got = !is64 && ((op == 0xff && (form == 0xa3 || form == 0x93)) || (op == 0x8b && (form & 0xc0) == 0x80));
 		if (!jump && !call && !move && !got)
 			continue;
 		uint32_t disp = u32_at(b.p + i + 2);
@@ -168,7 +169,7 @@ static void x86_slots(struct search *s, struct span b, uint64_t base)
 		const struct allocator *a = find_entry(s->slots.at, s->slots.n, slot);
 		if (!a)
 			continue;
-		if (jump || form == 0xa3)
+		if (jump || (op == 0xff && form == 0xa3))
 			x86_stub(s, b.p, i, base, a);
 		else
 			add_hit(s, base + i);
