@@ -1,7 +1,6 @@
 /* disas: the machine code of a function, with names, source lines, and where calls lead. */
 #include "desk.h"
 #include "stacks.h"
-#include "stacks.h"
 
 #include <ctype.h>
 
@@ -27,8 +26,7 @@ struct disassembly {
 	uint64_t n, unknown;
 };
 
-/* By the number that `stack` gives it: an inlined function stands where the one around it does. */
-/* Of the chosen thread; frames are counted as `stack` lists them. */
+/* Of the chosen thread, by the number that `stack` gives the frame: an inlined function stands where the one around it does. */
 static struct err *frame_pc(const struct arguments *a, struct session *s, const char *word, unsigned frame, uint64_t *ret)
 {
 	unsigned thread;
@@ -110,7 +108,25 @@ static char *target_name(struct disassembly *l, const struct instruction *i)
 	return t.text;
 }
 
-static void line_json(struct disassembly *l, const struct instruction *i, const struct source_line *where, const char *name)
+enum { TEXT_SHOWN = 40 };
+
+/* A literal that the instruction points at: text in memory that nobody writes to. */
+static bool target_text(struct disassembly *l, const struct instruction *i, char ret[TEXT_SHOWN + 1])
+{
+	const struct mapping *m = i->target && !i->calls && !i->jumps ? picture_mapping(&l->s->target->picture, i->target) : NULL;
+	const uint8_t *p;
+	size_t n = m && !(m->prot & (PROT_W | PROT_X)) && modules_at(l->s->modules, i->target) ? image_window(l->s->image, i->target, &p) : 0, k = 0;
+	while (k < n && k < TEXT_SHOWN && (isprint(p[k]) || p[k] == '\n' || p[k] == '\t'))
+		k++;
+	/* One letter is as likely a number. */
+	if (k < 2 || (k < TEXT_SHOWN && (k == n || p[k])))
+		return false;
+	memcpy(ret, p, k);
+	ret[k] = 0;
+	return true;
+}
+
+static void line_json(struct disassembly *l, const struct instruction *i, const struct source_line *where, const char *name, const char *text)
 {
 	struct json *j = l->json;
 	char hex[2 * sizeof i->bytes + 1] = "";
@@ -128,6 +144,7 @@ static void line_json(struct disassembly *l, const struct instruction *i, const 
 	else
 		out_json_null(j, "target");
 	out_json_string(j, "target_name", name);
+	out_json_string(j, "target_text", text);
 	out_json_bool(j, "through", i->through);
 	out_json_string(j, "file", where->file);
 	if (where->file)
@@ -138,7 +155,7 @@ static void line_json(struct disassembly *l, const struct instruction *i, const 
 	out_json_end_object(j);
 }
 
-static void line_text(struct disassembly *l, const struct instruction *i, const struct source_line *where, const char *name)
+static void line_text(struct disassembly *l, const struct instruction *i, const struct source_line *where, const char *name, const char *text)
 {
 	struct strbuf t = { 0 };
 	if (where->file) {
@@ -163,6 +180,10 @@ static void line_text(struct disassembly *l, const struct instruction *i, const 
 		text_add_foreign(&t, name, l->out);
 		out_printf(l->out, "%s>", t.text ? t.text : "");
 		strbuf_free(&t);
+	} else if (text) {
+		text_add_foreign(&t, text, l->out);
+		out_printf(l->out, "  # \"%s\"", t.text ? t.text : "");
+		strbuf_free(&t);
 	}
 	if (here)
 		out_ink(l->out, INK_PLAIN);
@@ -177,10 +198,12 @@ static bool on_instruction(void *ctx, const struct instruction *i)
 		where.file = NULL;
 	AUTO_FREE char *name = target_name(l, i);
 	l->unknown += !i->decoded;
+	char text[TEXT_SHOWN + 1];
+	bool is_text = !name && target_text(l, i, text);
 	if (l->json)
-		line_json(l, i, &where, name);
+		line_json(l, i, &where, name, is_text ? text : NULL);
 	else
-		line_text(l, i, &where, name);
+		line_text(l, i, &where, name, is_text ? text : NULL);
 	return ++l->n < l->w->most && !l->out->error;
 }
 
@@ -195,6 +218,10 @@ static void head_json(struct json *j, const struct where *w, const char *name)
 		out_json_address(j, "end", w->end);
 	else
 		out_json_null(j, "end");
+	if (w->current)
+		out_json_address(j, "current", w->current);
+	else
+		out_json_null(j, "current");
 	out_json_array(j, "instructions");
 }
 
@@ -226,6 +253,8 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	else
 		head_text(o, &w, name);
 	struct err *e = modules_disassemble(s->modules, w.start, w.end, on_instruction, &l);
+	if (!as_json && w.known && w.current == w.function.end)
+		out_printf(o, "=> 0x%llx %-*s  the call before it does not return\n", (unsigned long long)w.current, l.offset_width, "");
 	/* Behind what could be read of unknown code there may be nothing. */
 	if (e && e->kind == ERR_FAULT && l.n) {
 		err_free(e);
