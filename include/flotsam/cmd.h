@@ -45,7 +45,7 @@ const char *command_group_name(enum command_group g);
 
 enum target_need { TARGET_ONE, TARGET_OPTIONAL, TARGET_SITTING /* at the prompt alone */,
 		   TARGET_UNSEEN /* none or a process, and no look is taken of it: s is NULL in batch */ };
-enum completes { COMPLETES_NOTHING, COMPLETES_ADDRESS, COMPLETES_FILTER, COMPLETES_COMMAND, COMPLETES_THREAD };
+enum completes { COMPLETES_NOTHING, COMPLETES_ADDRESS, COMPLETES_VALUE /* an address, or a type */, COMPLETES_FILTER, COMPLETES_COMMAND, COMPLETES_THREAD };
 
 enum { N_FORMATS = 5 };
 struct command {

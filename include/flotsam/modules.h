@@ -75,6 +75,8 @@ bool modules_tls_symbol_at(struct modules *ms, struct module *m, uint64_t offset
 bool modules_find_symbol(struct modules *ms, const char *name, struct symbol *ret);
 /* Names of symbols that begin with prefix, one a call; *cursor 0 at first. NULL at the end. */
 const char *modules_symbol_by_prefix(struct modules *ms, const char *prefix, size_t *cursor);
+/* The same of types that DWARF tells of; the prefix may begin with namespaces. */
+const char *modules_type_by_prefix(struct modules *ms, const char *prefix, size_t *cursor);
 
 /* Offset of the module's static TLS block from every thread pointer (negative as two's complement on x86), read from its GOT
  * slots with R_*_TPOFF relocations without a symbol: slot = offset + addend. False when it has none. */

@@ -105,6 +105,6 @@ const struct command command_print = {
 	.operands = "SYMBOL | TYPE ADDR",
 	.min_words = 1,
 	.max_words = MOST_WORDS,
-	.completes = COMPLETES_ADDRESS,
+	.completes = COMPLETES_VALUE,
 	.run = run,
 };

@@ -56,4 +56,7 @@ void prompt_close(struct prompt_files *f);
 int prompt_run(const struct arguments *base, struct session *s, struct outside *w, struct prompt_files *files, struct progress *p,
 	       bool greet);
 
+/* From here on readline completes what is typed from these. */
+void complete_begin(struct session *s, struct desk *d);
+
 #endif

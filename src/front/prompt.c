@@ -30,91 +30,6 @@ struct prompt {
 	int status;		/* of the last command that failed */
 };
 
-static struct prompt *sitting; /* readline's callbacks take no argument */
-
-/* Completion */
-
-static const char *const filter_words[] = { "size>=", "size<=", "size=", "state=", "class=", "label=", "type=", "arena=", "holder=", "text=", "thread=",
-					    "leaked", "used", "free", "stack_only", "group", "by", "sort", "top", "count", "sum", NULL };
-
-static const char *next_word_of(enum completes what, const char *typed, size_t *at)
-{
-	const char *w = NULL;
-	switch (what) {
-	case COMPLETES_COMMAND:
-		while (command_get(*at) && strncmp((w = command_get(*at)->name), typed, strlen(typed)))
-			++*at;
-		return command_get((*at)++) ? w : NULL;
-	case COMPLETES_FILTER:
-		while ((w = filter_words[*at]) && strncmp(w, typed, strlen(typed)))
-			++*at;
-		*at += w != NULL;
-		return w;
-	case COMPLETES_ADDRESS:
-		return *typed ? modules_symbol_by_prefix(sitting->s->modules, typed, at) : NULL;
-	case COMPLETES_THREAD: {
-		static char number[24];
-		while (*at < sitting->s->target->picture.threads.n) {
-			snprintf(number, sizeof number, "%zu", ++*at);
-			if (!strncmp(number, typed, strlen(typed)))
-				return number;
-		}
-		return NULL;
-	}
-	case COMPLETES_NOTHING:
-		break;
-	}
-	return NULL;
-}
-
-static enum completes completes_now;
-
-static char *generate(const char *typed, int state)
-{
-	static size_t at;
-	static char option[64];
-	if (!state)
-		at = 0;
-	const char *w = NULL;
-	if (typed[0] == '-') {
-		for (const char *name; (name = arguments_option(at)); ) {
-			at++;
-			snprintf(option, sizeof option, "--%s", name);
-			if (!strncmp(option, typed, strlen(typed))) {
-				w = option;
-				break;
-			}
-		}
-	} else {
-		w = next_word_of(completes_now, typed, &at);
-	}
-	return w ? strdup(w) : NULL;
-}
-
-/* What the word that begins at `start` may be: the first is a command, the others are what the command takes. */
-static char **complete(const char *typed, int start, int end)
-{
-	(void)end;
-	const struct command *c = NULL;
-	char first[64];
-	int i = 0, n = 0;
-	rl_attempted_completion_over = 1;
-	rl_completion_append_character = ' ';
-	while (rl_line_buffer[i] == ' ')
-		i++;
-	completes_now = COMPLETES_COMMAND;
-	if (start > i) {
-		while (rl_line_buffer[i + n] && rl_line_buffer[i + n] != ' ' && n < (int)sizeof first - 1)
-			n++;
-		snprintf(first, sizeof first, "%.*s", n, rl_line_buffer + i);
-		err_free(command_resolve(first, &c));
-		completes_now = c ? c->completes : COMPLETES_NOTHING;
-		if (completes_now == COMPLETES_FILTER && typed[0])
-			rl_completion_append_character = strchr("sctlah", typed[0]) ? '\0' : ' ';
-	}
-	return rl_completion_matches(typed, generate);
-}
-
 /* Ctrl-C at the prompt throws the line away. */
 static void drop_line(void)
 {
@@ -166,7 +81,12 @@ static int open_history(void)
 		mkdir(path, 0700);
 		*p = '/';
 	}
-	return open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd >= 0 && fchmod(fd, 0600)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
 }
 
 static void load_history(int fd)
@@ -351,8 +271,7 @@ static void read_terminal(struct prompt *p)
 	snprintf(name, sizeof name, "%s", comm.n ? comm.text : "flotsam");
 	snprintf(ask, sizeof ask, "%s> ", name);
 	strbuf_free(&comm);
-	rl_attempted_completion_function = complete;
-	rl_completer_word_break_characters = " \t\n|>*+&()";
+	complete_begin(p->s, p->desk);
 	rl_getc_function = wait_for_key;
 	load_history(p->history_fd);
 	while (!p->done) {
@@ -410,7 +329,6 @@ int prompt_run(const struct arguments *base, struct session *s, struct outside *
 		return front_complain(err_nomem());
 	p.line_base = *base;
 	p.line_base.desk = p.desk;
-	sitting = &p;
 	p.terminal = files->terminal;
 	if (greet)
 		run_line(&p, "report");
@@ -426,6 +344,5 @@ int prompt_run(const struct arguments *base, struct session *s, struct outside *
 	else if (!base->n_execute && !base->script)
 		read_stream(&p, stdin);
 	desk_destroy(p.desk);
-	sitting = NULL;
 	return p.terminal ? EXIT_REPORT : p.status;
 }

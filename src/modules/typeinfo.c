@@ -321,21 +321,25 @@ static void index_file(struct modules *ms, struct priv *p, Dwarf *dw, bool alt)
 		index_unit(ms, p, &unit, alt, &budget);
 }
 
+static void read_named(struct modules *ms, struct module *m)
+{
+	struct priv *p = priv_of(m);
+	if (p->named_read || !modules_dwarf(ms, m))
+		return;
+	index_file(ms, p, p->dwarf, false);
+	index_file(ms, p, p->alt, true);
+	if (p->named.n)
+		qsort(p->named.at, p->named.n, sizeof *p->named.at, compare_named);
+	/* One that was interrupted is made again. */
+	p->named_read = !interrupted;
+	if (interrupted)
+		p->named.n = 0;
+}
+
 static bool find_in(struct modules *ms, struct module *m, uint64_t hash, enum named_kind kind, Dwarf_Die *ret, bool *ret_second)
 {
 	struct priv *p = priv_of(m);
-	if (!modules_dwarf(ms, m))
-		return false;
-	if (!p->named_read) {
-		index_file(ms, p, p->dwarf, false);
-		index_file(ms, p, p->alt, true);
-		if (p->named.n)
-			qsort(p->named.at, p->named.n, sizeof *p->named.at, compare_named);
-		/* One that was interrupted is made again. */
-		p->named_read = !interrupted;
-		if (interrupted)
-			p->named.n = 0;
-	}
+	read_named(ms, m);
 	size_t lo = 0, hi = p->named.n;
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
@@ -380,6 +384,40 @@ bool named_find(struct modules *ms, const char *name, enum named_kind kind, stru
 			break;
 	}
 	return found;
+}
+
+/* "a::b::" of "a::b::name": the bytes up to the name, that of the innermost scope. */
+static size_t scope_bytes(const char *name)
+{
+	size_t n = 0;
+	for (const char *p = name; (p = strstr(p, "::")); p += 2)
+		n = (size_t)(p - name) + 2;
+	return n;
+}
+
+const char *modules_type_by_prefix(struct modules *ms, const char *prefix, size_t *cursor)
+{
+	static char whole[256];
+	size_t scope = scope_bytes(prefix), skip = *cursor;
+	const char *plain = prefix + scope;
+	for (size_t i = 0; i < ms->list.n; i++) {
+		struct priv *p = priv_of(ms->list.at[i]);
+		read_named(ms, ms->list.at[i]);
+		for (size_t k = skip; k < p->named.n && !interrupted; k++) {
+			const struct named *n = &p->named.at[k];
+			Dwarf_Die die;
+			++*cursor;
+			const char *name = n->kind == NAMED_TYPE && dwarf_offdie(n->alt ? p->alt : p->dwarf, n->die, &die) ? dwarf_diename(&die) : NULL;
+			if (!name || strncmp(name, plain, strlen(plain)))
+				continue;
+			/* Without a scope each type is found by its own name. */
+			int m = snprintf(whole, sizeof whole, "%.*s%s", (int)scope, prefix, name);
+			if (m < (int)sizeof whole && (!scope || hash_more(HASH_START, whole) == n->hash))
+				return whole;
+		}
+		skip = skip > p->named.n ? skip - p->named.n : 0;
+	}
+	return NULL;
 }
 
 bool variable_at(struct modules *ms, uint64_t address, struct module **ret_module, Dwarf_Die *ret)

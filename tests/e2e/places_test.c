@@ -424,6 +424,16 @@ START_TEST(rights_of_its_own)
 	char *page = run_text((char *const *)verbose, &status);
 	ck_assert_msg(page && status == 0 && strstr(page, "SHUT IN") && !strstr(page, "FLOTSAM_SANDBOX"), "status %d", status);
 	free(page);
+	/* What the prompt runs and writes is the caller's, without what our file brings along. */
+	char to_file[128];
+	struct stat st;
+	shell("mkdir -m 777 %s/open", dir);
+	snprintf(to_file, sizeof to_file, "blocks used count > %s/open/asked", dir);
+	const char *asked[] = { copy, "shell", target_text, "-e", "blocks used count | grep -E '^(Uid|CapPrm|CapEff):' /proc/self/status", "-e", to_file, NULL };
+	page = run_text((char *const *)asked, &status);
+	ck_assert_msg(page && status == 0 && strstr(page, "Uid:\t65534\t65534\t65534\t65534\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n"), "%s", page);
+	free(page);
+	ck_assert(!stat(to_file + strlen("blocks used count > "), &st) && st.st_uid == NOBODY && st.st_size > 0);
 	json_decref(truth);
 }
 END_TEST

@@ -25,9 +25,9 @@ struct terminal {
 	size_t n;
 };
 
-static void set_up(void)
+static void start(char *fixture)
 {
-	char *argv[] = { (char[]){ "rings" }, NULL };
+	char *argv[] = { fixture, NULL };
 	ck_assert(child_start(&target, argv, NULL, false));
 	json_decref(child_json(&target));
 	ck_assert(child_settled(&target));
@@ -35,6 +35,16 @@ static void set_up(void)
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	setenv("XDG_STATE_HOME", dir, 1);
 	unsetenv("PAGER");
+}
+
+static void set_up(void)
+{
+	start((char[]){ "rings" });
+}
+
+static void set_up_foreign(void)
+{
+	start((char[]){ "commands" });
 }
 
 static void tear_down(void)
@@ -311,6 +321,90 @@ START_TEST(refreshes)
 }
 END_TEST
 
+/* Types a line up to a Tab, waits for what is wanted, and throws the line away. */
+static void tab(struct terminal *t, const char *keys, const char *wanted)
+{
+	terminal_forget(t);
+	terminal_type(t, keys);
+	EXPECT(t, wanted, 1);
+	ck_assert_ptr_null(strchr(t->seen, '\033'));
+	terminal_forget(t);
+	terminal_type(t, "\003");
+	EXPECT(t, "commands> ", 1);
+}
+
+START_TEST(completes_each_kind)
+{
+	struct terminal t;
+	terminal_open(&t, 200, "dumb");
+	EXPECT(&t, "commands> ", 1);
+	terminal_forget(&t);
+	terminal_type(&t, "let mine = used\r");
+	EXPECT(&t, "commands> ", 1);
+	terminal_type(&t, "blocks used top 12\r");
+	EXPECT(&t, "commands> ", 2);
+	tab(&t, "retai\t", "retained ");
+	tab(&t, "blocks --forma\t", "blocks --format ");
+	tab(&t, "print g_circ\t", "print g_circle ");
+	tab(&t, "print unmis\t", "print unmistakable_type ");
+	tab(&t, "print shape::ba\t", "print shape::base");
+	tab(&t, "blocks class=def\t", "class=definite ");
+	tab(&t, "blocks state=tc\t", "state=tcache ");
+	tab(&t, "blocks label=unmis\t", "label=unmistakable_type ");
+	tab(&t, "blocks mi\t", "blocks mine ");
+	tab(&t, "mine cl\t", "mine class=");
+	tab(&t, "show 1\t\t", "10  11  12");
+	tab(&t, "stack \t\t", "1  2");
+	/* The other name that begins so clears the screen. */
+	tab(&t, "who g_evi\t", "who g_evil_text ");
+	terminal_end(&t);
+}
+END_TEST
+
+/* A real terminal, on which colours are drawn: what the names ask for is not. */
+START_TEST(foreign_names_drive_nothing)
+{
+	static const char *const lines[] = { "threads", "stack 2", "frame 2 2", "blocks", "blocks group by holder", "tree", "maps", "resources", "report -v",
+					     "who g_evil_text", "disas stand 3", "print g_array", "print *g_list", "x/s g_array", "frag", "find text" };
+	struct terminal t;
+	terminal_open(&t, 60000, "xterm");
+	EXPECT(&t, "commands> ", 1);
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+		terminal_forget(&t);
+		terminal_type(&t, lines[i]);
+		terminal_type(&t, "\r");
+		EXPECT(&t, "commands> ", 1);
+		static const char *const wanted[] = { "\033[2J", "\033]", "\007", "\b", "\x9b", "\xc2\x9b", "\xe2\x80\xae", "\033[31mr" };
+		for (size_t k = 0; k < sizeof wanted / sizeof *wanted; k++)
+			ck_assert_msg(!strstr(t.seen, wanted[k]), "%s drives the terminal: %.500s", lines[i], strstr(t.seen, wanted[k]));
+	}
+	terminal_end(&t);
+}
+END_TEST
+
+/* Lines pasted where nothing says that they are; then what stands in a pipe. */
+START_TEST(lines_without_a_terminal)
+{
+	struct terminal t;
+	int status;
+	char shell[256];
+	terminal_open(&t, 50, "dumb");
+	EXPECT(&t, "rings> ", 1);
+	terminal_forget(&t);
+	terminal_type(&t, "blocks leaked count\rblocks used count\rblocks leaked count\r");
+	EXPECT(&t, "blocks\r\n", 3);
+	terminal_end(&t);
+	snprintf(shell, sizeof shell, "printf 'blocks used count\\nnothing\\nblocks used count' | TERM=dumb '%s' shell %s 2>&1", flotsam_path(), pid);
+	char *argv[] = { (char[]){ "sh" }, (char[]){ "-c" }, shell, NULL }, *text = run_text(argv, &status), *first = strdup(text);
+	first[strcspn(first, "\n")] = '\0';
+	/* An error costs its line. */
+	ck_assert_msg(status == 2 && strstr(text, "no command is called 'nothing'"), "%s", text);
+	ck_assert_msg(strstr(text + strlen(first), first) && !strchr(text, '\033') && !strstr(text, "rings>"), "%s", text);
+	free(first);
+	free(text);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("prompt");
@@ -325,6 +419,13 @@ int main(void)
 	tcase_add_test(t, writes_files);
 	tcase_add_test(t, errors_cost_a_line);
 	tcase_add_test(t, refreshes);
+	tcase_add_test(t, lines_without_a_terminal);
+	suite_add_tcase(s, t);
+	t = tcase_create("foreign");
+	tcase_set_timeout(t, 120);
+	tcase_add_checked_fixture(t, set_up_foreign, tear_down);
+	tcase_add_test(t, completes_each_kind);
+	tcase_add_test(t, foreign_names_drive_nothing);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
