@@ -2,12 +2,17 @@
 #ifndef FLOTSAM_CMD_H
 #define FLOTSAM_CMD_H
 
+#include "flotsam/census.h"
 #include "flotsam/out.h"
 #include "flotsam/session.h"
 
 struct desk; /* what the commands of one sitting share: item numbers, named sets, the thread looked at */
 
-enum { MAX_WORDS = 64, MAX_SCRIPTS = 32 };
+enum { MAX_WORDS = 64, MAX_SCRIPTS = 32, MAX_LOOKS = 32 };
+struct look_name { /* a target that is looked at for its census alone */
+	const char *kind, *target;
+	char found[16];		/* as in struct arguments */
+};
 struct arguments { /* a parsed command line */
 	const struct command *command;
 	const char *kind;	/* "live" or "core" */
@@ -27,6 +32,7 @@ struct arguments { /* a parsed command line */
 	unsigned n_fail_on;
 	const char *suppress;	/* --suppress FILE, or NULL */
 	char *suppress_text;	/* what it holds: its command frees it */
+	const char *content;	/* --content, or NULL */
 	const char *words[MAX_WORDS]; /* operands behind the target */
 	unsigned n_words;
 	const char *execute[MAX_SCRIPTS]; /* -e, in order */
@@ -36,6 +42,9 @@ struct arguments { /* a parsed command line */
 	bool prompt;		/* typed at the prompt: lists carry item numbers */
 	struct desk *desk;	/* set by the front before a command runs */
 	char found[16];		/* the pid that a name was resolved to; `target` then points here */
+	struct look_name looks[MAX_LOOKS]; /* of TARGET_MANY */
+	unsigned n_looks;
+	struct census *censuses[MAX_LOOKS]; /* of looks: set by the front before the command runs */
 };
 
 enum { EXIT_REPORT = 0, EXIT_RULE = 1, EXIT_USAGE = 2, EXIT_TARGET = 3, EXIT_PARTIAL = 4 };
@@ -44,7 +53,8 @@ enum command_group { GROUP_REPORT, GROUP_BLOCKS, GROUP_GRAPH, GROUP_STACKS, GROU
 const char *command_group_name(enum command_group g);
 
 enum target_need { TARGET_ONE, TARGET_OPTIONAL, TARGET_SITTING /* at the prompt alone */,
-		   TARGET_UNSEEN /* none or a process, and no look is taken of it: s is NULL in batch */ };
+		   TARGET_UNSEEN /* none or a process, and no look is taken of it: s is NULL in batch */,
+		   TARGET_MANY /* two or more, of which censuses are made: s is NULL */ };
 enum completes { COMPLETES_NOTHING, COMPLETES_ADDRESS, COMPLETES_VALUE /* an address, or a type */, COMPLETES_FILTER, COMPLETES_COMMAND, COMPLETES_THREAD };
 
 enum { N_FORMATS = 5 };
@@ -58,6 +68,8 @@ struct command {
 	enum completes completes;
 	bool filters;		/* takes --class, --state, --min-size */
 	bool rules;		/* takes --fail-on, --suppress */
+	bool whole_file;	/* the file of -o must be new, and appears only when it is complete */
+	bool on_census;		/* needs no bytes of the target */
 	/* Before the look, and before what runs is shut in: refuses arguments, reads files that they name. May be NULL. */
 	struct err *(*prepare)(struct arguments *a);
 	/* Returns an exit status in *ret_status. Prints to `out` alone. s is NULL when a target is optional and none was

@@ -9,7 +9,7 @@
 
 enum option_id { O_PID, O_CORE, O_FORMAT, O_OUTPUT, O_TOP, O_QUIET, O_VERBOSE, O_COLOR, O_SHOW, O_CLASS, O_STATE, O_MIN_SIZE, O_MAX_STOP, O_FORCE,
 		 O_NO_RESTART, O_SWAP, O_SHARED, O_SPOOL, O_SYSROOT, O_DEBUG_DIR, O_ARENA_FROM, O_INTERIOR, O_NO_RULE, O_NO_VECTOR, O_TAGGED, O_UNALIGNED,
-		 O_THREADS, O_ROOT, O_FAIL_ON, O_SUPPRESS, O_EXECUTE, O_SCRIPT, O_ONLY, O_HELP, O_VERSION };
+		 O_THREADS, O_ROOT, O_FAIL_ON, O_SUPPRESS, O_CONTENT, O_EXECUTE, O_SCRIPT, O_ONLY, O_HELP, O_VERSION };
 
 enum option_group { G_OUTPUT, G_BLOCKS, G_CHECK, G_LOOK, G_RULES, G_OTHER };
 static const char *const group_names[] = { "output", "the list of blocks (flotsam blocks)", "flotsam check", "the look", "what counts as a pointer", "other" };
@@ -32,6 +32,7 @@ static const struct option_row {
 	{ O_MIN_SIZE, G_BLOCKS, 0, "min-size", "BYTES", "with at least so many usable bytes" },
 	{ O_FAIL_ON, G_CHECK, 0, "fail-on", "RULE", "exit status 1 when it holds: 'NAME OP NUMBER[UNIT]'" },
 	{ O_SUPPRESS, G_CHECK, 0, "suppress", "FILE", "leaks and holders to pass over: leak:PATTERN a line" },
+	{ O_CONTENT, G_OUTPUT, 0, "content", "WHAT", "flotsam snap: none" },
 	{ O_PID, G_LOOK, 'p', NULL, "PID", "look at this process" },
 	{ O_CORE, G_LOOK, 'c', NULL, "CORE", "read this core; its program may stand beside it" },
 	{ O_MAX_STOP, G_LOOK, 0, "max-stop", "SECONDS", "let the target go after that, whatever happens (5)" },
@@ -112,6 +113,7 @@ static struct err *rule_off(const char *value, struct arguments *a)
 
 static const char *const colors[] = { "auto", "always", "never", NULL };
 static const char *const arena_sources[] = { "symbols", "file", "live", "code", "heap", NULL };
+static const char *const contents[] = { "none", NULL };
 static const char *const interiors[] = { "possible", "reachable", "ignore", NULL };
 static const char *const classes[] = { "reachable", "possible", "definite", "indirect", "runtime", NULL };
 
@@ -252,6 +254,10 @@ static struct err *apply(struct arguments *a, enum option_id id, const char *val
 		break;
 	case O_SUPPRESS:
 		a->suppress = value;
+		break;
+	case O_CONTENT:
+		TRY(choose("content", value, contents, &choice));
+		a->content = contents[choice];
 		break;
 	case O_EXECUTE:
 		if (a->n_execute >= MAX_SCRIPTS)
@@ -469,13 +475,42 @@ static struct err *check_unseen(const struct arguments *a)
 	return a->root && !a->kind ? err_new(ERR_USAGE, "with --root a process is named by its number, not '%s'", a->target) : NULL;
 }
 
+/* What a word names: a process by its number, a file, or a process by its name. */
+static struct err *name_look(const char *word, struct look_name *ret)
+{
+	struct stat st;
+	struct arguments named = { 0 };
+	*ret = (struct look_name){ .kind = all_digits(word) ? "live" : strchr(word, '/') || !stat(word, &st) ? "core" : NULL, .target = word };
+	if (ret->kind)
+		return NULL;
+	TRY(find_by_name(&named, word));
+	memcpy(ret->found, named.found, sizeof ret->found);
+	ret->kind = "live";
+	ret->target = ret->found;
+	memcpy(ret->found, named.found, sizeof ret->found);
+	return NULL;
+}
+
+static struct err *name_looks(struct arguments *a)
+{
+	if (a->prompt)
+		return err_hint(err_new(ERR_USAGE, "%s takes looks of its own, which a sitting cannot", a->command->name), "flotsam %s A B", a->command->name);
+	if (a->n_words + 1 > MAX_LOOKS)
+		return err_new(ERR_LIMIT, "more than %d looks", MAX_LOOKS);
+	TRY(name_look(a->target, &a->looks[0]));
+	for (unsigned i = 0; i < a->n_words; i++)
+		TRY(name_look(a->words[i], &a->looks[i + 1]));
+	a->n_looks = a->n_words + 1;
+	return NULL;
+}
+
 static struct err *check(struct arguments *a)
 {
 	if (a->help || a->version)
 		return NULL;
 	if (a->command->target == TARGET_SITTING && !a->prompt)
 		return err_hint(err_new(ERR_USAGE, "%s is a command of the prompt", a->command->name), "flotsam shell TARGET -e '%s ...'", a->command->name);
-	if (!a->target && a->command->target == TARGET_ONE)
+	if (!a->target && (a->command->target == TARGET_ONE || a->command->target == TARGET_MANY))
 		return err_hint(err_new(ERR_USAGE, "which process or core?"), "flotsam PID   |   flotsam NAME   |   flotsam CORE   |   flotsam --help");
 	TRY(check_unseen(a));
 	TRY(check_words(a));
@@ -487,6 +522,10 @@ static struct err *check(struct arguments *a)
 		return err_hint(err_new(ERR_USAGE, "%s takes none of --class, --state, --min-size", a->command->name), "flotsam blocks takes them");
 	if (!a->command->rules && (a->n_fail_on || a->suppress))
 		return err_hint(err_new(ERR_USAGE, "%s takes neither --fail-on nor --suppress", a->command->name), "flotsam check takes them");
+	if (a->content && strcmp(a->command->name, "snap"))
+		return err_hint(err_new(ERR_USAGE, "%s takes no --content", a->command->name), "flotsam snap takes it");
+	if (a->command->target == TARGET_MANY)
+		return name_looks(a);
 	if (!a->kind && a->target)
 		TRY(find_by_name(a, a->target));
 	return a->command->prepare ? a->command->prepare(a) : NULL;
@@ -592,11 +631,26 @@ static void print_options(struct out *o, const struct command *c)
 	}
 }
 
+static const char *target_word(const struct command *c)
+{
+	switch (c->target) {
+	case TARGET_OPTIONAL:
+		return "[TARGET]";
+	case TARGET_UNSEEN:
+		return "[PID]";
+	case TARGET_ONE:
+	case TARGET_MANY:
+	case TARGET_SITTING:
+		break;
+	}
+	return "TARGET";
+}
+
 void help_print(struct out *o, const struct command *c)
 {
 	if (c) {
-		out_printf(o, "flotsam %s %s%s%s [OPTIONS]\n%s\n\n%s", c->name, c->target == TARGET_OPTIONAL ? "[TARGET]" : c->target == TARGET_UNSEEN ? "[PID]" : "TARGET", c->operands ? " " : "",
-			   c->operands ? c->operands : "", c->summary, c->help);
+		out_printf(o, "flotsam %s %s%s%s [OPTIONS]\n%s\n\n%s", c->name, target_word(c), c->operands ? " " : "", c->operands ? c->operands : "",
+			   c->summary, c->help);
 	} else {
 		out_puts(o, "flotsam looks into a running process or a core dump and says what has leaked,\n"
 			    "who holds the rest, and why RSS is what it is. It only reads.\n\n"

@@ -2,6 +2,7 @@
 #ifndef CMD_ROWS_H
 #define CMD_ROWS_H
 #include "flotsam/cmd.h"
+#include "flotsam/diff.h"
 #include "flotsam/query.h"
 #include "flotsam/resources.h"
 #include "flotsam/verdict.h"
@@ -48,6 +49,8 @@ extern const struct command command_time;
 extern const struct command command_system;
 extern const struct command command_check;
 extern const struct command command_resources;
+extern const struct command command_diff;
+extern const struct command command_snap;
 
 /* A slip of the fingers, no other word. */
 bool cmd_resembles(const char *typed, const char *meant);
@@ -115,4 +118,6 @@ void report_json_finding(struct json *j, const struct finding *f);
 void resources_json_write(const struct resources *r, struct json *j);
 void system_text(const struct arguments *a, const struct machine *m, struct out *o);
 void system_json(const struct machine *m, struct out *o);
+/* The members, into an open object. */
+void diff_json_write(const struct diff *d, struct json *j);
 #endif

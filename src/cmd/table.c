@@ -11,6 +11,8 @@ static const struct command *const table[] = {
 	&command_stack,
 	&command_frame,
 	&command_check,
+	&command_diff,
+	&command_snap,
 	&command_resources,
 	&command_locals,
 	&command_print,

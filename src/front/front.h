@@ -38,6 +38,13 @@ void progress_begin(struct progress *p);
 void progress_show(void *ctx, const char *text);
 void progress_wipe(struct progress *p);
 
+/* A session over this target, with the options of a. From here on this process is shut in. */
+struct err *front_open_session(const struct arguments *a, const char *kind, const char *target, struct progress *p, struct session **ret) MUST_CHECK;
+/* Fills a->censuses, one for each of a->looks. Each look is taken by a process of its own, since one that has looked is shut in;
+ * then this one is shut in as well, before it reads what they wrote. */
+struct err *looks_take(struct arguments *a, struct progress *p) MUST_CHECK;
+void looks_free(struct arguments *a);
+
 /* Prints the error and frees it; the exit status. */
 int front_complain(struct err *e);
 

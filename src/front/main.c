@@ -1,7 +1,6 @@
 /* flotsam: arguments, signals, progress, exit status. */
 #include "front.h"
 #include "output.h"
-#include "sandbox.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -95,50 +94,16 @@ int front_complain(struct err *e)
 	return status;
 }
 
-/* Once the target is open, before any file of its and any heap is read. */
-static struct err *shut_in(void *ctx, struct session *s)
-{
-	const struct arguments *a = ctx;
-	const char *sysroot = a->session.target.sysroot;
-	struct sandbox b = { .read = { "/proc", "/sys", "/usr/lib/debug" }, .n_read = 3 };
-	bool ok = sandbox_read_below(&b, a->session.modules.debug_dir);
-	/* The holder opens the files of a process; those that a core names are read here. */
-	if (!s->target->live)
-		ok = ok && sandbox_read_below(&b, sysroot ? sysroot : "/") && sandbox_read_below(&b, a->session.target.core_exe);
-	if (!ok)
-		return err_nomem();
-	TRY(sandbox_enter(&b));
-	snprintf(s->sandbox, sizeof s->sandbox, "%s", b.note);
-	return NULL;
-}
-
-/* A core is a file from anywhere, and expanding one is work enough for an attacker: the same, and temporary files. */
-static struct err *shut_in_early(const struct arguments *a)
-{
-	const char *tmp = secure_getenv("TMPDIR");
-	struct sandbox b = { .read = { "/" }, .n_read = 1, .write = { "/tmp", "/var/tmp", tmp }, .n_write = tmp && *tmp ? 3 : 2 };
-	return strcmp(a->kind, "core") ? NULL : sandbox_enter(&b);
-}
-
-static struct err *open_session(const struct arguments *a, struct progress *progress, struct session **ret)
-{
-	struct session_options options = a->session;
-	options.progress = options.target.progress = progress_show;
-	options.progress_ctx = options.target.progress_ctx = progress;
-	options.opened = shut_in;
-	options.opened_ctx = (void *)a;
-	TRY(shut_in_early(a));
-	return session_open(a->kind, a->target, &options, ret);
-}
-
 /* One command, in batch. */
 static struct err *run(struct arguments *a, struct progress *progress, const struct output *f, struct out *o, int *ret_status)
 {
 	struct session *s = NULL;
 	a->desk = desk_create();
 	struct err *e = a->desk ? NULL : err_nomem();
-	if (!e && a->target && a->command->target != TARGET_UNSEEN)
-		e = open_session(a, progress, &s);
+	if (!e && a->n_looks)
+		e = looks_take(a, progress);
+	else if (!e && a->target && a->command->target != TARGET_UNSEEN)
+		e = front_open_session(a, a->kind, a->target, progress, &s);
 	if (!e) {
 		output_begin(f);
 		e = a->command->run(a, s, o, ret_status);
@@ -147,6 +112,7 @@ static struct err *run(struct arguments *a, struct progress *progress, const str
 	out_flush(o);
 	desk_destroy(a->desk);
 	session_close(s);
+	looks_free(a);
 	return e;
 }
 
@@ -166,7 +132,7 @@ static int sit(const struct arguments *a, struct progress *progress)
 		return front_complain(e);
 	e = prompt_open(a, &files);
 	if (!e)
-		e = open_session(a, progress, &s);
+		e = front_open_session(a, a->kind, a->target, progress, &s);
 	progress_wipe(progress);
 	if (e) {
 		prompt_close(&files);
@@ -233,7 +199,7 @@ int main(int argc, char **argv)
 		return sit(&a, &progress);
 	struct output f;
 	struct out o;
-	e = output_open(a.output, &f);
+	e = output_open(a.output, a.command->whole_file, &f);
 	if (e)
 		return front_complain(e);
 	out_init(&o, f.fd, a.color);

@@ -64,6 +64,8 @@ if command -v groff >/dev/null; then
 	[ -n "$rows" ] || missing='nothing to look for'
 	if [ -z "$missing" ]; then echo "ok man: each command with its operands"; else echo "not ok man: each command:" $missing; fi
 fi
+"$FLOTSAM" diff "$server" "$server" "$server" --format json >"$tmp/diff" || echo "not ok man: diff ended with $?"
+all_in 'each key of a diff' man/flotsam-json.5 "$(grep -Eo '"[a-z_]+" *:' "$tmp/diff" | sort -u | tr -d '": ')"
 kinds=$(grep -Eo '(say|judge_limit)\(m, "[a-z-]+"|"order-[a-z]+"' src/query/system.c | grep -Eo '"[a-z-]+"' | tr -d '"')
 all_in 'each verdict on the machine' man/flotsam.1 "$kinds"
 kinds=$(sed -n '/verdict_is_kind/,/};/p' src/verdict/verdict.c | grep -Eo '"[a-z-]+"' | tr -d '"')

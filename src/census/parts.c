@@ -1,0 +1,344 @@
+/* What each section holds, member by member, for the writer and the reader at once. A member may be added at a section's end:
+ * an older reader does not look there, and a newer one takes what is missing for unknown. */
+#include "census.h"
+
+const char *const census_sections[N_SECTIONS] = { "look",   "target",  "maps",	  "pages", "modules", "runtime", "alloc",
+						  "graph",  "labels",  "holders", "kinds", "blocks",  "leaders" };
+const char census_magic[8] = { 'F', 'L', 'O', 'T', 'S', 'A', 'M', '\x1a' };
+
+void census_code_look(struct codec *k, struct census *c)
+{
+	codec_string(k, &c->look.writer);
+	codec_string(k, &c->look.kind);
+	codec_u64(k, &c->look.taken);
+	codec_u64(k, &c->look.clock);
+	codec_u64(k, &c->look.instance);
+}
+
+static void code_status(struct codec *k, struct session_parts *p)
+{
+	struct process_status *s = &p->status;
+	struct cgroup_memory *g = &p->cgroup;
+	uint64_t *sizes[] = { &s->vm_size, &s->vm_rss, &s->rss_anon, &s->rss_file, &s->rss_shmem, &s->vm_pte, &s->vm_swap, &s->vm_lck, &s->vm_data };
+	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+		codec_u64(k, sizes[i]);
+	CODEC_I(k, s->threads);
+	CODEC_I(k, s->ppid);
+	codec_double(k, &p->uptime);
+	codec_bool(k, &g->known);
+	CODEC_I(k, g->version);
+	codec_array(k, g->path, sizeof g->path);
+	uint64_t *figures[] = { &g->usage, &g->limit, &g->limit_usage, &g->anon, &g->file, &g->events_oom_kill };
+	for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
+		codec_u64(k, figures[i]);
+}
+
+static void code_findings(struct codec *k, struct findings *f)
+{
+	struct finding *x;
+	CODEC_EACH(k, &f->list, x) {
+		codec_string(k, &x->kind);
+		codec_u64(k, &x->address);
+		codec_text(k, &x->text);
+		codec_u64(k, &x->expected);
+		codec_u64(k, &x->found);
+		codec_bool(k, &x->has_expected);
+		codec_bool(k, &x->has_found);
+		codec_u64(k, &x->neighbour);
+	}
+	CODEC_U(k, f->dropped);
+}
+
+static void code_threads(struct codec *k, struct picture *p)
+{
+	struct thread *t;
+	CODEC_EACH(k, &p->threads, t) {
+		char comm[sizeof t->comm + 1] = "";
+		memcpy(comm, t->comm, sizeof t->comm);
+		CODEC_I(k, t->tid);
+		codec_array(k, comm, sizeof comm);
+		memcpy(t->comm, comm, sizeof t->comm);
+		codec_bool(k, &t->stopped);
+		codec_u64(k, &t->tp);
+	}
+}
+
+void census_code_target(struct codec *k, struct session_parts *parts)
+{
+	struct target *t = &parts->target;
+	struct picture *p = &t->picture;
+	struct skipped *s;
+	uint64_t machine = t->arch ? t->arch->elf_machine : 0, class = t->arch ? t->arch->elf_class : 0;
+	codec_u64(k, &machine);
+	codec_u64(k, &class);
+	if (!k->writing)
+		t->arch = p->arch = arch_find((uint16_t)machine, (uint8_t)class);
+	codec_bool(k, &t->live);
+	CODEC_I(k, t->pid);
+	codec_array(k, t->comm, sizeof t->comm);
+	codec_array(k, t->exe, sizeof t->exe);
+	code_status(k, parts);
+	codec_u64(k, &p->page);
+	codec_u64(k, &p->read_bytes);
+	codec_double(k, &p->stopped_seconds);
+	codec_double(k, &p->copy_seconds);
+	CODEC_I(k, p->stops);
+	codec_bool(k, &p->quiet);
+	codec_bool(k, &p->truncated);
+	codec_bool(k, &p->at_most);
+	code_threads(k, p);
+	CODEC_EACH(k, &p->skipped, s) {
+		codec_string(k, &s->reason);
+		codec_u64(k, &s->bytes);
+		codec_bool(k, &s->may_hold_roots);
+	}
+	code_findings(k, &p->findings);
+}
+
+/* Addresses in ascending order, as the way from the last one. */
+static void code_range(struct codec *k, uint64_t *last, uint64_t *start, uint64_t *end)
+{
+	uint64_t gap = *start - *last, bytes = *end - *start;
+	codec_u64(k, &gap);
+	codec_u64(k, &bytes);
+	*start = *last + gap;
+	*end = *start + bytes;
+	if (*start < *last || *end <= *start)
+		k->failed = true;
+	*last = *end;
+}
+
+void census_code_maps(struct codec *k, struct session_parts *parts)
+{
+	struct mapping *m;
+	uint64_t last = 0;
+	CODEC_EACH(k, &parts->target.picture.maps, m) {
+		code_range(k, &last, &m->start, &m->end);
+		codec_u64(k, &m->offset);
+		codec_u64(k, &m->inode);
+		CODEC_U(k, m->dev_major);
+		CODEC_U(k, m->dev_minor);
+		CODEC_U(k, m->prot);
+		codec_bool(k, &m->shared);
+		codec_bool(k, &m->device);
+		codec_bool(k, &m->deleted);
+		codec_string(k, &m->path);
+		k->failed |= !m->path;
+	}
+}
+
+void census_code_pages(struct codec *k, struct session_parts *parts)
+{
+	struct picture *p = &parts->target.picture;
+	struct page_run *r;
+	uint64_t last = 0;
+	codec_bool(k, &p->have_pages);
+	CODEC_EACH(k, &p->pages, r) {
+		code_range(k, &last, &r->start, &r->end);
+		CODEC_U(k, r->flags);
+	}
+}
+
+static void code_module(struct codec *k, struct module_part *part)
+{
+	struct module *m = &part->m;
+	struct module_segment *s;
+	uint64_t id_bytes = m->build_id_n;
+	codec_string(k, &m->path);
+	CODEC_U(k, m->role);
+	codec_u64(k, &m->start);
+	codec_u64(k, &m->end);
+	codec_u64(k, &m->bias);
+	codec_u64(k, &id_bytes);
+	if (id_bytes > sizeof m->build_id)
+		k->failed = true;
+	for (m->build_id_n = 0; m->build_id_n < id_bytes && !k->failed; m->build_id_n++)
+		CODEC_U(k, m->build_id[m->build_id_n]);
+	codec_bool(k, &m->have_file);
+	codec_string(k, &m->no_file_why);
+	codec_bool(k, &m->have_symtab);
+	codec_bool(k, &m->have_dwarf);
+	CODEC_EACH(k, &part->segments, s) {
+		codec_u64(k, &s->start);
+		codec_u64(k, &s->end);
+		codec_u64(k, &s->file_end);
+		codec_u64(k, &s->file_offset);
+		CODEC_U(k, s->prot);
+	}
+}
+
+void census_code_modules(struct codec *k, struct session_parts *p)
+{
+	struct module_part *m;
+	CODEC_EACH(k, &p->modules, m)
+		code_module(k, m);
+}
+
+void census_code_runtime(struct codec *k, struct session_parts *p)
+{
+	struct runtime *rt = &p->runtime;
+	struct runtime_extent *e;
+	struct runtime_thread *t;
+	uint64_t last = 0, *tp;
+	codec_string(k, &rt->language);
+	CODEC_EACH(k, &rt->extents, e) {
+		code_range(k, &last, &e->start, &e->end);
+		codec_u64(k, &e->live_from);
+		CODEC_U(k, e->kind);
+		CODEC_I(k, e->thread);
+	}
+	CODEC_EACH(k, &rt->threads, t) {
+		codec_u64(k, &t->tp);
+		codec_u64(k, &t->stack_start);
+		codec_u64(k, &t->stack_end);
+		codec_u64(k, &t->live_from);
+		codec_u64(k, &t->dtv);
+		codec_bool(k, &t->sp_elsewhere);
+	}
+	CODEC_EACH(k, &rt->dead_threads, tp)
+		codec_u64(k, tp);
+}
+
+static void code_facts(struct codec *k, struct alloc_facts *f)
+{
+	codec_string(k, &f->name);
+	codec_array(k, f->version, sizeof f->version);
+	codec_string(k, &f->found_by);
+	codec_bool(k, &f->walked);
+	unsigned *units[] = { &f->granule, &f->header, &f->mmap_tail, &f->min_chunk };
+	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+		CODEC_U(k, *units[i]);
+	uint64_t *figures[] = { &f->trim_threshold, &f->top_pad,   &f->mmap_threshold, &f->n_mmaps,  &f->mmapped_mem,
+				&f->n_mmaps_max,    &f->arena_max, &f->tcache_count,   &f->huge_page };
+	for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
+		codec_u64(k, figures[i]);
+	codec_bool(k, &f->fixed_threshold);
+}
+
+static void code_arenas(struct codec *k, struct alloc *a)
+{
+	struct arena *x;
+	CODEC_EACH(k, &a->arenas, x) {
+		codec_u64(k, &x->address);
+		codec_bool(k, &x->main);
+		codec_bool(k, &x->contiguous);
+		codec_u64(k, &x->top);
+		codec_u64(k, &x->top_bytes);
+		codec_bool(k, &x->top_doubtful);
+		codec_u64(k, &x->system_mem);
+		codec_u64(k, &x->walked_bytes);
+		CODEC_U(k, x->mutex);
+		CODEC_U(k, x->heaps);
+		codec_bool(k, &x->consistent);
+	}
+}
+
+static void code_lists(struct codec *k, struct alloc *a)
+{
+	struct alloc_tcache *t;
+	struct alloc_list *l;
+	struct runtime_extent *e;
+	CODEC_EACH(k, &a->tcaches, t) {
+		codec_u64(k, &t->address);
+		CODEC_I(k, t->thread);
+	}
+	CODEC_EACH(k, &a->lists, l) {
+		CODEC_U(k, l->state);
+		CODEC_I(k, l->arena);
+		CODEC_I(k, l->tcache);
+		CODEC_U(k, l->index);
+		uint64_t *figures[] = { &l->head, &l->low, &l->high, &l->chunks, &l->bytes };
+		for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
+			codec_u64(k, figures[i]);
+	}
+	CODEC_EACH(k, &a->state_extents, e) {
+		codec_u64(k, &e->start);
+		codec_u64(k, &e->end);
+	}
+}
+
+void census_code_alloc(struct codec *k, struct session_parts *p, struct census *c)
+{
+	struct alloc *a = &p->alloc;
+	struct segment *s;
+	uint32_t *count;
+	uint64_t last = 0;
+	code_facts(k, &a->facts);
+	code_arenas(k, a);
+	CODEC_EACH(k, &a->segments, s) {
+		uint64_t header = s->start - s->header_from;
+		code_range(k, &last, &s->start, &s->end);
+		CODEC_I(k, s->arena);
+		codec_u64(k, &header);
+		s->header_from = s->start - header;
+		k->failed |= header > s->start;
+	}
+	CODEC_EACH(k, &c->counts, count)
+		CODEC_U(k, *count);
+	code_lists(k, a);
+	code_findings(k, &a->findings);
+	codec_bool(k, &a->partial);
+}
+
+void census_code_graph(struct codec *k, struct session_parts *p, struct census *c)
+{
+	struct graph *g = &p->graph;
+	codec_bool(k, &c->classified);
+	for (int i = 0; i <= CLASS_RUNTIME; i++) {
+		codec_u64(k, &g->sums[i].blocks);
+		codec_u64(k, &g->sums[i].bytes);
+	}
+	codec_u64(k, &g->stack_only.blocks);
+	codec_u64(k, &g->stack_only.bytes);
+	for (int i = 0; i < N_INTERIOR_RULES; i++)
+		codec_u64(k, &g->rule_counts[i]);
+	codec_u64(k, &g->root_words);
+	codec_u64(k, &g->scanned_root_bytes);
+	codec_u64(k, &g->marked);
+}
+
+void census_code_labels(struct codec *k, struct census *c)
+{
+	struct label *l;
+	CODEC_EACH(k, &c->labels, l) {
+		codec_text(k, &l->name);
+		CODEC_U(k, l->by);
+	}
+}
+
+void census_code_holders(struct codec *k, struct census *c)
+{
+	struct holder *h;
+	struct holder_set *s;
+	CODEC_EACH(k, &c->holders, h) {
+		CODEC_U(k, h->rank);
+		CODEC_U(k, h->kind);
+		codec_text(k, &h->name);
+		codec_text(k, &h->where);
+		codec_u64(k, &h->address);
+	}
+	CODEC_EACH(k, &c->sets, s) {
+		CODEC_U(k, s->n);
+		for (int i = 0; i < (s->n > 3 ? 3 : s->n); i++)
+			CODEC_U(k, s->holders[i]);
+		codec_u64(k, &s->blocks);
+		codec_u64(k, &s->bytes);
+	}
+}
+
+void census_code_kinds(struct codec *k, struct census *c)
+{
+	struct census_kind *x;
+	codec_u64(k, &c->n_blocks);
+	CODEC_EACH(k, &c->kinds, x) {
+		codec_u64(k, &x->chunk_bytes);
+		codec_u64(k, &x->blocks);
+		uint32_t label = x->label + 1;
+		CODEC_U(k, label);
+		x->label = label - 1;
+		CODEC_U(k, x->set);
+		CODEC_U(k, x->state);
+		CODEC_U(k, x->class_of);
+		codec_bool(k, &x->stack_only);
+	}
+}

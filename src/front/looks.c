@@ -1,0 +1,186 @@
+/* Sessions, and looks that are taken for their census alone. A process that has opened a session is shut in and can open no
+ * other: each look has a process of its own, which writes what it found to nameless memory, or an error to a pipe. */
+#include "front.h"
+#include "sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Once the target is open, before any file of its and any heap is read. */
+static struct err *shut_in(void *ctx, struct session *s)
+{
+	const struct arguments *a = ctx;
+	const char *sysroot = a->session.target.sysroot;
+	struct sandbox b = { .read = { "/proc", "/sys", "/usr/lib/debug" }, .n_read = 3 };
+	bool ok = sandbox_read_below(&b, a->session.modules.debug_dir);
+	/* The holder opens the files of a process; those that a core names are read here. */
+	if (!s->target->live)
+		ok = ok && sandbox_read_below(&b, sysroot ? sysroot : "/") && sandbox_read_below(&b, a->session.target.core_exe);
+	if (!ok)
+		return err_nomem();
+	TRY(sandbox_enter(&b));
+	snprintf(s->sandbox, sizeof s->sandbox, "%s", b.note);
+	return NULL;
+}
+
+/* A core is a file from anywhere, and expanding one is work enough for an attacker: the same, and temporary files. */
+static struct err *shut_in_early(const char *kind)
+{
+	const char *tmp = secure_getenv("TMPDIR");
+	struct sandbox b = { .read = { "/" }, .n_read = 1, .write = { "/tmp", "/var/tmp", tmp }, .n_write = tmp && *tmp ? 3 : 2 };
+	return strcmp(kind, "core") ? NULL : sandbox_enter(&b);
+}
+
+struct err *front_open_session(const struct arguments *a, const char *kind, const char *target, struct progress *progress, struct session **ret)
+{
+	struct session_options options = a->session;
+	options.progress = options.target.progress = progress_show;
+	options.progress_ctx = options.target.progress_ctx = progress;
+	options.opened = shut_in;
+	options.opened_ctx = (void *)a;
+	TRY(shut_in_early(kind));
+	return session_open(kind, target, &options, ret);
+}
+
+struct message { /* an error, on its way up */
+	int32_t kind, os;
+	char text[1024], hint[2048];
+};
+
+static struct err *write_all(int fd, const uint8_t *p, size_t n)
+{
+	for (ssize_t k; n; p += k, n -= (size_t)k) {
+		k = write(fd, p, n);
+		if (k < 0 && errno == EINTR && !interrupted)
+			k = 0;
+		else if (k < 0)
+			return err_os(errno, "cannot hand the look on");
+	}
+	return NULL;
+}
+
+static struct err *look(const struct arguments *a, const struct look_name *name, struct progress *p, int to)
+{
+	struct session *s;
+	struct census_bytes b;
+	TRY(front_open_session(a, name->kind, name->target, p, &s));
+	struct err *e = census_make(s, &b);
+	if (!e) {
+		e = write_all(to, b.at, b.n);
+		free(b.at);
+	}
+	session_close(s);
+	return e;
+}
+
+static _Noreturn void look_and_exit(const struct arguments *a, const struct look_name *name, struct progress *p, int to, int errors, pid_t parent)
+{
+	static struct message m;
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(EXIT_TARGET);
+	struct err *e = look(a, name, p, to);
+	progress_wipe(p);
+	if (e) {
+		m.kind = (int32_t)e->kind;
+		m.os = e->os;
+		snprintf(m.text, sizeof m.text, "%s", e->text);
+		snprintf(m.hint, sizeof m.hint, "%s", e->hint ? e->hint : "");
+		if (write(errors, &m, sizeof m) != (ssize_t)sizeof m)
+			_exit(EXIT_TARGET);
+	}
+	_exit(e ? EXIT_TARGET : EXIT_REPORT);
+}
+
+/* Until it ends; our own interruption is passed on. */
+static int wait_for(pid_t pid)
+{
+	int status = 0;
+	bool told = false;
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		if (interrupted && !told) {
+			kill(pid, SIGTERM);
+			told = true;
+		}
+	return status;
+}
+
+static struct err *error_from(int fd, int status)
+{
+	static struct message m;
+	ssize_t n = read(fd, &m, sizeof m);
+	if (interrupted)
+		return err_new(ERR_INTERRUPTED, "interrupted");
+	if (n != (ssize_t)sizeof m || m.kind < ERR_NOMEM || m.kind > ERR_REFUSED)
+		return WIFSIGNALED(status) ? err_new(ERR_OS, "the look ended by signal %d", WTERMSIG(status)) : status ? err_new(ERR_OS, "the look failed") : NULL;
+	m.text[sizeof m.text - 1] = m.hint[sizeof m.hint - 1] = '\0';
+	struct err *e = err_new((enum err_kind)m.kind, "%s", m.text);
+	return m.hint[0] ? err_hint(e, "%s", m.hint) : e;
+}
+
+static struct err *take(const struct arguments *a, const struct look_name *name, struct progress *p, int *ret_fd)
+{
+	int errors[2];
+	AUTO_FD int fd = memfd_create("look", MFD_CLOEXEC);
+	if (fd < 0 || pipe2(errors, O_CLOEXEC))
+		return err_os(errno, "no memory for a look");
+	pid_t parent = getpid(), pid = fork();
+	if (!pid) {
+		close(errors[0]);
+		look_and_exit(a, name, p, fd, errors[1], parent);
+	}
+	close(errors[1]);
+	struct err *e = pid < 0 ? err_os(errno, "cannot fork") : error_from(errors[0], wait_for(pid));
+	close(errors[0]);
+	if (!e) {
+		*ret_fd = fd;
+		fd = -1;
+	}
+	return e;
+}
+
+/* A census that lies in a file is read later; -1: it is none. */
+static int open_census(const char *path)
+{
+	char magic[8];
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 || pread(fd, magic, sizeof magic, 0) != (ssize_t)sizeof magic || !census_is(magic, sizeof magic))
+		return -1;
+	int kept = fd;
+	fd = -1;
+	return kept;
+}
+
+struct err *looks_take(struct arguments *a, struct progress *p)
+{
+	int fds[MAX_LOOKS];
+	unsigned n = 0;
+	struct err *e = NULL;
+	struct sandbox none = { .read = { "/proc", "/sys" }, .n_read = 2 };
+	for (; n < a->n_looks && !e; n++) {
+		const struct look_name *name = &a->looks[n];
+		fds[n] = strcmp(name->kind, "core") ? -1 : open_census(name->target);
+		if (fds[n] < 0)
+			e = take(a, name, p, &fds[n]);
+	}
+	if (!e)
+		e = sandbox_enter(&none);
+	for (unsigned i = 0; i < n; i++) {
+		if (!e)
+			e = census_load(fds[i], a->looks[i].target, &a->censuses[i]);
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
+	return e;
+}
+
+void looks_free(struct arguments *a)
+{
+	for (unsigned i = 0; i < a->n_looks; i++)
+		census_free(a->censuses[i]);
+}
