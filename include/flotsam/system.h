@@ -21,7 +21,7 @@ bool system_maps_next(const char **text, size_t *n, struct maps_line *ret, size_
 /* The parts of one smaps entry that we use. */
 struct smaps_entry {
 	struct maps_line map;
-	uint64_t size, rss, pss, shared_clean, shared_dirty, private_clean, private_dirty, swap, anon_huge, locked, swap_pss, file_huge, shmem_huge, private_hugetlb, shared_hugetlb;
+	uint64_t size, rss, pss, anonymous, shared_clean, shared_dirty, private_clean, private_dirty, swap, anon_huge, locked, swap_pss, file_huge, shmem_huge, private_hugetlb, shared_hugetlb;
 	bool flag_io, flag_pf, flag_dontdump, flag_ht;
 	bool flag_userfaultfd; /* um, uw or ui: its pages may be another's to fill */
 };

@@ -96,7 +96,7 @@ static void smaps_field(struct smaps_entry *e, const char *line, size_t n)
 		size_t offset;
 	} fields[] = {
 #define FIELD(name, member) { name, offsetof(struct smaps_entry, member) }
-		FIELD("Size:", size), FIELD("Rss:", rss), FIELD("Pss:", pss), FIELD("Shared_Clean:", shared_clean),
+		FIELD("Size:", size), FIELD("Rss:", rss), FIELD("Pss:", pss), FIELD("Anonymous:", anonymous), FIELD("Shared_Clean:", shared_clean),
 		FIELD("Shared_Dirty:", shared_dirty), FIELD("Private_Clean:", private_clean), FIELD("Private_Dirty:", private_dirty),
 		FIELD("Swap:", swap), FIELD("AnonHugePages:", anon_huge), FIELD("Locked:", locked),
 		FIELD("SwapPss:", swap_pss), FIELD("FilePmdMapped:", file_huge), FIELD("ShmemPmdMapped:", shmem_huge),

@@ -1,6 +1,6 @@
-/* Copying present pages by process_vm_readv: two readers into memory that is there already; each takes the next few
- * megabytes until nothing is left. The data file is compact, so that the destination of any sequence of extents is one
- * piece. */
+/* Copying present pages by process_vm_readv, or through mem where pages are shared with a forked process: two readers into
+ * memory that is there already; each takes the next few megabytes until nothing is left. The data file is compact, so that the
+ * destination of any sequence of extents is one piece. */
 #include "look.h"
 
 #include <signal.h>
@@ -58,7 +58,11 @@ static void copy_piece(struct look *l, struct piece *p)
 {
 	for (int i = 0; p->bytes;) {
 		struct iovec to = { l->data + p->to, p->bytes };
-		ssize_t n = process_vm_readv(l->copy_from, &to, 1, p->from + i, (unsigned long)(p->n - i), 0);
+		ssize_t n;
+		if (l->plan->flags & PLAN_GENTLE)
+			n = pages_read(l->pages.mem_fd, l->copy_from, to.iov_base, p->from[i].iov_len, (uintptr_t)p->from[i].iov_base);
+		else
+			n = process_vm_readv(l->copy_from, &to, 1, p->from + i, (unsigned long)(p->n - i), 0);
 		/* A hole ends the call early; go on behind it. A page that came in part is taken again as a whole. */
 		uint64_t got = n > 0 ? align_down((uint64_t)n, l->pages.page) : 0;
 		bool stuck = !got;

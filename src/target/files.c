@@ -1,5 +1,5 @@
 /* Files of the target, opened with the holder's rights: below its own root, regular ones alone. */
-#include "holder.h"
+#include "pages.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -266,8 +266,8 @@ int holder_peek(const struct holder *h, const struct holder_request *q, struct h
 		if (pread(pagemap, &entry, 8, (off_t)(at / page * 8)) != 8 || !(entry >> 63))
 			return EFAULT;
 	}
-	struct iovec to = { r->bytes, q->b }, from = { (void *)(uintptr_t)q->a, q->b };
-	ssize_t n = process_vm_readv(tid, &to, 1, &from, 1, 0);
+	AUTO_FD int mem = holder_proc(h, tid, "mem");
+	ssize_t n = pages_read(mem, tid, r->bytes, q->b, q->a);
 	if (n != (ssize_t)q->b)
 		return n < 0 ? errno : EFAULT;
 	r->n = (uint32_t)n;

@@ -39,7 +39,7 @@ struct holder_reply {
 };
 
 /* Plan of a look, handed over as a memfd: this, then n_mutexes words, n_code pairs, n_skip pairs. */
-enum { PLAN_NO_RESTART_FIX = 1, PLAN_SCAN_SHARED = 2, PLAN_READ_SWAP = 4, PLAN_NO_TOUCH = 8 };
+enum { PLAN_NO_RESTART_FIX = 1, PLAN_SCAN_SHARED = 2, PLAN_READ_SWAP = 4, PLAN_NO_TOUCH = 8, PLAN_GENTLE = 16 };
 struct holder_plan {
 	uint64_t max_stop_ns, flags, n_mutexes, n_code, n_skip;
 	uint64_t words[];

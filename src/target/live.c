@@ -171,6 +171,8 @@ static bool on_smaps(void *ctx, const struct smaps_entry *e)
 {
 	struct live *l = ctx;
 	l->has_userfaultfd |= e->flag_userfaultfd;
+	/* Of a file's mapping this would not tell pages of the file from pages of its own; who forked shares others too. */
+	l->shares_pages |= !e->map.shared && !e->map.inode && e->anonymous && e->shared_clean + e->shared_dirty;
 	if (e->flag_io || e->flag_pf) {
 		struct page_run *r = vec_push(&l->devices);
 		if (r)
@@ -184,7 +186,7 @@ static void find_devices(struct live *l)
 {
 	AUTO_FD int fd = open_proc(&l->target, "smaps");
 	l->devices.n = 0;
-	l->has_userfaultfd = false;
+	l->has_userfaultfd = l->shares_pages = false;
 	if (fd >= 0)
 		err_free(system_smaps_each(fd, on_smaps, l));
 }
@@ -237,7 +239,8 @@ static int make_plan(struct live *l, const struct quiet_plan *quiet)
 	*p = (struct holder_plan){ .max_stop_ns = (uint64_t)((o->max_stop > 0 ? o->max_stop : 5) * 1e9), .n_mutexes = quiet->mutexes.n,
 				   .n_code = quiet->code.n, .n_skip = l->devices.n };
 	p->flags = (o->no_restart_fix ? PLAN_NO_RESTART_FIX : 0) | (o->scan_shared ? PLAN_SCAN_SHARED : 0) |
-		   (o->read_swap ? PLAN_READ_SWAP : 0) | (l->has_userfaultfd ? PLAN_NO_TOUCH : 0);
+		   (o->read_swap ? PLAN_READ_SWAP : 0) | (l->has_userfaultfd ? PLAN_NO_TOUCH : 0) |
+		   (l->shares_pages ? PLAN_GENTLE : 0);
 	uint64_t *w = p->words;
 	for (size_t i = 0; i < quiet->mutexes.n; i++)
 		*w++ = quiet->mutexes.at[i];

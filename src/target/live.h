@@ -16,6 +16,7 @@ struct live {
 	char *maps; /* text behind the mappings' paths */
 	VEC(struct page_run) devices; /* by VmFlags, sorted */
 	bool has_userfaultfd;
+	bool shares_pages; /* private ones, with a process that it forked or was forked by */
 	struct holder_reply reply;
 };
 

@@ -362,6 +362,15 @@ void pages_scan(struct pages *p)
 	}
 }
 
+ssize_t pages_read(int mem_fd, pid_t tid, void *to, size_t n, uint64_t address)
+{
+	ssize_t got = mem_fd < 0 ? -1 : pread(mem_fd, to, n, (off_t)address);
+	if (got > 0)
+		return got;
+	struct iovec into = { to, n }, from = { (void *)(uintptr_t)address, n };
+	return process_vm_readv(tid, &into, 1, &from, 1, 0);
+}
+
 bool pages_unswap(struct pages *p, pid_t tid, uint64_t limit)
 {
 	uint8_t scratch[65536];
@@ -372,8 +381,7 @@ bool pages_unswap(struct pages *p, pid_t tid, uint64_t limit)
 			continue;
 		for (uint64_t at = r->start; at < r->end && done < limit; at += sizeof scratch, done += sizeof scratch) {
 			uint64_t n = r->end - at < sizeof scratch ? r->end - at : sizeof scratch;
-			struct iovec to = { scratch, n }, from = { (void *)(uintptr_t)at, n };
-			if (process_vm_readv(tid, &to, 1, &from, 1, 0) < 0)
+			if (pages_read(p->mem_fd, tid, scratch, n, at) < 0)
 				break;
 		}
 	}

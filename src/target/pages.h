@@ -30,6 +30,10 @@ int pages_open(struct pages *p, const struct holder *h, pid_t tid, const struct 
 void pages_scan(struct pages *p);
 /* Scans with as much room as it takes, then makes room for more. errno or 0. */
 int pages_size(struct pages *p);
+/* Reads target memory without a trace there. process_vm_readv pins what it reads, and a private page that a forked process
+ * shares is copied for that (mm/gup.c since Linux 5.19: gup_must_unshare): a read through mem leaves it shared. That is
+ * slower, so only where it matters: `tid` is for what mem refuses. */
+ssize_t pages_read(int mem_fd, pid_t tid, void *to, size_t n, uint64_t address);
 /* Reads up to `limit` bytes of swapped heap pages, so that they are present. True when it read any. */
 bool pages_unswap(struct pages *p, pid_t tid, uint64_t limit);
 void pages_close(struct pages *p);

@@ -62,8 +62,7 @@ static bool thread_in_malloc(const struct look *l, pid_t tid)
 		return true;
 	if (knows_call() && (int64_t)r[a->reg_syscall] >= 0 && !call_of_malloc(r[a->reg_syscall]))
 		return false;
-	struct iovec to = { words, sizeof words }, from = { (void *)(uintptr_t)r[a->reg_sp], sizeof words };
-	ssize_t n = process_vm_readv(tid, &to, 1, &from, 1, 0);
+	ssize_t n = pages_read(l->pages.mem_fd, tid, words, sizeof words, r[a->reg_sp]);
 	for (ssize_t i = 0; i < n / 8; i++)
 		if (in_code(l->plan, words[i]))
 			return true;
@@ -82,8 +81,7 @@ bool look_is_quiet(struct look *l)
 	}
 	for (uint64_t i = 0; any && i < l->plan->n_mutexes; i++) {
 		int32_t value = 0;
-		struct iovec to = { &value, 4 }, from = { (void *)(uintptr_t)l->plan->words[i], 4 };
-		if (process_vm_readv(any, &to, 1, &from, 1, 0) == 4 && value)
+		if (pages_read(l->pages.mem_fd, any, &value, 4, l->plan->words[i]) == 4 && value)
 			return false;
 	}
 	return true;
