@@ -28,24 +28,29 @@ static void clean_up(void)
 	rmdir(directory);
 }
 
-/* The fixture, with a variable of the environment that is its own: NULL, or NAME=VALUE. */
-static json_t *start_with(const char *mode, const char *variable)
+/* A fixture, with a variable of the environment that is its own: NULL, or NAME=VALUE. */
+static json_t *start_fixture(const char *fixture, const char *mode, const char *variable)
 {
 	char name[64] = "";
-	char *argv[] = { (char *)(uintptr_t) "retention", (char *)(uintptr_t)mode, NULL };
+	char *argv[] = { (char *)(uintptr_t)fixture, (char *)(uintptr_t)mode, NULL };
 	atexit(clean_up);
 	if (variable) {
 		snprintf(name, sizeof name, "%.*s", (int)strcspn(variable, "="), variable);
 		setenv(name, variable + strlen(name) + 1, 1);
 	}
-	ck_assert_msg(child_start(&child, argv, NULL, false), "retention %s does not start", mode);
+	ck_assert_msg(child_start(&child, argv, NULL, false), "%s %s does not start", fixture, mode);
 	if (variable)
 		unsetenv(name);
 	json_t *truth = child_json(&child);
-	ck_assert_msg(truth, "retention %s says no truth", mode);
-	ck_assert_msg(child_settled(&child), "retention %s does not come to rest", mode);
+	ck_assert_msg(truth, "%s %s says no truth", fixture, mode);
+	ck_assert_msg(child_settled(&child), "%s %s does not come to rest", fixture, mode);
 	snprintf(target, sizeof target, "%d", (int)child.pid);
 	return truth;
+}
+
+static json_t *start_with(const char *mode, const char *variable)
+{
+	return start_fixture("retention", mode, variable);
 }
 
 static json_t *start(const char *mode)
@@ -679,6 +684,55 @@ START_TEST(rss_agrees)
 }
 END_TEST
 
+/* Every kind of page: what the kernel counts stands in the JSON, and what flotsam counts by itself is the same. */
+START_TEST(pages_of_all_kinds)
+{
+	static const struct { const char *key, *field; } rows[] = {
+		{ "rss_bytes", "Rss" },
+		{ "anon_huge_bytes", "AnonHugePages" }, { "shmem_huge_bytes", "ShmemPmdMapped" }, { "swap_bytes", "Swap" }, { "locked_bytes", "Locked" },
+	};
+	json_t *truth = start_fixture("pages", NULL, NULL);
+	int64_t both = rollup("Shared_Dirty");
+	json_t *rss = ask("rss", NULL), *maps = ask("maps", NULL), *row;
+	const json_t *kernel = json_object_get(rss, "kernel"), *table = json_object_get(rss, "rss");
+	int64_t huge = 0, swapped = 0, shared = -1, doubled = number(truth, "doubled");
+	size_t i;
+	for (i = 0; i < sizeof rows / sizeof *rows; i++)
+		ck_assert_msg(number(kernel, rows[i].key) == rollup(rows[i].field), "%s: %" PRId64 ", not %" PRId64, rows[i].key, number(kernel, rows[i].key),
+			      rollup(rows[i].field));
+	/* Who else maps the libraries changes all the time. */
+	close_to("PSS", number(kernel, "pss_bytes"), rollup("Pss"));
+	close_to("USS", number(kernel, "uss_bytes"), rollup("Private_Clean") + rollup("Private_Dirty"));
+	close_to("shared, clean", number(kernel, "shared_clean_bytes"), rollup("Shared_Clean"));
+	ck_assert_int_eq(number(kernel, "locked_bytes"), number(truth, "locked"));
+	ck_assert_int_ge(number(kernel, "shared_dirty_bytes"), doubled);
+	/* To be looked at unshares nothing; the other process may write to a page or two of its own accord. */
+	ck_assert_int_le(llabs(number(kernel, "shared_dirty_bytes") - both), 64 << 10);
+	ck_assert_int_le(llabs(rollup("Shared_Dirty") - both), 64 << 10);
+	ck_assert_int_le(number(kernel, "pss_bytes"), number(kernel, "rss_bytes") - doubled / 2);
+	ck_assert_int_le(number(kernel, "uss_bytes"), number(kernel, "rss_bytes") - doubled);
+	/* The zero page is no page of it. */
+	close_to("RSS", number(table, "total_bytes"), rollup("Rss"));
+	ck_assert_int_eq(number(table, "swapped_bytes"), rollup("Swap"));
+	json_array_foreach(json_object_get(table, "causes"), i, row)
+		if (!strcmp(word(row, "cause"), "shared_memory"))
+			shared = number(row, "bytes");
+	ck_assert_int_eq(shared, number(truth, "shared"));
+	json_array_foreach(maps, i, row) {
+		huge += number(row, "huge_bytes");
+		swapped += number(row, "swapped_bytes");
+	}
+	ck_assert_int_eq(huge, rollup("AnonHugePages"));
+	ck_assert_int_eq(swapped, rollup("Swap"));
+	char *text = ask_text("rss", "-v");
+	ck_assert_msg(strstr(text, "PSS") && strstr(text, "USS") && strstr(text, "page tables") && strstr(text, "/memfd:shared"), "%s", text);
+	free(text);
+	json_decref(maps);
+	json_decref(rss);
+	json_decref(truth);
+}
+END_TEST
+
 START_TEST(modules_agree)
 {
 	json_decref(start("pins"));
@@ -780,6 +834,7 @@ int main(void)
 	tcase_add_test(t, sparse_pages_are_counted);
 	tcase_add_test(t, mappings_agree);
 	tcase_add_test(t, rss_agrees);
+	tcase_add_test(t, pages_of_all_kinds);
 	tcase_add_test(t, modules_agree);
 	tcase_add_test(t, memory_of_a_core);
 	suite_add_tcase(s, t);
