@@ -131,7 +131,7 @@ static void record(struct sink *k, const struct column *from, const struct argum
 	};
 	/* In text a name without a symbol is the module and the address, and of a long file name the line stays. */
 	char place[64], line[16];
-	size_t width = columns[3].width;
+	size_t width = (size_t)columns[3].width;
 	if (strlen(l.where) > width && !strcmp(a->format, "text")) {
 		int digits = snprintf(line, sizeof line, "..:%d", l.source.line);
 		snprintf(l.where + width - (size_t)digits, sizeof l.where - width, "%s", line);

@@ -34,8 +34,9 @@ static json_t *start(const char *name)
 
 static const char *own_directory(void)
 {
-	if (directory[strlen(directory) - 1] == 'X')
-		ck_assert(mkdtemp(directory));
+	static bool made;
+	ck_assert(made || mkdtemp(directory));
+	made = true;
 	return directory;
 }
 
