@@ -43,9 +43,15 @@ struct free_run {
 	bool top;		/* its end is the arena's top */
 	bool at_break;		/* and that is the main arena's, at the program break: trim moves the break */
 	uint64_t back_from, back_to; /* the pages that malloc_trim(0) hands back, resident or not; equal: none */
+	uint64_t locked_to;	/* the pages from back_to up to here stay because there is locked memory among them */
 };
+/* Memory that mlock() keeps: madvise() leaves it alone. By address; empty when the kernel does not tell. */
+struct locked_range { uint64_t start, end; };
+struct locked_ranges { VEC(struct locked_range) list; };
+struct err *heap_locked(struct session *s, struct locked_ranges *ret) MUST_CHECK; /* vec_free(&ret->list) */
 struct run_finder {
 	struct session *s;
+	const struct locked_ranges *locked;
 	bool with_cached;	/* as if threads cached nothing */
 	struct free_run last_;
 };

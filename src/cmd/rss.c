@@ -31,12 +31,21 @@ static uint64_t of(const struct rss_part *p, enum rss_cause a, enum rss_cause b,
 	return p->bytes[a] + p->bytes[b] + p->bytes[c];
 }
 
-static void arenas(const struct arguments *a, const struct rss_split *s, struct unit u, struct out *o)
+static int by_total(const void *a, const void *b)
+{
+	const struct rss_part *x = a, *y = b;
+	return x->total != y->total ? x->total > y->total ? -1 : 1 : x->arena - y->arena;
+}
+
+/* Largest first. */
+static void arenas(const struct arguments *a, struct rss_split *s, struct unit u, struct out *o)
 {
 	static const enum rss_cause none = RSS_STACKS; /* no arena has any */
 	out_ink(o, INK_BOLD);
 	out_printf(o, "\n%-10s %9s %9s %9s %9s %9s %9s %9s\n", "BY ARENA", u.name, "in use", "leaked", "trimmable", "pinned", "top", "overhead");
 	out_ink(o, INK_PLAIN);
+	if (s->arenas.n)
+		qsort(s->arenas.at, s->arenas.n, sizeof *s->arenas.at, by_total);
 	size_t shown = 0, n = a->top ? a->top : s->arenas.n, all = 0;
 	for (size_t i = 0; i < s->arenas.n; i++) {
 		const struct rss_part *p = &s->arenas.at[i];
@@ -76,7 +85,7 @@ static void groups(const struct arguments *a, const char *heading, const char *m
 		out_printf(o, "  and %s more (--top 0)\n", text_count(n - shown).text);
 }
 
-static void text(const struct arguments *a, const struct session *s, const struct rss_table *t, const struct rss_split *split,
+static void text(const struct arguments *a, const struct session *s, const struct rss_table *t, struct rss_split *split,
 		 const struct memory_account *k, struct out *o)
 {
 	rss_table_text(s, t, o);

@@ -50,7 +50,30 @@ static void now(const struct trim_means *m, struct out *o)
 	say(o, "      now     ", text);
 }
 
-static void text(const struct session *s, const struct trim *t, struct out *o)
+static int by_bytes(const void *a, const void *b)
+{
+	const struct trim_arena *x = a, *y = b;
+	return x->bytes != y->bytes ? x->bytes > y->bytes ? -1 : 1 : x->arena - y->arena;
+}
+
+static void arenas(const struct arguments *a, struct trim *t, struct unit u, struct out *o)
+{
+	size_t n = a->top && a->top < t->arenas.n ? a->top : t->arenas.n;
+	out_ink(o, INK_BOLD);
+	out_printf(o, "\n%-12s %14s %14s %14s %14s\n", "ARENAS", "free", "trim now", "of it top", "top it leaves");
+	out_ink(o, INK_PLAIN);
+	if (n < t->arenas.n)
+		qsort(t->arenas.at, t->arenas.n, sizeof *t->arenas.at, by_bytes);
+	for (size_t i = 0; i < n; i++) {
+		const struct trim_arena *x = &t->arenas.at[i];
+		out_printf(o, "  %-10d %14s %14s", x->arena, text_in(u, x->free_bytes).text, text_in(u, x->bytes).text);
+		out_printf(o, " %14s %14s\n", text_in(u, x->break_bytes).text, text_in(u, x->top_bytes).text);
+	}
+	if (n < t->arenas.n)
+		out_printf(o, "  and %s more (--top 0)\n", text_count(t->arenas.n - n).text);
+}
+
+static void text(const struct arguments *a, struct trim *t, struct out *o)
 {
 	struct unit u = unit_for(t->sum.free_bytes);
 	char left[64];
@@ -61,6 +84,9 @@ static void text(const struct session *s, const struct trim *t, struct out *o)
 		const struct trim_means *m = &t->means.at[i];
 		out_printf(o, "  %-38s %12s%s\n", subject(m, left, sizeof left), text_in(u, m->bytes).text,
 			   m->at_most ? "  at most, had it been set" : m->when == TRIM_NOW ? "" : "  had it been set");
+		/* What stands there already of the same with another number. */
+		if (i && !strcmp(t->means.at[i - 1].name, m->name))
+			continue;
 		now(m, o);
 		say(o, "      how     ", m->how);
 		say(o, "      cost    ", m->cost);
@@ -69,16 +95,8 @@ static void text(const struct session *s, const struct trim *t, struct out *o)
 		out_printf(o, "  %s more is free whole pages of locked memory, which trim cannot return\n", text_size(t->locked_bytes).text);
 	if (t->swapped_bytes)
 		out_printf(o, "  malloc_trim(0) would also free %s of swap\n", text_size(t->swapped_bytes).text);
-	out_ink(o, INK_BOLD);
-	out_printf(o, "\n%-12s %14s %14s %14s %14s\n", "ARENAS", "free", "trim now", "of it top", "top it leaves");
-	out_ink(o, INK_PLAIN);
-	for (size_t i = 0; i < t->arenas.n; i++) {
-		const struct trim_arena *a = &t->arenas.at[i];
-		out_printf(o, "  %-10d %14s %14s", a->arena, text_in(u, a->free_bytes).text, text_in(u, a->bytes).text);
-		out_printf(o, " %14s %14s\n", text_in(u, a->break_bytes).text, text_in(u, a->top_bytes).text);
-	}
-	say(o, t->residency_known ? "\nResident bytes, " : "\nBytes by size (residency is not known), ",
-	    s->target->live ? "computed from the picture by glibc's own rules; nothing was tried." : "computed from the core by glibc's own rules.");
+	arenas(a, t, u, o);
+	out_printf(o, "\n%s, computed by glibc's own rules; nothing was tried.\n", t->residency_known ? "Resident bytes" : "Sizes, resident or not");
 }
 
 static void known(struct json *j, const char *key, uint64_t v)
@@ -142,7 +160,10 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	struct trim *t;
 	TRY(cmd_need_walk(s, ret_status));
 	TRY(heap_trim(s, &t));
-	(strcmp(a->format, "json") ? text : json)(s, t, o);
+	if (strcmp(a->format, "json"))
+		text(a, t, o);
+	else
+		json(s, t, o);
 	heap_trim_free(t);
 	*ret_status = s->alloc->partial ? EXIT_PARTIAL : EXIT_REPORT;
 	return NULL;

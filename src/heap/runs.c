@@ -22,16 +22,46 @@ static bool break_is_here(const struct session *s, const struct arena *a, uint64
 	return below && !strcmp(below->path, "[heap]") && (!behind || strcmp(behind->path, "[heap]"));
 }
 
+static bool on_smaps(void *ctx, const struct smaps_entry *e)
+{
+	struct locked_ranges *l = ctx;
+	struct locked_range *slot = e->locked ? vec_push(&l->list) : NULL;
+	if (slot)
+		*slot = (struct locked_range){ e->map.start, e->map.end };
+	return slot || !e->locked;
+}
+
+struct err *heap_locked(struct session *s, struct locked_ranges *ret)
+{
+	*ret = (struct locked_ranges){ 0 };
+	if (!s->target->live || !s->status.vm_lck || s->status.vm_lck == UNKNOWN)
+		return NULL;
+	AUTO_FD int fd = target_open_proc(s->target, "smaps");
+	if (fd >= 0) /* gone since the look: then nothing is known to be locked */
+		err_free(system_smaps_each(fd, on_smaps, ret));
+	return NULL;
+}
+
+/* madvise() goes mapping by mapping and ends at the first that is locked (mm/madvise.c, Linux 6.1: madvise_walk_vmas). */
+static uint64_t first_locked(const struct locked_ranges *l, uint64_t from, uint64_t to)
+{
+	for (size_t i = 0; l && i < l->list.n && l->list.at[i].start < to; i++)
+		if (l->list.at[i].end > from)
+			return l->list.at[i].start > from ? l->list.at[i].start : from;
+	return to;
+}
+
 static void trimmed(const struct run_finder *f, struct free_run *r)
 {
 	const struct alloc *a = f->s->alloc;
 	uint64_t page = f->s->target->picture.page, w = a->facts.header / 2, size = r->end - r->start;
-	r->back_from = r->back_to = r->end;
+	r->back_from = r->back_to = r->locked_to = r->end;
 	if (!r->top) {
 		uint64_t from = align_up(r->start + 6 * w, page); /* struct malloc_chunk has six words */
 		if (size > page - 1 + 6 * w && from + page <= r->end) {
 			r->back_from = from;
-			r->back_to = from + align_down(r->end - from, page);
+			r->locked_to = from + align_down(r->end - from, page);
+			r->back_to = first_locked(f->locked, r->back_from, r->locked_to);
 		}
 		return;
 	}
@@ -46,7 +76,7 @@ const struct free_run *heap_run_of(struct run_finder *f, const struct block_curs
 	struct free_run *r = &f->last_;
 	if (c->chunk >= r->start && c->chunk < r->end && r->arena == c->arena)
 		return r;
-	*r = (struct free_run){ .start = c->chunk, .end = c->chunk, .arena = c->arena, .back_from = c->chunk, .back_to = c->chunk };
+	*r = (struct free_run){ .start = c->chunk, .end = c->chunk, .arena = c->arena, .back_from = c->chunk, .back_to = c->chunk, .locked_to = c->chunk };
 	if (c->arena == ARENA_MMAP || !joins(f, c->state))
 		return r;
 	struct block_cursor at = *c;

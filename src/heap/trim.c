@@ -4,47 +4,15 @@
 /* malloc/malloc.c: DEFAULT_TRIM_THRESHOLD, DEFAULT_MMAP_THRESHOLD_MIN. */
 enum { USUAL_THRESHOLD = 128 << 10 };
 
-struct locked { uint64_t start, end; };
 struct pass {
 	struct session *s;
 	struct trim *t;
 	struct residency r;
-	VEC(struct locked) locked;
+	struct locked_ranges locked;
 	uint64_t cached, cached_chunks, cached_back; /* what threads cache; what trim would return without them */
 	uint64_t fast_chunks, fast_back;
 	uint64_t large_free, large_used, large_chunks;
-	bool nomem;
 };
-
-/* madvise(2): MADV_DONTNEED fails on locked pages. */
-static bool on_smaps(void *ctx, const struct smaps_entry *e)
-{
-	struct pass *p = ctx;
-	if (!e->locked)
-		return true;
-	struct locked *l = vec_push(&p->locked);
-	p->nomem |= !l;
-	if (l)
-		*l = (struct locked){ e->map.start, e->map.end };
-	return l != NULL;
-}
-
-static void find_locked(struct pass *p)
-{
-	if (!p->s->target->live || !p->s->status.vm_lck || p->s->status.vm_lck == UINT64_MAX)
-		return;
-	AUTO_FD int fd = target_open_proc(p->s->target, "smaps");
-	if (fd >= 0) /* gone since the look: then nothing is known to be locked */
-		err_free(system_smaps_each(fd, on_smaps, p));
-}
-
-static bool is_locked(const struct pass *p, uint64_t start)
-{
-	for (size_t i = 0; i < p->locked.n; i++)
-		if (p->locked.at[i].start <= start && start < p->locked.at[i].end)
-			return true;
-	return false;
-}
 
 /* A thread arena's top as heap_trim() would cut it with this threshold (malloc/arena.c). */
 static uint64_t top_back(struct pass *p, const struct arena *a)
@@ -58,7 +26,7 @@ static uint64_t top_back(struct pass *p, const struct arena *a)
 
 static struct err *trim_runs(struct pass *p)
 {
-	struct run_finder f = { .s = p->s };
+	struct run_finder f = { .s = p->s, .locked = &p->locked };
 	struct block_cursor c;
 	const struct free_run *r;
 	for (blocks_begin(p->s->blocks, &c); heap_next_run(&f, &c, &r);) {
@@ -70,10 +38,7 @@ static struct err *trim_runs(struct pass *p)
 			p->large_free += residency_bytes(&p->r, r->start, r->end);
 		if (r->top && !p->s->alloc->arenas.at[r->arena].main)
 			a->top_bytes += residency_bytes(&p->r, align_up(r->start + p->s->alloc->facts.min_chunk, p->s->target->picture.page), r->end);
-		if (!r->at_break && is_locked(p, r->back_from)) {
-			p->t->locked_bytes += back;
-			continue;
-		}
+		p->t->locked_bytes += residency_bytes(&p->r, r->back_to, r->locked_to);
 		p->t->swapped_bytes += residency_swapped(&p->r, r->back_from, r->back_to);
 		a->bytes += back;
 		a->break_bytes += r->at_break ? back : 0;
@@ -83,13 +48,12 @@ static struct err *trim_runs(struct pass *p)
 
 static uint64_t back_without_caches(struct pass *p)
 {
-	struct run_finder f = { .s = p->s, .with_cached = true };
+	struct run_finder f = { .s = p->s, .locked = &p->locked, .with_cached = true };
 	struct block_cursor c;
 	const struct free_run *r;
 	uint64_t sum = 0;
 	for (blocks_begin(p->s->blocks, &c); heap_next_run(&f, &c, &r);)
-		if (r->at_break || !is_locked(p, r->back_from))
-			sum += residency_bytes(&p->r, r->back_from, r->back_to);
+		sum += residency_bytes(&p->r, r->back_from, r->back_to);
 	return sum;
 }
 
@@ -97,7 +61,7 @@ static uint64_t back_without_caches(struct pass *p)
 static struct err *count_blocks(struct pass *p)
 {
 	struct block_cursor c;
-	struct run_finder f = { .s = p->s };
+	struct run_finder f = { .s = p->s, .locked = &p->locked };
 	for (blocks_begin(p->s->blocks, &c); blocks_next(&c);) {
 		if (c.arena == ARENA_MMAP)
 			continue;
@@ -203,9 +167,7 @@ static struct err *compute(struct pass *p)
 		return err_nomem();
 	for (size_t i = 0; i < a->arenas.n; i++)
 		*vec_push(&t->arenas) = (struct trim_arena){ .arena = (int)i };
-	find_locked(p);
-	if (p->nomem)
-		return err_nomem();
+	TRY(heap_locked(p->s, &p->locked));
 	TRY(trim_runs(p));
 	TRY(count_blocks(p));
 	for (size_t i = 0; i < a->arenas.n; i++) {
@@ -232,7 +194,7 @@ struct err *heap_trim(struct session *s, struct trim **ret)
 	t->residency_known = s->target->picture.have_pages;
 	struct pass p = { .s = s, .t = t, .r = { .p = &s->target->picture } };
 	struct err *e = compute(&p);
-	vec_free(&p.locked);
+	vec_free(&p.locked.list);
 	if (e) {
 		heap_trim_free(t);
 		return e;

@@ -182,8 +182,11 @@ struct err *memory_rss(struct session *s, struct rss_table *ret, struct rss_spli
 	}
 	if (split)
 		TRY(make_parts(&r));
+	TRY(heap_locked(s, &r.locked));
+	r.runs.locked = &r.locked;
 	if (s->blocks)
 		add_heap(&r);
+	vec_free(&r.locked.list);
 	add_mappings(&r);
 	if (!ret->known)
 		ret->total = r.claimed;

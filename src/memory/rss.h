@@ -10,6 +10,7 @@ struct rss {
 	struct rss_table *t;
 	struct residency pages;
 	struct run_finder runs;
+	struct locked_ranges locked;
 	uint64_t claimed; /* resident bytes that have a cause */
 	struct rss_split *split; /* NULL: not asked for */
 	uint64_t *part;	  /* by cause, of the arena at hand; NULL: none */
