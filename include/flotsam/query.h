@@ -161,6 +161,8 @@ struct err *query_stack(struct session *s, unsigned thread, struct stack **ret) 
 void stack_free(struct stack *st); /* NULL allowed */
 /* The innermost line that is the program's own code; NULL when there is none. */
 const struct stack_line *stack_user_line(const struct stack *st);
+/* What that called, and is waited in: "pthread_cond_wait", not what makes the system call below it. NULL: unknown. */
+const char *stack_waits_in(const struct stack *st);
 /* A return address is looked up one byte before: it may be the first of the next function. */
 uint64_t stack_pc(const struct stack *st, unsigned frame);
 

@@ -17,7 +17,7 @@ struct place { /* where threads stand */
 	uint64_t count;
 	unsigned first;		/* index of one of them */
 	enum thread_state state;
-	const char *waits_in;	/* function that made the system call; NULL */
+	const char *waits_in;	/* function that the program called; NULL */
 	char kernel[48];	/* what the first waits for in the kernel (wchan); "" unknown */
 	const char *function;	/* innermost of the program's own, or the innermost at all; NULL: unknown */
 	const char *module;	/* NULL: none */

@@ -9,6 +9,7 @@
 /* Marks. Of memory: so many bytes, and so much of the resident ones. */
 enum {
 	VERDICT_BYTES = 8 << 20, VERDICT_PERCENT = 20,
+	VERDICT_HELD_BLOCKS = 500, VERDICT_HELD_BYTES = 256 << 20, /* of a holder either: pools and tables of fixed size are few blocks */
 	VERDICT_LEAK_BYTES = 1 << 20,		     /* any leak; a smaller one counts when it is */
 	VERDICT_LEAK_LEAST = 64 << 10, VERDICT_LEAK_PERCENT = 1, /* so many bytes and so much of what is in use */
 	VERDICT_OUTSIDE_BYTES = 32 << 20, VERDICT_OUTSIDE_PERCENT = 50,

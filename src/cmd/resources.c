@@ -78,27 +78,20 @@ static void place_text(const struct place *p, struct strbuf *t)
 		strbuf_printf(t, ", from %s%s", p->start, strchr(p->start, '(') ? "" : "()");
 }
 
-/* glibc's own names of its functions, for people: "__GI___lll_lock_wait" (include/libc-symbols.h, hidden_proto). */
-static const char *plain(const char *function)
-{
-	function += strncmp(function, "__GI_", 5) ? 0 : 5;
-	return function + strspn(function, "_");
-}
-
 static void places(const struct arguments *a, const struct resources *r, struct out *o)
 {
 	char title[64];
 	size_t shown = most(a, r->places.n);
 	snprintf(title, sizeof title, "THREADS %s", text_count(r->session->target->picture.threads.n).text);
-	heading(o, title, 16, "   first  waits in         in");
+	heading(o, title, 16, "   first  waits in            in");
 	for (size_t i = 0; i < shown; i++) {
 		const struct place *p = &r->places.at[i];
 		struct strbuf t = { 0 };
 		place_text(p, &t);
 		out_printf(o, "  %-14s%8u  ", text_count(p->count).text, p->first + 1);
-		out_cell(o, p->state == THREAD_RUNNING ? "(runs)" : p->waits_in ? plain(p->waits_in) : p->kernel[0] ? p->kernel : "?", 15);
+		out_cell(o, p->state == THREAD_RUNNING ? "(runs)" : p->waits_in ? p->waits_in : p->kernel[0] ? p->kernel : "?", 18);
 		out_puts(o, "  ");
-		tail(o, t.text ? t.text : "?", COLUMNS - 43);
+		tail(o, t.text ? t.text : "?", COLUMNS - 46);
 		out_puts(o, "\n");
 		strbuf_free(&t);
 	}

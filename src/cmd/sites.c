@@ -129,8 +129,13 @@ static void record(struct sink *k, const struct column *from, const struct argum
 		{ .number = site->several },
 		{ .number = exact },
 	};
-	/* In text a name without a symbol is the module and the address. */
-	char place[64];
+	/* In text a name without a symbol is the module and the address, and of a long file name the line stays. */
+	char place[64], line[16];
+	size_t width = (size_t)columns[3].width;
+	if (strlen(l.where) > width && !strcmp(a->format, "text")) {
+		int digits = snprintf(line, sizeof line, "..:%d", l.source.line);
+		snprintf(l.where + width - (size_t)digits, sizeof l.where - width, "%s", line);
+	}
 	if (!l.function && !strcmp(a->format, "text")) {
 		snprintf(place, sizeof place, "%.40s 0x%llx", site->module->name, (unsigned long long)site->pc);
 		cells[4].text = place;
@@ -172,8 +177,23 @@ static void head_text(struct out *o, const struct session *s, const struct want 
 			   text_count(w->chunk <= s->alloc->facts.min_chunk ? 0 : w->chunk - granule - word + 1).text, text_count(w->chunk - word).text);
 }
 
-static void foot_text(struct out *o, const struct want *w, const struct allocation_sites *all, uint64_t n)
+/* Executable memory of no module: what a JIT wrote, or a file that is no ELF. Nobody knows what its code calls. */
+static uint64_t elsewhere(struct session *s)
 {
+	const struct picture *p = &s->target->picture;
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < p->maps.n; i++) {
+		const struct mapping *m = &p->maps.at[i];
+		/* In a core vsyscall's page has no name, but an address that no program has. */
+		if (m->prot & PROT_X && m->path[0] != '[' && !(m->start >> 63) && !modules_at(s->modules, m->start))
+			bytes += m->end - m->start;
+	}
+	return bytes;
+}
+
+static void foot_text(struct out *o, struct session *s, const struct want *w, const struct allocation_sites *all, uint64_t n)
+{
+	uint64_t other = elsewhere(s);
 	struct paragraph p;
 	struct strbuf t = { 0 };
 	strbuf_printf(&t, "%s candidate%s.", text_count(n).text, n == 1 ? "" : "s");
@@ -185,6 +205,10 @@ static void foot_text(struct out *o, const struct want *w, const struct allocati
 	strbuf_printf(&t, " Searched %s%% of %s of code in %zu modules", text_percent(all->searched_bytes, all->code_bytes).text,
 		      text_size(all->code_bytes).text, all->modules);
 	strbuf_printf(&t, ", decoded %s%% of it: the functions that call one.", text_percent(all->decoded_bytes, all->searched_bytes).text);
+	if (!all->code_bytes)
+		strbuf_puts(&t, " No module's code could be had, so this says nothing of the program.");
+	if (other)
+		strbuf_printf(&t, " %s of executable memory is no module's (a JIT's, perhaps) and was not searched.", text_size(other).text);
 	out_puts(o, "\n");
 	paragraph_begin(&p, o, "", 80);
 	paragraph_add(&p, t.text ? t.text : "");
@@ -248,6 +272,7 @@ static void sites_json(struct session *s, const struct want *w, const struct all
 	out_json_u64(&j, "decoded_bytes", all->decoded_bytes);
 	out_json_u64(&j, "calls", all->calls);
 	out_json_u64(&j, "constant_calls", all->constant);
+	out_json_u64(&j, "elsewhere_bytes", elsewhere(s));
 	out_json_end_object(&j);
 	out_json_end_object(&j);
 	out_puts(o, "\n");
@@ -261,7 +286,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	struct sink k;
 	TRY(choose(a, s, &w, ret_status));
 	TRY(modules_allocation_sites(s->modules, &all));
-	*ret_status = all->searched_bytes < all->code_bytes ? EXIT_PARTIAL : EXIT_REPORT;
+	*ret_status = !all->code_bytes || all->searched_bytes < all->code_bytes ? EXIT_PARTIAL : EXIT_REPORT;
 	if (!strcmp(a->format, "json")) {
 		sites_json(s, &w, all, o);
 		return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
@@ -275,7 +300,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	TRY(each(s, &w, all, &k, from, a, &n));
 	sink_end(&k);
 	if (text)
-		foot_text(o, &w, all, n);
+		foot_text(o, s, &w, all, n);
 	return NULL;
 }
 

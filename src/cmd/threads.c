@@ -9,7 +9,7 @@ static const struct column columns[] = {
 	{ "name", "NAME", "as the kernel has it", CELL_TEXT, 15 },
 	{ "state", "STATE", "waiting: in a system call", CELL_TEXT, 7 },
 	{ "stack_bytes", "STACK", "bytes of the stack in use", CELL_BYTES, 8 },
-	{ "waits_in", "WAITS IN", "the function that made the system call", CELL_TEXT, 10 },
+	{ "waits_in", "WAITS IN", "the function that the program called and waits in", CELL_TEXT, 10 },
 	{ "function", "IN", "the innermost function of the program's own", CELL_TEXT },
 	{ "file", "FILE", "where that stands", CELL_TEXT },
 	{ "line", "LINE", "line of the file; 0: unknown", CELL_COUNT },
@@ -39,9 +39,8 @@ static struct err *read_row(struct session *s, unsigned thread, struct row *r)
 		r->line = user->line;
 	}
 	r->place = place.text;
-	/* Not the inlined wrapper: the function that the program called, or the nearest that has a name. */
-	if (state == THREAD_WAITING && st->n_frames)
-		r->waits_in = st->frames[0].function;
+	if (state == THREAD_WAITING)
+		r->waits_in = stack_waits_in(st);
 	if (st->n_frames && rt->stack_end > st->frames[0].sp && st->frames[0].sp >= rt->stack_start)
 		r->stack_bytes = rt->stack_end - st->frames[0].sp;
 	stack_free(st);
@@ -83,7 +82,7 @@ static const struct column group_columns[] = {
 	{ "first", "FIRST", "the number of the first", CELL_COUNT, 6 },
 	{ "state", "STATE", "waiting: in a system call", CELL_TEXT, 7 },
 	{ "stack_bytes", "STACKS", "bytes of their stacks in use", CELL_BYTES, 9 },
-	{ "waits_in", "WAITS IN", "the function that made the system call", CELL_TEXT, 16 },
+	{ "waits_in", "WAITS IN", "the function that the program called and waits in", CELL_TEXT, 16 },
 	{ "function", "IN", "the innermost function of the program's own", CELL_TEXT },
 	{ "file", "FILE", "where that stands", CELL_TEXT },
 	{ "line", "LINE", "line of the file; 0: unknown", CELL_COUNT },

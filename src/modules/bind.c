@@ -8,6 +8,25 @@ static bool slot_value(struct modules *ms, const struct module *m, uint64_t offs
 	return modules_word(ms, offset + m->bias, ret) && *ret && (*ret < m->start || *ret >= m->end);
 }
 
+/* What ld.so writes and calls go through. A word of the program's own data may be initialised with the same address (another
+ * type), and is then the program's to change: _decimal of CPython has such a hook. Numbers: elf.h. */
+static bool is_slot(Elf *elf, uint64_t type)
+{
+	GElf_Ehdr eh;
+	if (!gelf_getehdr(elf, &eh))
+		return false;
+	switch (eh.e_machine) {
+	case EM_X86_64:
+		return type == R_X86_64_JUMP_SLOT || type == R_X86_64_GLOB_DAT;
+	case EM_386:
+		return type == R_386_JMP_SLOT || type == R_386_GLOB_DAT;
+	case EM_AARCH64:
+		return type == R_AARCH64_JUMP_SLOT || type == R_AARCH64_GLOB_DAT;
+	default:
+		return false;
+	}
+}
+
 static const char *symbol_name(Elf *elf, Elf_Data *symbols, uint32_t strings, size_t index)
 {
 	GElf_Sym sym;
@@ -31,7 +50,7 @@ static bool bound_in(struct modules *ms, struct module *m, Elf_Scn *scn, const G
 		offset = sh->sh_type == SHT_RELA ? a.r_offset : r.r_offset;
 		info = sh->sh_type == SHT_RELA ? a.r_info : r.r_info;
 		const char *its = GELF_R_SYM(info) ? symbol_name(elf, symbols, th.sh_link, GELF_R_SYM(info)) : NULL;
-		if (its && !strcmp(its, name) && slot_value(ms, m, offset, ret))
+		if (its && !strcmp(its, name) && is_slot(elf, GELF_R_TYPE(info)) && slot_value(ms, m, offset, ret))
 			return true;
 	}
 	return false;

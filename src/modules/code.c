@@ -100,6 +100,43 @@ static void add_slots(struct module *m, struct code *c, const GElf_Shdr *sh, Elf
 	}
 }
 
+static void add_text(struct code *c, uint64_t start, uint64_t end)
+{
+	struct code_range *r = end > start ? vec_push(&c->text) : NULL;
+	if (r)
+		*r = (struct code_range){ start, end };
+}
+
+/* The part of a section that lies in executable segments: a segment may hold data besides, more than code. */
+static void add_section(struct module *m, struct code *c, const GElf_Shdr *sh)
+{
+	uint64_t start = sh->sh_addr + m->bias, end = start + sh->sh_size;
+	for (size_t i = 0; i < m->n_segments && end > start; i++) {
+		const struct module_segment *g = &m->segments[i];
+		if (g->prot & PROT_X && start < g->file_end && end > g->start)
+			add_text(c, start > g->start ? start : g->start, end < g->file_end ? end : g->file_end);
+	}
+}
+
+/* Sections of a forged file may lie over each other. */
+static void settle_text(struct module *m, struct code *c)
+{
+	size_t keep = 0;
+	for (size_t i = 0; !c->text.n && i < m->n_segments; i++)
+		if (m->segments[i].prot & PROT_X)
+			add_text(c, m->segments[i].start, m->segments[i].file_end);
+	if (c->text.n)
+		qsort(c->text.at, c->text.n, sizeof *c->text.at, compare_ranges);
+	for (size_t i = 0; i < c->text.n; i++) {
+		struct code_range *r = &c->text.at[i], *last = keep ? &c->text.at[keep - 1] : NULL;
+		if (last && r->start <= last->end)
+			last->end = r->end > last->end ? r->end : last->end;
+		else
+			c->text.at[keep++] = *r;
+	}
+	c->text.n = keep;
+}
+
 static void read_sections(struct module *m, struct code *c)
 {
 	struct priv *p = priv_of(m);
@@ -107,7 +144,11 @@ static void read_sections(struct module *m, struct code *c)
 	while (p->elf && (scn = elf_nextscn(p->elf, scn))) {
 		GElf_Shdr sh;
 		Elf_Data *data;
-		if (!gelf_getshdr(scn, &sh) || !sh.sh_entsize || !(data = elf_getdata(scn, NULL)))
+		if (!gelf_getshdr(scn, &sh))
+			continue;
+		if (sh.sh_type == SHT_PROGBITS && sh.sh_flags & SHF_EXECINSTR && sh.sh_flags & SHF_ALLOC)
+			add_section(m, c, &sh);
+		if (!sh.sh_entsize || !(sh.sh_type == SHT_RELA || sh.sh_type == SHT_REL || sh.sh_type == SHT_DYNAMIC) || !(data = elf_getdata(scn, NULL)))
 			continue;
 		if (sh.sh_type == SHT_RELA || sh.sh_type == SHT_REL)
 			add_slots(m, c, &sh, data);
@@ -133,6 +174,7 @@ struct code *code_of(struct modules *ms, struct module *m)
 			add_function(m, c, p->symbols.at[i].address, p->symbols.at[i].size);
 	read_frames(m, c);
 	read_sections(m, c);
+	settle_text(m, c);
 	if (c->functions.n)
 		qsort(c->functions.at, c->functions.n, sizeof *c->functions.at, compare_ranges);
 	size_t keep = 0;
@@ -151,6 +193,7 @@ void code_free(struct code *c)
 		return;
 	vec_free(&c->functions);
 	vec_free(&c->slots);
+	vec_free(&c->text);
 	free(c);
 }
 

@@ -16,6 +16,7 @@ struct code_slot { /* a word that the loader fills with a function's address */
 struct code { /* of one module; built when first asked for */
 	VEC(struct code_range) functions; /* by symbols and .eh_frame_hdr; sorted, starts differ */
 	VEC(struct code_slot) slots;	  /* by relocations; sorted */
+	VEC(struct code_range) text;	  /* where instructions are: executable sections, else segments; sorted, apart */
 	uint64_t got;			  /* DT_PLTGOT: what i386's PLT finds in %ebx */
 };
 

@@ -313,16 +313,14 @@ static struct err *follow(struct search *s, uint64_t hit, uint64_t *ret_end)
 
 typedef void scan_fn(struct search *s, struct span b, uint64_t base);
 
-static void each_segment(struct search *s, scan_fn *f, bool count)
+static void each_text(struct search *s, const struct code *c, scan_fn *f, bool count)
 {
-	for (size_t i = 0; i < s->module->n_segments; i++) {
-		const struct module_segment *g = &s->module->segments[i];
-		if (!(g->prot & PROT_X))
-			continue;
+	for (size_t i = 0; i < c->text.n; i++) {
+		const struct code_range *r = &c->text.at[i];
 		if (count)
-			s->result->code_bytes += g->file_end - g->start;
-		for (uint64_t at = g->start; at < g->file_end;) {
-			struct span b = code_bytes(s->ms, at, g->file_end);
+			s->result->code_bytes += r->end - r->start;
+		for (uint64_t at = r->start; at < r->end;) {
+			struct span b = code_bytes(s->ms, at, r->end);
 			if (!b.n) {
 				at = align_down(at, 4096) + 4096;
 				continue;
@@ -350,13 +348,13 @@ static struct err *search_module(struct search *s)
 	}
 	for (size_t i = 0; i < s->functions.n; i++)
 		add_entry(s, s->functions.at[i].address, s->functions.at[i].allocator);
-	each_segment(s, arm ? arm_slots : x86_slots, true);
+	each_text(s, c, arm ? arm_slots : x86_slots, true);
 	if (s->entries.n)
 		qsort(s->entries.at, s->entries.n, sizeof *s->entries.at, compare_entries);
 	memset(s->filter, 0, FILTER);
 	for (size_t i = 0; i < s->entries.n; i++)
 		s->filter[s->entries.at[i].address % (8 * FILTER) / 8] |= (uint8_t)(1u << s->entries.at[i].address % 8);
-	each_segment(s, arm ? arm_calls : x86_calls, false);
+	each_text(s, c, arm ? arm_calls : x86_calls, false);
 	if (s->hits.n)
 		qsort(s->hits.at, s->hits.n, sizeof *s->hits.at, compare_hits);
 	uint64_t end = 0;

@@ -64,6 +64,22 @@ const struct stack_line *stack_user_line(const struct stack *st)
 	return NULL;
 }
 
+/* Of the names that glibc has for one function ("__GI___pthread_mutex_lock": include/libc-symbols.h, hidden_proto) the plain one. */
+static const char *plain(const char *function)
+{
+	function += strncmp(function, "__GI_", 5) ? 0 : 5;
+	return function + strspn(function, "_");
+}
+
+const char *stack_waits_in(const struct stack *st)
+{
+	const struct stack_line *line = stack_user_line(st);
+	for (; line && line > st->lines.at; line--)
+		if (line[-1].function && !line[-1].inlined)
+			return plain(line[-1].function);
+	return st->n_frames && st->frames[0].function ? plain(st->frames[0].function) : NULL;
+}
+
 static const char *const state_names[] = { "unknown", "running", "waiting" };
 
 const char *thread_state_name(enum thread_state s)

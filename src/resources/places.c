@@ -57,8 +57,8 @@ static struct err *read_place(struct survey *v, unsigned thread, struct place *p
 	for (size_t i = st->lines.n; i-- > 0 && !p->start;)
 		if (st->lines.at[i].user)
 			p->start = st->lines.at[i].function;
-	if (p->state == THREAD_WAITING && st->n_frames)
-		p->waits_in = st->frames[0].function;
+	if (p->state == THREAD_WAITING)
+		p->waits_in = stack_waits_in(st);
 	if (st->n_frames && t->stack_end > st->frames[0].sp && st->frames[0].sp >= t->stack_start)
 		p->stack_bytes = t->stack_end - st->frames[0].sp;
 	stack_free(st);

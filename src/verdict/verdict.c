@@ -191,7 +191,7 @@ static void judge_holders(struct judge *j)
 	enum { MOST = 3 };
 	for (size_t i = 0, told = 0; i < j->r->holders.n && told < MOST; i++) {
 		const struct holder_line *h = &j->r->holders.at[i];
-		if (h->stack || !much(j, h->retained_bytes))
+		if (h->stack || !much(j, h->retained_bytes) || (h->retained_blocks < VERDICT_HELD_BLOCKS && h->retained_bytes < VERDICT_HELD_BYTES))
 			continue;
 		struct verdict *v = say(j, "held", "%s (H%u) keeps %s in %s %s alive, %.0f %% of what is in use: a leak when it grows without end.", h->name, h->number,
 					text_size(h->retained_bytes).text, text_count(h->retained_blocks).text, h->retained_blocks == 1 ? "block" : "blocks",

@@ -60,6 +60,33 @@ build own_static -static $source "$tmp/own.c" && strip "$tmp/own_static" && chec
 
 build dlmopen -DNAMESPACE "$tmp/second.c" -ldl && check_beside 'another namespace' second-malloc libc.so.6 "$tmp/dlmopen"
 build static_dlopen -static "$tmp/second.c" && check_beside "a static program's plugin" second-malloc libc.so.6 "$tmp/static_dlopen"
+# A pointer of the program's own that ld.so sets to malloc, and the program to a function of another library.
+cat >"$tmp/hook.c" <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+#include <lzma.h>
+void *(*volatile g_hook)(size_t) = malloc;
+int main(void)
+{
+	char *volatile kept = g_hook(100);
+	g_hook = (void *(*)(size_t))lzma_version_string;
+	puts(kept ? "ready" : "");
+	fflush(stdout);
+	char byte;
+	while (read(0, &byte, 1) > 0)
+		;
+}
+C
+if build hook "$tmp/hook.c" -llzma; then
+	if start_server "$tmp/hook" && "$flotsam" report $server --format json >"$tmp/report" && section allocator | grep -q '"walked": true'; then
+		echo 'ok allocators: a hook in data is no binding'
+	else
+		echo "not ok allocators: a hook in data is no binding: $(section allocator | tr -d '\n ')"
+	fi
+	stop_server
+fi
 debug=$(ls /lib/*-linux-gnu/libc_malloc_debug.so.0 /lib64/libc_malloc_debug.so.0 2>/dev/null | head -n 1)
 if [ -n "$debug" ]; then
 	check_not_walked 'libc_malloc_debug with MALLOC_CHECK_' unknown null env LD_PRELOAD="$debug" MALLOC_CHECK_=3 "$fixtures/allocations"

@@ -115,6 +115,9 @@ static void check_places(json_t *j)
 	ck_assert(asleep && number(asleep, "count", NULL) == number(truth, "asleep", NULL));
 	ck_assert_str_eq(json_string_value(json_object_get(stuck, "started_in")), "worker");
 	ck_assert_str_eq(json_string_value(json_object_get(asleep, "started_in")), "asleep");
+	/* What they called, not what that makes the system call in. */
+	const char *waits = json_string_value(json_object_get(stuck, "waits_in"));
+	ck_assert_msg(waits && !strncmp(waits, "pthread_mutex_lock", 18), "waits in %s", waits ? waits : "null");
 	ck_assert_uint_eq(json_array_size(places), 3);
 	ck_assert_int_eq(number(j, "stacks", "count"), number(j, "threads", "total"));
 }
@@ -165,6 +168,24 @@ START_TEST(mappings_by_origin)
 	e = named(json_object_get(m, "nameless"), "origin", "file");
 	ck_assert(e && json_is_true(json_object_get(e, "deleted")) && number(e, "bytes", NULL) == 1 << 20);
 	json_decref(j);
+}
+END_TEST
+
+/* For people: a place is one line, and none is too long. */
+START_TEST(as_text)
+{
+	int status, lines = 0;
+	const char *argv[] = { flotsam_path(), "resources", pid, "--top", "0", NULL };
+	setenv("LC_ALL", "C", 1);
+	char *text = run_text((char *const *)(uintptr_t)argv, &status), *save = NULL;
+	ck_assert_int_eq(status, 0);
+	ck_assert_ptr_nonnull(strstr(text, "the peer closed, this process did not"));
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		ck_assert_msg(strlen(line) <= 80, "%s", line);
+		lines += strstr(line, "stuck()") != NULL;
+	}
+	ck_assert_int_eq(lines, 1);
+	free(text);
 }
 END_TEST
 
@@ -221,6 +242,7 @@ int main(void)
 	tcase_add_test(t, descriptors_by_kind);
 	tcase_add_test(t, threads_by_place);
 	tcase_add_test(t, mappings_by_origin);
+	tcase_add_test(t, as_text);
 	tcase_add_test(t, of_a_core);
 	tcase_add_test(t, rules_on_resources);
 	suite_add_tcase(s, t);

@@ -203,8 +203,18 @@ START_TEST(near_the_limit_of_its_group)
 		printf("SKIP near_the_limit_of_its_group: needs root and a memory controller\n");
 		return;
 	}
+	/* A container may let one make a group, and no process join it. */
+	int status;
+	snprintf(command, sizeof command, "echo $$ >%s/cgroup.procs", group);
+	const char *join[] = { "/bin/sh", "-c", command, NULL };
+	free(run_text((char *const *)join, &status));
+	if (status) {
+		rmdir(group);
+		printf("SKIP near_the_limit_of_its_group: needs a memory controller that takes processes\n");
+		return;
+	}
 	const char *fixtures = getenv("FIXTURES");
-	snprintf(command, sizeof command, "echo $$ >%s/cgroup.procs; exec %s/ways outside 48", group, fixtures ? fixtures : "build/release/fixtures");
+	snprintf(command, sizeof command, "echo $$ >%s/cgroup.procs && exec %s/ways outside 48", group, fixtures ? fixtures : "build/release/fixtures");
 	const char *argv[] = { "/bin/sh", "-c", command, NULL };
 	start(argv);
 	json_t *report = report_of(pid), *v = first_of(report);
