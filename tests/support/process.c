@@ -112,6 +112,7 @@ bool child_start(struct child *c, char *const argv[], const char *dir, bool core
 	free(absolute);
 	close(in[0]);
 	close(out[1]);
+	c->target = c->pid;
 	c->in = in[1];
 	c->out = out[0];
 	return c->pid > 0;
@@ -149,7 +150,7 @@ bool child_settled(const struct child *c)
 {
 	struct timespec ms = { .tv_nsec = 1000000 };
 	for (int tries = 0, seen = 0; tries < 30000; tries++) {
-		seen = all_asleep(c->pid) ? seen + 1 : 0;
+		seen = all_asleep(c->target) ? seen + 1 : 0;
 		if (seen == 3)
 			return true;
 		nanosleep(&ms, NULL);
@@ -166,6 +167,9 @@ json_t *child_json(struct child *c)
 	while (!j && poll(&p, 1, 60 * 1000) == 1 && read_more(c->out, &t))
 		if (t.n > 1 && !strcmp(t.at + t.n - 2, "}\n"))
 			j = json_loads(t.at, 0, NULL);
+	json_int_t pid = json_integer_value(json_object_get(j, "pid"));
+	if (pid > 0)
+		c->target = (pid_t)pid;
 	free(t.at);
 	return j;
 }

@@ -8,6 +8,7 @@
 
 struct child {
 	pid_t pid;
+	pid_t target;	/* the process that is looked at: what it says of itself, else pid */
 	int in, out;	/* our ends of its standard input and output */
 };
 

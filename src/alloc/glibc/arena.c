@@ -76,9 +76,12 @@ static uint64_t chain_end(const struct glibc *g, uint64_t chunk, uint64_t limit,
 		if (!word_at(g, at + g->w, &field) || field & (IS_MMAPPED | NON_MAIN))
 			return 0;
 		uint64_t size = chunk_size(field), second;
-		if (size == g->header && n && word_at(g, at + size + g->w, &second) && (second & ~(uint64_t)7) == g->header &&
-		    second & PREV_INUSE && (at + 2 * size) % page == 0)
-			return at + 2 * size;
+		if (size == g->header && n && word_at(g, at + size + g->w, &second) && (second & ~(uint64_t)7) == g->header && second & PREV_INUSE) {
+			/* The segment ends with its page; the fences stop short of that where chunks are off the alignment (i386). */
+			uint64_t end = align_up(at + 2 * size, page);
+			if (end - (at + 2 * size) < g->granule && end <= limit)
+				return end;
+		}
 		if (!plausible_size(g, size, limit - at))
 			return 0;
 		at += size;
@@ -86,37 +89,57 @@ static uint64_t chain_end(const struct glibc *g, uint64_t chunk, uint64_t limit,
 	return 0;
 }
 
+static bool may_be_main(const struct mapping *m)
+{
+	return m->prot & PROT_W && !m->shared && !m->device && (!m->inode || strstr(m->path, "anon_hugepage"));
+}
+
+static struct err *segments_between(struct glibc *g, struct arena *a, int index, uint64_t at, uint64_t run_end)
+{
+	const uint64_t page = image_picture(g->img)->page;
+	while (at < run_end && a->walked_bytes < a->system_mem) {
+		uint64_t chunk = glibc_first_chunk(g, at), field, end = 0;
+		if (!word_at(g, chunk + g->w, &field)) { /* a mapping may be all hole, and of any size */
+			uint64_t next = align_down(image_next_dumped(g->img, at), page);
+			at = next > at ? next : at + page;
+			continue;
+		}
+		if ((field & 7) == PREV_INUSE && chunk_size(field))
+			end = chain_end(g, chunk, run_end, a->top, a->top + a->top_bytes);
+		if (!end) {
+			at = align_down(at, page) + page;
+			continue;
+		}
+		if (!glibc_add_segment(g, index, at, chunk, end))
+			return err_nomem();
+		a->walked_bytes += end - at;
+		at = align_up(end, page);
+	}
+	return NULL;
+}
+
 /* A main arena whose segments are mmapped (hugetlb=2, brk refused, a second libc): found page by page, from the rule that
- * each is page aligned and ends in fences or at top; the sum of their lengths is system_mem. */
+ * each ends in fences or at top and begins with a page, but for the first where somebody else moved the break before (the TLS
+ * of a static program); the sum of their lengths is system_mem. One segment may be several mappings: with hugetlb=1 malloc
+ * advises for huge pages as it grows (malloc/malloc.c: madvise_thp). */
 static struct err *noncontiguous_segments(struct glibc *g, struct arena *a, int index)
 {
 	const struct picture *p = image_picture(g->img);
-	uint64_t sum = 0;
-	for (size_t i = 0; i < p->maps.n && sum < a->system_mem; i++) {
-		const struct mapping *m = &p->maps.at[i];
-		bool anonymous = !m->inode || strstr(m->path, "anon_hugepage");
-		if (!(m->prot & PROT_W) || m->shared || m->device || !anonymous)
+	uint64_t base = g->sbrk_base;
+	a->walked_bytes = 0;
+	for (size_t i = 0; i < p->maps.n && a->walked_bytes < a->system_mem;) {
+		size_t first = i++;
+		if (!may_be_main(&p->maps.at[first]))
 			continue;
-		for (uint64_t at = m->start; at < m->end && sum < a->system_mem;) {
-			uint64_t chunk = glibc_first_chunk(g, at), field, end = 0;
-			if (!word_at(g, chunk + g->w, &field)) { /* a mapping may be all hole, and of any size */
-				uint64_t next = align_down(image_next_dumped(g->img, at), p->page);
-				at = next > at ? next : at + p->page;
-				continue;
-			}
-			if ((field & 7) == PREV_INUSE && chunk_size(field))
-				end = chain_end(g, chunk, m->end, a->top, a->top + a->top_bytes);
-			if (!end) {
-				at += p->page;
-				continue;
-			}
-			if (!glibc_add_segment(g, index, at, chunk, end))
-				return err_nomem();
-			sum += end - at;
-			at = align_up(end, p->page);
+		while (i < p->maps.n && may_be_main(&p->maps.at[i]) && p->maps.at[i].start == p->maps.at[i - 1].end)
+			i++;
+		uint64_t start = p->maps.at[first].start, end = p->maps.at[i - 1].end;
+		if (base > start && base < end) {
+			TRY(segments_between(g, a, index, start, base));
+			start = base;
 		}
+		TRY(segments_between(g, a, index, start, end));
 	}
-	a->walked_bytes = sum;
 	return NULL;
 }
 

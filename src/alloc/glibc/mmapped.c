@@ -321,8 +321,6 @@ static bool account(struct scan *s)
 
 static struct err *accept(struct scan *s)
 {
-	if (s->found.n)
-		qsort(s->found.at, s->found.n, sizeof *s->found.at, compare);
 	if (!account(s))
 		return err_nomem();
 	for (size_t i = 0; i < s->taken.n; i++)
@@ -331,50 +329,83 @@ static struct err *accept(struct scan *s)
 	return NULL;
 }
 
-static bool may_hold_blocks(const struct mapping *m)
+static bool may_hold_blocks(const struct mapping *m, bool any_prot)
 {
-	if ((m->prot & (PROT_R | PROT_W)) != (PROT_R | PROT_W) || m->shared || m->device)
+	if (m->shared || m->device || (!any_prot && (m->prot & (PROT_R | PROT_W)) != (PROT_R | PROT_W)))
 		return false;
 	return (!m->inode && (!m->path[0] || !strncmp(m->path, "[anon", 5))) || strstr(m->path, "anon_hugepage");
 }
 
-struct err *glibc_mmapped(struct glibc *g)
+/* From segment to segment in a run of neighbours. */
+static void scan_run(struct scan *s)
 {
-	const struct picture *p = image_picture(g->img);
-	struct scan s = { .g = g, .page = p->page, .first_finding = g->alloc->findings.list.n };
-	if (g->place.params && !g->alloc->facts.n_mmaps)
-		return NULL;
-	for (size_t i = 0; i < p->maps.n;) {
-		if (!may_hold_blocks(&p->maps.at[i])) {
+	struct glibc *g = s->g;
+	for (uint64_t at = s->run_start; at < s->run_end;) {
+		const struct segment *taken = glibc_segment_at(g->alloc, at);
+		if (taken) {
+			at = align_up(taken->end, s->page);
+			continue;
+		}
+		uint64_t end = s->run_end;
+		for (size_t k = 0; k < g->alloc->segments.n; k++)
+			if (g->alloc->segments.at[k].header_from > at && g->alloc->segments.at[k].header_from < end)
+				end = g->alloc->segments.at[k].header_from;
+		struct range *r = vec_push(&s->searched);
+		if (!r)
+			s->nomem = true;
+		else
+			*r = (struct range){ at, end };
+		image_each_window(g->img, at, end, scan_window, s);
+		at = end;
+	}
+}
+
+static void scan_maps(struct scan *s, bool any_prot)
+{
+	const struct picture *p = image_picture(s->g->img);
+	s->found.n = s->orphans.n = s->searched.n = 0;
+	for (size_t i = 0; i < p->maps.n && !s->nomem;) {
+		if (!may_hold_blocks(&p->maps.at[i], any_prot)) {
 			i++;
 			continue;
 		}
 		/* The kernel merges and splits mappings as it likes: neighbours are one run. */
 		size_t first = i;
-		for (i++; i < p->maps.n && may_hold_blocks(&p->maps.at[i]) && p->maps.at[i].start == p->maps.at[i - 1].end; i++)
+		for (i++; i < p->maps.n && may_hold_blocks(&p->maps.at[i], any_prot) && p->maps.at[i].start == p->maps.at[i - 1].end; i++)
 			;
-		s.run_start = p->maps.at[first].start;
-		s.run_end = p->maps.at[i - 1].end;
-		for (uint64_t at = s.run_start; at < s.run_end;) {
-			const struct segment *taken = glibc_segment_at(g->alloc, at);
-			if (taken) {
-				at = align_up(taken->end, s.page);
-				continue;
-			}
-			uint64_t end = s.run_end;
-			for (size_t k = 0; k < g->alloc->segments.n; k++)
-				if (g->alloc->segments.at[k].header_from > at && g->alloc->segments.at[k].header_from < end)
-					end = g->alloc->segments.at[k].header_from;
-			struct range *r = vec_push(&s.searched);
-			if (!r)
-				s.nomem = true;
-			else
-				*r = (struct range){ at, end };
-			image_each_window(g->img, at, end, scan_window, &s);
-			at = end;
-		}
+		s->run_start = p->maps.at[first].start;
+		s->run_end = p->maps.at[i - 1].end;
+		scan_run(s);
 	}
-	struct err *e = s.nomem ? err_nomem() : accept(&s);
+	if (s->found.n)
+		qsort(s->found.at, s->found.n, sizeof *s->found.at, compare);
+}
+
+/* A program may take rights from pages of its blocks (mprotect), which cuts a block's mapping in pieces. Looked for only
+ * when blocks are missing: the guards of stacks and the unused parts of heaps join what does not belong together. */
+static bool scan(struct scan *s)
+{
+	uint64_t counted = s->g->alloc->facts.n_mmaps;
+	scan_maps(s, false);
+	if (s->nomem || !choose(s, false))
+		return false;
+	if (!s->g->place.params || s->taken.n >= counted)
+		return true;
+	size_t strict = s->taken.n;
+	scan_maps(s, true);
+	if (s->nomem || !choose(s, false))
+		return false;
+	if (s->taken.n <= strict || s->taken.n > counted)
+		scan_maps(s, false);
+	return !s->nomem;
+}
+
+struct err *glibc_mmapped(struct glibc *g)
+{
+	struct scan s = { .g = g, .page = image_picture(g->img)->page, .first_finding = g->alloc->findings.list.n };
+	if (g->place.params && !g->alloc->facts.n_mmaps)
+		return NULL;
+	struct err *e = scan(&s) ? accept(&s) : err_nomem();
 	vec_free(&s.found);
 	vec_free(&s.orphans);
 	vec_free(&s.taken);

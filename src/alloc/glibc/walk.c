@@ -46,7 +46,7 @@ uint64_t walk_fence(struct walk *w, uint64_t chunk, uint64_t field)
 	uint64_t h = w->g->header, second;
 	if (chunk_size(field) == h && chunk + h < w->s->end && walk_load(w, chunk + h + w->g->w, &second)) {
 		if (w->a->main && chunk_size(second) == h && second & PREV_INUSE)
-			return 2 * h;
+			return w->s->end - chunk < 2 * h + w->g->granule ? w->s->end - chunk : 2 * h; /* i386: less than a granule behind them */
 		if (!w->a->main && !chunk_size(second) && w->s->end - chunk <= w->g->granule + 2 * h)
 			return w->s->end - chunk;
 	}
