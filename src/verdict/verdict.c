@@ -66,6 +66,27 @@ bool verdict_without_leaks(const struct report *r)
 	return r->session->target->picture.truncated && !r->session->options.target.force;
 }
 
+/* Of records that contradict each other no other verdict is safe. */
+static void judge_damage(struct judge *j)
+{
+	const struct findings *f = &j->r->session->alloc->findings;
+	uint64_t n = 0;
+	const struct finding *first = NULL;
+	for (size_t i = 0; i < f->list.n; i++)
+		if (query_finding_kind(f->list.at[i].kind)->damage) {
+			first = first ? first : &f->list.at[i];
+			n++;
+		}
+	if (!n)
+		return;
+	struct verdict *v = say(j, "damage", "malloc's own records are damaged in %s %s, the first at 0x%" PRIx64 " (%s): what is said of blocks may be wrong.", text_count(n).text,
+				n == 1 ? "place" : "places", first->address, first->kind);
+	v->count = n;
+	v->weight = WEIGHT_FAILS_SOON * 2;
+	v->command = "verify";
+	v->fix = "find what writes there: the block before it first, under AddressSanitizer or Valgrind.";
+}
+
 /* Page cache that nobody uses at present is dropped before anything fails. */
 static void judge_cgroup(struct judge *j)
 {
@@ -193,8 +214,8 @@ static void judge_holders(struct judge *j)
 		const struct holder_line *h = &j->r->holders.at[i];
 		if (h->stack || !much(j, h->retained_bytes) || (h->retained_blocks < VERDICT_HELD_BLOCKS && h->retained_bytes < VERDICT_HELD_BYTES))
 			continue;
-		struct verdict *v = say(j, "held", "%s (H%u) keeps %s in %s %s alive, %.0f %% of what is in use: a leak when it grows without end.", h->name, h->number,
-					text_size(h->retained_bytes).text, text_count(h->retained_blocks).text, h->retained_blocks == 1 ? "block" : "blocks",
+		struct verdict *v = say(j, "held", "%s (H%u%s%s) keeps %s in %s %s alive, %.0f %% of what is in use: a leak when it grows without end.", h->name, h->number,
+					h->where && *h->where ? ", " : "", h->where ? h->where : "", text_size(h->retained_bytes).text, text_count(h->retained_blocks).text, h->retained_blocks == 1 ? "block" : "blocks",
 					percent(h->retained_bytes, j->r->used.bytes));
 		about(v, h->retained_bytes, "tree", fix_of_holder(h->name, language(j)));
 		v->count = h->retained_blocks;
@@ -314,7 +335,7 @@ static void judge_rest(struct judge *j)
 
 bool verdict_is_kind(const char *word)
 {
-	static const char *const kinds[] = { "cgroup-limit", "descriptors", "leak", "held", "retention", "thread-tops", "fragmentation", "outside-malloc",
+	static const char *const kinds[] = { "damage", "cgroup-limit", "descriptors", "leak", "held", "retention", "thread-tops", "fragmentation", "outside-malloc",
 					     "threads", "timers", "not-walked", "nothing-unusual" };
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
 		if (!strcmp(kinds[i], word))
@@ -333,6 +354,7 @@ struct err *verdicts_judge(const struct report *r, const struct resources *besid
 	struct judge j = { .r = r, .beside = beside, .v = calloc(1, sizeof *j.v) };
 	if (!j.v)
 		return err_nomem();
+	judge_damage(&j);
 	judge_cgroup(&j);
 	judge_descriptors(&j);
 	if (r->session->blocks) {

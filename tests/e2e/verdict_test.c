@@ -34,6 +34,8 @@ static const struct label {
 	{ WORDS("retention", "one"), "retention", "malloc_trim(3) would return it", "flotsam trim", "malloc_trim(0)" },
 	{ WORDS("ways", "tops"), "thread-tops", "tops of thread arenas", "flotsam trim", "MALLOC_TRIM_THRESHOLD_" },
 	{ WORDS("retention", "sparse"), "fragmentation", "held by g_kept", "flotsam frag", "pool of its own" },
+	{ WORDS("damage", "overflow-long"), "damage", "malloc's own records are damaged", "flotsam verify", "AddressSanitizer" },
+	{ WORDS("damage", "healthy"), "nothing-unusual", "", NULL, NULL },
 	{ WORDS("ways", "healthy"), "nothing-unusual", "", NULL, NULL },
 	{ WORDS("clean"), "nothing-unusual", "", NULL, NULL },
 	{ WORDS("/bin/sh", "-c", "exec python3 -c 'import json, sys, threading, email; print(\"{}\"); sys.stdout.flush(); sys.stdin.read()'"), "nothing-unusual", "", NULL, NULL },

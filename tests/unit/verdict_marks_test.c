@@ -11,6 +11,7 @@ static struct resources b;
 static struct session s;
 static struct target t;
 static struct alloc a;
+static struct finding finding;
 static struct blocks blocks;
 static struct runtime runtime;
 static struct holder_line holders[4];
@@ -26,6 +27,7 @@ static void set_up(void)
 	t = (struct target){ .live = true };
 	t.picture.threads.n = 1;
 	runtime = (struct runtime){ 0 };
+	a = (struct alloc){ 0 };
 	s = (struct session){ .target = &t, .alloc = &a, .blocks = &blocks, .runtime = &runtime };
 }
 
@@ -298,6 +300,11 @@ START_TEST(the_order)
 	r.rss.bytes[RSS_FREE_TRIMMABLE] = MIB(39);
 	b.timers = 200;
 	verdicts_are("cgroup-limit descriptors held leak retention timers");
+	finding = (struct finding){ .kind = "bad-arena", .address = 0x1230 };
+	a.findings.list.at = &finding;
+	a.findings.list.n = 1;
+	verdicts_are("damage cgroup-limit descriptors held leak retention timers");
+	finding.kind = "second-malloc"; /* a limit of the look */
 	b.descriptor_limit = 100000;
 	one_leak(MIB(5));
 	verdicts_are("cgroup-limit leak held retention descriptors timers");
