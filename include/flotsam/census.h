@@ -57,6 +57,8 @@ struct census_bytes { uint8_t *at; size_t n, cap; };
 struct err *census_make(struct session *s, struct census_bytes *ret) MUST_CHECK;
 /* Is this the beginning of one? 8 bytes are enough. */
 bool census_is(const void *data, size_t n);
+/* Opens the file when it is one; -1: it is none, or cannot be read. */
+int census_open(const char *path);
 /* All that fd holds. ERR_BAD_DATA: says which part is damaged, and how. */
 struct err *census_load(int fd, const char *name, struct census **ret) MUST_CHECK;
 /* Takes data over, whatever comes of it. */

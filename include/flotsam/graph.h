@@ -56,7 +56,7 @@ struct graph {
 	uint32_t *set_wide;
 	double holder_seconds;
 	struct map64 leader_of; /* leaked block -> the first leader, in address order, that reaches it */
-	void *priv;
+	void *priv;			/* NULL: of a census. There are no references, paths, cycles and no tree then */
 };
 
 /* Roots, marks and classes. The image, modules and runtime must outlive the graph. */

@@ -45,6 +45,9 @@ struct modules_options {
  * `picture` mappings may come from target_survey() (then image is NULL and memory is peeked). */
 struct err *modules_open(struct target *t, struct image *img, const struct modules_options *o, struct modules **ret) MUST_CHECK;
 void modules_close(struct modules *m);
+/* Modules that were found before, sorted by start, without their files: what is asked of them beyond these members is unknown. The
+ * strings are borrowed. */
+struct err *modules_restore(struct target *t, struct image *img, const struct module *list, size_t n, struct modules **ret) MUST_CHECK;
 /* Attaches the image of the look to modules that were opened at the survey; new mappings are added, gone ones dropped. */
 struct err *modules_refresh(struct modules *m, struct image *img) MUST_CHECK;
 

@@ -15,6 +15,8 @@ struct types {
 	struct types_priv *priv;
 };
 struct err *types_open(struct blocks *b, struct image *img, struct modules *ms, struct runtime *rt, struct types **ret) MUST_CHECK;
+/* Labels that were found before; label_of by block id. Takes both over on success. */
+struct err *types_restore(struct blocks *b, struct image *img, struct label *labels, size_t n, uint32_t *label_of, struct types **ret) MUST_CHECK;
 /* Index into labels; computed when asked. */
 uint32_t types_label(struct types *t, block_id id);
 const char *types_name(struct types *t, block_id id);

@@ -86,6 +86,8 @@ extern const char census_magic[8];
 /* A kind's index in 1 to 3 bytes, in 5 where there are more than half a million kinds. */
 enum { ONE_BYTE = 192, TWO_BYTES = 56, THREE_BYTES = 7, SECOND = ONE_BYTE + TWO_BYTES * 256, THIRD = SECOND + THREE_BYTES * 65536 };
 
+void census_put_index(struct codec *k, uint32_t kind);
+
 /* Of a record that may be wrong in any way: NULL, or what is wrong. */
 struct err *census_judge(struct census *c) MUST_CHECK;
 void session_parts_free(struct session_parts *p);

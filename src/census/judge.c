@@ -125,6 +125,8 @@ static struct err *judge_alloc(const struct census *c)
 
 static struct err *judge_names(const struct census *c)
 {
+	if (c->walked && (!c->labels.n || !c->classified))
+		return wrong("labels", 0, "is missing, or blocks have no class");
 	for (size_t i = 0; i < c->labels.n; i++)
 		if (!c->labels.at[i].name || c->labels.at[i].by > BY_RUNTIME)
 			return wrong("labels", i, "is none");

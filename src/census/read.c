@@ -2,6 +2,7 @@
 #include "census.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +10,17 @@
 bool census_is(const void *data, size_t n)
 {
 	return n >= sizeof census_magic && !memcmp(data, census_magic, sizeof census_magic);
+}
+
+int census_open(const char *path)
+{
+	char magic[sizeof census_magic];
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd >= 0 && pread(fd, magic, sizeof magic, 0) == (ssize_t)sizeof magic && census_is(magic, sizeof magic))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
 }
 
 static struct err *damaged(const char *where, const char *what)

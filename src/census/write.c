@@ -122,7 +122,7 @@ static struct err *sort_kinds(struct kinds *k, uint32_t **ret_new)
 	return NULL;
 }
 
-static void put_index(struct codec *k, uint32_t i)
+void census_put_index(struct codec *k, uint32_t i)
 {
 	uint8_t b[5] = { (uint8_t)i };
 	size_t n = 1;
@@ -153,7 +153,7 @@ static struct err *code_blocks(struct session *s, struct census *c, struct codec
 	if (!e)
 		e = sort_kinds(&k, &renamed);
 	for (uint32_t id = 0; !e && id < s->blocks->n; id++)
-		put_index(to, renamed[k.of[id]]);
+		census_put_index(to, renamed[k.of[id]]);
 	free(renamed);
 	free(k.slots);
 	free(k.of);

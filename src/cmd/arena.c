@@ -119,5 +119,6 @@ const struct command command_arena = {
 	.operands = "N",
 	.min_words = 1,
 	.max_words = 1,
+	.on_census = true,
 	.run = run,
 };

@@ -68,5 +68,6 @@ const struct command command_arenas = {
 		"  flotsam arenas 4242 --format json | jq 'map(.free_bytes) | add'\n"
 		"  then: arena 3, heaps, bins 3\n",
 	.group = GROUP_MALLOC,
+	.on_census = true,
 	.run = run,
 };

@@ -504,6 +504,26 @@ static struct err *name_looks(struct arguments *a)
 	return NULL;
 }
 
+/* A file may be a census: then the command must need no more than that. */
+static struct err *check_census(struct arguments *a)
+{
+	if (a->kind && !strcmp(a->kind, "core") && !a->prompt) {
+		AUTO_FD int fd = census_open(a->target);
+		if (fd >= 0)
+			a->kind = "census";
+	}
+	if (!a->kind || strcmp(a->kind, "census") || a->command->on_census)
+		return NULL;
+	struct strbuf names = { 0 };
+	for (size_t i = 0; command_get(i); i++)
+		if (command_get(i)->on_census)
+			strbuf_printf(&names, names.n ? ", %s" : "%s", command_get(i)->name);
+	struct err *e = err_new(ERR_USAGE, "%s needs the memory itself, of which a census holds nothing", a->command->name);
+	e = err_hint(e, "a process or a core has it; a census answers %s", names.text ? names.text : "");
+	strbuf_free(&names);
+	return e;
+}
+
 static struct err *check(struct arguments *a)
 {
 	if (a->help || a->version)
@@ -526,6 +546,7 @@ static struct err *check(struct arguments *a)
 		return err_hint(err_new(ERR_USAGE, "%s takes no --content", a->command->name), "flotsam snap takes it");
 	if (a->command->target == TARGET_MANY)
 		return name_looks(a);
+	TRY(check_census(a));
 	if (!a->kind && a->target)
 		TRY(find_by_name(a, a->target));
 	return a->command->prepare ? a->command->prepare(a) : NULL;

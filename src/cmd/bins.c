@@ -74,5 +74,6 @@ const struct command command_bins = {
 	.group = GROUP_MALLOC,
 	.operands = "[ARENA]",
 	.max_words = 1,
+	.on_census = true,
 	.run = run,
 };

@@ -437,5 +437,6 @@ const struct command command_blocks = {
 	.max_words = MAX_WORDS,
 	.completes = COMPLETES_FILTER,
 	.filters = true,
+	.on_census = true,
 	.run = run,
 };

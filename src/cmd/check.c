@@ -441,5 +441,6 @@ const struct command command_check = {
 	.group = GROUP_REPORT,
 	.rules = true,
 	.prepare = prepare,
+	.on_census = true,
 	.run = run,
 };

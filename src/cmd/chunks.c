@@ -82,5 +82,6 @@ const struct command command_chunks = {
 	.min_words = 1,
 	.max_words = 2,
 	.completes = COMPLETES_ADDRESS,
+	.on_census = true,
 	.run = run,
 };

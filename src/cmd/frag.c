@@ -247,5 +247,6 @@ const struct command command_frag = {
 		"  flotsam frag 4242 --format json | jq '.sparse.labels[0]'\n"
 		"  then, at the prompt: why 1\n",
 	.group = GROUP_MALLOC,
+	.on_census = true,
 	.run = run,
 };

@@ -53,5 +53,6 @@ const struct command command_heaps = {
 		"  flotsam heaps 4242 --format csv -o heaps.csv\n"
 		"  then: map 0x7f3a10000000, frag\n",
 	.group = GROUP_MALLOC,
+	.on_census = true,
 	.run = run,
 };

@@ -67,6 +67,7 @@ const struct command command_help = {
 	.help = "  help\n  help who\n  help malloc\n",
 	.group = GROUP_PROMPT,
 	.target = TARGET_SITTING,
+	.on_census = true,
 	.operands = "[COMMAND|GROUP]",
 	.max_words = 1,
 	.completes = COMPLETES_COMMAND,
@@ -82,6 +83,7 @@ const struct command command_shell = {
 		"  flotsam shell 4242 -x questions.txt\n"
 		"  echo 'who 0x55d0c0a012a0' | flotsam shell 4242\n",
 	.group = GROUP_REPORT,
+	.on_census = true,
 };
 
 const struct command command_time = {
@@ -92,6 +94,7 @@ const struct command command_time = {
 		"  time blocks used group by label top 20\n",
 	.group = GROUP_PROMPT,
 	.target = TARGET_SITTING,
+	.on_census = true,
 	.operands = "COMMAND",
 	.max_words = MAX_WORDS,
 	.completes = COMPLETES_COMMAND,

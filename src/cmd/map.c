@@ -185,5 +185,6 @@ const struct command command_map = {
 	.operands = "[RANGE|ARENA|ADDR]",
 	.max_words = 1,
 	.completes = COMPLETES_ADDRESS,
+	.on_census = true,
 	.run = run,
 };

@@ -220,5 +220,6 @@ const struct command command_maps = {
 	.operands = "[ADDR]",
 	.max_words = 1,
 	.completes = COMPLETES_ADDRESS,
+	.on_census = true,
 	.run = run,
 };

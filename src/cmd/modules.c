@@ -96,5 +96,6 @@ const struct command command_modules = {
 	.help = "  flotsam modules 4242                 and why names are missing\n"
 		"  flotsam modules 4242 --format json | jq -r '.[] | .build_id'\n",
 	.group = GROUP_MACHINE,
+	.on_census = true,
 	.run = run,
 };

@@ -34,5 +34,6 @@ const struct command command_refresh = {
 	.help = "  refresh\n",
 	.group = GROUP_PROMPT,
 	.target = TARGET_SITTING,
+	.on_census = true,
 	.run = run,
 };

@@ -29,5 +29,6 @@ const struct command command_report = {
 	.help = "  flotsam report 4242                  for people\n"
 		"  flotsam report 4242 --format json    for programs; see flotsam-json(5)\n"
 		"  flotsam report ./core.4242 --top 0     every leak and every holder\n",
+	.on_census = true,
 	.run = run,
 };

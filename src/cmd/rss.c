@@ -216,5 +216,6 @@ const struct command command_rss = {
 		"  flotsam rss 4242 -v                  by arena, by mapping, libc's own blocks\n"
 		"  flotsam rss 4242 --format json | jq .kernel.pss_bytes\n",
 	.group = GROUP_MACHINE,
+	.on_census = true,
 	.run = run,
 };

@@ -130,6 +130,7 @@ const struct command command_let = {
 		"  big & leaked              lists it; also: blocks big group by label\n",
 	.group = GROUP_BLOCKS,
 	.target = TARGET_SITTING,
+	.on_census = true,
 	.operands = "NAME = FILTER",
 	.min_words = 1,
 	.max_words = MAX_WORDS,
@@ -144,5 +145,6 @@ const struct command command_sets = {
 	.help = "  sets\n",
 	.group = GROUP_BLOCKS,
 	.target = TARGET_SITTING,
+	.on_census = true,
 	.run = sets,
 };

@@ -79,5 +79,6 @@ const struct command command_tcache = {
 	.operands = "[TID]",
 	.max_words = 1,
 	.completes = COMPLETES_THREAD,
+	.on_census = true,
 	.run = run,
 };

@@ -176,5 +176,6 @@ const struct command command_trim = {
 	.help = "  flotsam trim 4242                    nothing is tried\n"
 		"  flotsam trim 4242 --format json | jq .sum.trim_bytes\n",
 	.group = GROUP_MALLOC,
+	.on_census = true,
 	.run = run,
 };

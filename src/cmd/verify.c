@@ -165,5 +165,6 @@ const struct command command_verify = {
 	.help = "  flotsam verify 4242                  exit status 1 when there is damage\n"
 		"  flotsam verify ./core.4242           why did it abort?\n"
 		"  flotsam verify 4242 -q || alert      for a script\n",
+	.on_census = true,
 	.run = run,
 };

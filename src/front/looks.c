@@ -36,6 +36,21 @@ static struct err *shut_in_early(const char *kind)
 	return strcmp(kind, "core") ? NULL : sandbox_enter(&b);
 }
 
+/* Nothing but the file itself is needed. */
+static struct err *open_census(const char *path, const struct session_options *o, struct session **ret)
+{
+	struct sandbox b = { .read = { "/proc", "/sys" }, .n_read = 2 };
+	struct census *c;
+	AUTO_FD int fd = census_open(path);
+	if (fd < 0)
+		return err_new(ERR_NOT_FOUND, "cannot read %s", path);
+	TRY(sandbox_enter(&b));
+	TRY(census_load(fd, path, &c));
+	TRY(census_session(c, o, ret));
+	snprintf((*ret)->sandbox, sizeof (*ret)->sandbox, "%s", b.note);
+	return NULL;
+}
+
 struct err *front_open_session(const struct arguments *a, const char *kind, const char *target, struct progress *progress, struct session **ret)
 {
 	struct session_options options = a->session;
@@ -43,6 +58,8 @@ struct err *front_open_session(const struct arguments *a, const char *kind, cons
 	options.progress_ctx = options.target.progress_ctx = progress;
 	options.opened = shut_in;
 	options.opened_ctx = (void *)a;
+	if (!strcmp(kind, "census"))
+		return open_census(target, &options, ret);
 	TRY(shut_in_early(kind));
 	return session_open(kind, target, &options, ret);
 }
@@ -144,18 +161,6 @@ static struct err *take(const struct arguments *a, const struct look_name *name,
 	return e;
 }
 
-/* A census that lies in a file is read later; -1: it is none. */
-static int open_census(const char *path)
-{
-	char magic[8];
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 || pread(fd, magic, sizeof magic, 0) != (ssize_t)sizeof magic || !census_is(magic, sizeof magic))
-		return -1;
-	int kept = fd;
-	fd = -1;
-	return kept;
-}
-
 struct err *looks_take(struct arguments *a, struct progress *p)
 {
 	int fds[MAX_LOOKS];
@@ -164,7 +169,7 @@ struct err *looks_take(struct arguments *a, struct progress *p)
 	struct sandbox none = { .read = { "/proc", "/sys" }, .n_read = 2 };
 	for (; n < a->n_looks && !e; n++) {
 		const struct look_name *name = &a->looks[n];
-		fds[n] = strcmp(name->kind, "core") ? -1 : open_census(name->target);
+		fds[n] = strcmp(name->kind, "core") ? -1 : census_open(name->target);
 		if (fds[n] < 0)
 			e = take(a, name, p, &fds[n]);
 	}

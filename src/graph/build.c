@@ -273,6 +273,11 @@ struct err *graph_build(struct blocks *b, struct image *img, struct modules *ms,
 	return NULL;
 }
 
+struct err *graph_need_memory(const struct graph *g)
+{
+	return g->priv ? NULL : err_hint(err_new(ERR_UNSUPPORTED, "a census holds no references"), "ask the process, or a core of it");
+}
+
 void graph_free(struct graph *g)
 {
 	if (!g)

@@ -42,6 +42,9 @@ struct graph_priv {
 	uint32_t *parents;	 /* by id, see paths.c; made with the first path */
 };
 
+/* ERR_UNSUPPORTED when the memory that pointers stand in is not here. */
+struct err *graph_need_memory(const struct graph *g) MUST_CHECK;
+
 /* Where a word points. */
 enum hit { HIT_NONE, HIT_START, HIT_INTERIOR };
 struct target_block {

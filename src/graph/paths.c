@@ -206,6 +206,7 @@ static void reverse(struct path *p)
 
 struct err *graph_path(struct graph *g, block_id id, struct path *ret)
 {
+	TRY(graph_need_memory(g));
 	*ret = (struct path){ 0 };
 	TRY(find_parents(g));
 	struct err *e = climb(g, id, ret);
@@ -280,6 +281,7 @@ static struct err *tell_round(struct round *r, struct path *ret)
 
 struct err *graph_cycle(struct graph *g, block_id id, struct path *ret)
 {
+	TRY(graph_need_memory(g));
 	struct round r = { .g = g, .at = id, .start = id };
 	size_t next = 0;
 	*ret = (struct path){ .holder = UINT32_MAX };

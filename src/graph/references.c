@@ -129,6 +129,7 @@ static bool add_unplaced(const struct graph *g, uint64_t low, uint64_t bytes, st
 
 struct err *graph_references(struct graph *g, uint64_t low, uint64_t high, struct references *ret)
 {
+	TRY(graph_need_memory(g));
 	const struct graph_priv *priv = g->priv;
 	struct scan s = { .g = g, .low = low, .bytes = high - low, .word = priv->word, .step = priv->o.unaligned ? 1 : priv->word };
 	struct scanner scanners[MAX_SCANNERS] = { 0 };
@@ -170,6 +171,7 @@ struct err *graph_references(struct graph *g, uint64_t low, uint64_t high, struc
 
 struct err *graph_reference_holder(struct graph *g, const struct reference *r, uint32_t *ret)
 {
+	TRY(graph_need_memory(g));
 	struct root_word w = { .value = r->value, .from = r->from, .thread = r->thread, .kind = r->kernel ? ROOT_KERNEL : ROOT_REGISTER };
 	if (r->from) {
 		const struct root_region *region = graph_root_at(g->priv, r->from);

@@ -282,6 +282,7 @@ static struct err *run(struct build *b)
 
 struct err *graph_tree(struct graph *g, struct tree **ret)
 {
+	TRY(graph_need_memory(g));
 	double start = monotonic_seconds();
 	struct tree *t = calloc(1, sizeof *t);
 	struct build b = { .g = g, .priv = g->priv, .t = t };

@@ -215,6 +215,8 @@ static struct err *parse_term(struct selector *f, const struct selector_names *n
 		if (strlen(key->name) != n || strncmp(key->name, word, n))
 			continue;
 		t->kind = key->kind;
+		if (key->kind == TERM_TEXT && !f->s->target->picture.extents.n)
+			return err_hint(err_new(ERR_UNSUPPORTED, "a census holds no text"), "ask the process, or a core of it");
 		TRY(prepare(f->s, key->needs));
 		if (key->bare)
 			return *at ? err_new(ERR_USAGE, "%s stands alone", key->name) : NULL;

@@ -12,6 +12,7 @@ struct types_priv {
 	struct map64 by_vtable;	/* first word -> label index + 1, 0: no vtable */
 	struct map64 by_size;	/* (usable, kind) -> label index */
 	size_t cap;
+	uint32_t *label_of;	/* by block id; NULL: found when asked for */
 };
 
 static const char *const by_names[] = { "size", "vtable", "text", "runtime" };
@@ -66,6 +67,21 @@ struct err *types_open(struct blocks *b, struct image *img, struct modules *ms, 
 		types_free(t);
 		return err_nomem();
 	}
+	*ret = t;
+	return NULL;
+}
+
+struct err *types_restore(struct blocks *b, struct image *img, struct label *labels, size_t n, uint32_t *label_of, struct types **ret)
+{
+	struct types *t = calloc(1, sizeof *t);
+	struct types_priv *priv = calloc(1, sizeof *priv);
+	if (!t || !priv) {
+		free(t);
+		free(priv);
+		return err_nomem();
+	}
+	*priv = (struct types_priv){ .b = b, .img = img, .cap = n, .label_of = label_of };
+	*t = (struct types){ .labels = labels, .n = n, .priv = priv };
 	*ret = t;
 	return NULL;
 }
@@ -140,6 +156,8 @@ uint32_t types_label_at(struct types *t, block_id id, uint64_t payload, uint64_t
 	struct types_priv *priv = t->priv;
 	uint64_t index, first = 0;
 	uint8_t text[TEXT_LOOK];
+	if (priv->label_of)
+		return priv->label_of[id];
 	if (map64_find(&priv->runtime, id, &index))
 		return (uint32_t)index;
 	if (image_word(priv->img, payload, &first) && (index = vtable_label(t, first)))
@@ -178,6 +196,7 @@ void types_free(struct types *t)
 	map64_free(&t->priv->runtime);
 	map64_free(&t->priv->by_vtable);
 	map64_free(&t->priv->by_size);
+	free(t->priv->label_of);
 	free(t->priv);
 	free(t);
 }

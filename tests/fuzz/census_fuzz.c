@@ -1,0 +1,47 @@
+/* A census made of any bytes, with and without checksums that are right: read, compared with itself, opened as a session, asked
+ * for its report. No crash, no endless loop, no write out of bounds. */
+#include "flotsam/diff.h"
+#include "flotsam/query.h"
+
+#include "resign.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static void ask(uint8_t *data, size_t n)
+{
+	static const struct session_options options = { .graph = { .threads = 1 } };
+	struct census *c = NULL;
+	struct session *s = NULL;
+	struct report *r = NULL;
+	struct diff *d = NULL;
+	struct err *e = census_read(data, n, &c);
+	if (!e) {
+		const struct census *both[2] = { c, c };
+		e = diff_make(both, 2, &d);
+		if (!e && (d->created.blocks || d->gone.blocks))
+			abort(); /* nothing changes between a look and itself */
+		diff_free(d);
+		err_free(e);
+		e = census_session(c, &options, &s);
+	}
+	if (!e)
+		e = query_report(s, &r);
+	if (!e)
+		report_free(r);
+	err_free(e);
+	session_close(s);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	for (int sign = 0; sign < 2; sign++) {
+		uint8_t *copy = malloc(n + 1);
+		if (!copy)
+			abort();
+		memcpy(copy, data, n);
+		if (sign)
+			resign(copy, n);
+		ask(copy, n);
+	}
+	return 0;
+}
