@@ -238,6 +238,9 @@ static void compare_arenas(const json_t *truth)
 	ck_assert_int_eq(ordblks, number(m, "ordblks"));
 	ck_assert_int_eq(smblks, number(m, "smblks"));
 	ck_assert_int_eq(fordblks, number(m, "fordblks"));
+	json_t *frag = ask_json("frag", NULL);
+	ck_assert_int_eq(number(frag, "free_bytes"), fordblks);
+	json_decref(frag);
 	json_decref(arenas);
 	json_decref(bins);
 	json_decref(heaps);

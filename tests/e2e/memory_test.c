@@ -44,6 +44,74 @@ START_TEST(pins_are_found)
 }
 END_TEST
 
+/* The runs once more, from the list of chunks: neighbours that are free joined, each counted by the power of two below it. */
+static void recount_runs(const json_t *frag, const char *heap)
+{
+	enum { CLASSES = 64 };
+	int64_t runs[CLASSES] = { 0 }, bytes[CLASSES] = { 0 }, free_bytes = 0, shorter = 0;
+	uint64_t run = 0;
+	int status;
+	size_t i;
+	char *argv[] = { (char *)(uintptr_t)flotsam_path(), (char *)(uintptr_t) "chunks", ask_target, (char *)(uintptr_t)heap, (char *)(uintptr_t) "100000",
+			 (char *)(uintptr_t) "--format", (char *)(uintptr_t) "json", NULL };
+	json_t *chunks = run_json(argv, &status), *row;
+	ck_assert(chunks && status == 0);
+	for (i = 0; i <= json_array_size(chunks); i++) {
+		const json_t *c = json_array_get(chunks, i);
+		const char *state = c ? word(c, "state") : "end";
+		if (!strcmp(state, "fastbin") || !strcmp(state, "unsorted") || !strcmp(state, "smallbin") || !strcmp(state, "largebin") || !strcmp(state, "top")) {
+			run += (uint64_t)number(c, "chunk_bytes");
+			continue;
+		}
+		if (run) {
+			runs[63 - __builtin_clzll(run)]++;
+			bytes[63 - __builtin_clzll(run)] += (int64_t)run;
+			free_bytes += (int64_t)run;
+		}
+		run = 0;
+	}
+	ck_assert_int_eq(free_bytes, number(frag, "free_bytes"));
+	json_array_foreach(json_object_get(frag, "runs"), i, row) {
+		int class = 63 - __builtin_clzll((uint64_t)number(row, "at_least"));
+		ck_assert_int_eq(number(row, "runs"), runs[class]);
+		ck_assert_int_eq(number(row, "bytes"), bytes[class]);
+		double share = (double)shorter / (double)free_bytes, told = json_number_value(json_object_get(row, "unusable"));
+		ck_assert_msg(told > share - 1e-4 && told < share + 1e-4, "%f, not %f", told, share);
+		shorter += bytes[class];
+	}
+	ck_assert_int_eq(shorter, free_bytes);
+	json_decref(chunks);
+}
+
+/* The mapping that begins at `start`, as smaps tells it: bytes of a field. */
+static int64_t smaps(const char *start, const char *field)
+{
+	char path[64], line[512], head[32];
+	int64_t kib = -1;
+	bool here = false;
+	snprintf(path, sizeof path, "/proc/%d/smaps", (int)asked.pid);
+	snprintf(head, sizeof head, "%s-", start + 2);
+	FILE *f = fopen(path, "r");
+	ck_assert_ptr_nonnull(f);
+	while (fgets(line, sizeof line, f)) {
+		if (strchr("0123456789abcdef", *line))
+			here = !strncmp(line, head, strlen(head));
+		else if (here && !strncmp(line, field, strlen(field)) && line[strlen(field)] == ':')
+			kib = strtoll(line + strlen(field) + 1, NULL, 10);
+	}
+	fclose(f);
+	return kib * 1024;
+}
+
+/* Of the one heap: what the kernel holds of it over what is in use. */
+static void recount_fragmentation(const json_t *frag, const char *heap)
+{
+	int64_t resident = smaps(heap, "Rss");
+	double want = (double)resident / (double)number(frag, "used_bytes") - 1, told = json_number_value(json_object_get(frag, "fragmentation"));
+	ck_assert_int_eq(number(frag, "heap_resident_bytes"), resident);
+	ck_assert_msg(told > want - 1e-3 && told < want + 1e-3, "%f, not %f", told, want);
+}
+
 START_TEST(sparse_pages_are_counted)
 {
 	json_t *truth = start("sparse"), *frag = ask_json("frag", NULL), *arenas = ask_json("arenas", NULL), *report = ask_json("report", NULL), *row;
@@ -69,6 +137,11 @@ START_TEST(sparse_pages_are_counted)
 	json_array_foreach(arenas, i, row)
 		largest = largest > number(row, "largest_free_bytes") ? largest : number(row, "largest_free_bytes");
 	ck_assert_int_eq(number(frag, "largest_free_bytes"), largest);
+	json_t *heaps = ask_json("heaps", NULL);
+	ck_assert_int_eq(json_array_size(heaps), 1);
+	recount_runs(frag, word(json_array_get(heaps, 0), "start"));
+	recount_fragmentation(frag, word(json_array_get(heaps, 0), "start"));
+	json_decref(heaps);
 	char *text = ask_text("report", NULL);
 	ck_assert_msg(strstr(text, "192 KiB of 40-byte blocks keep 15.9 MiB resident"), "%s", text);
 	free(text);
@@ -78,26 +151,6 @@ START_TEST(sparse_pages_are_counted)
 	json_decref(truth);
 }
 END_TEST
-
-/* The mapping that begins at `start`, as smaps tells it: bytes of a field. */
-static int64_t smaps(const char *start, const char *field)
-{
-	char path[64], line[512], head[32];
-	int64_t kib = -1;
-	bool here = false;
-	snprintf(path, sizeof path, "/proc/%d/smaps", (int)asked.pid);
-	snprintf(head, sizeof head, "%s-", start + 2);
-	FILE *f = fopen(path, "r");
-	ck_assert_ptr_nonnull(f);
-	while (fgets(line, sizeof line, f)) {
-		if (strchr("0123456789abcdef", *line))
-			here = !strncmp(line, head, strlen(head));
-		else if (here && !strncmp(line, field, strlen(field)) && line[strlen(field)] == ':')
-			kib = strtoll(line + strlen(field) + 1, NULL, 10);
-	}
-	fclose(f);
-	return kib * 1024;
-}
 
 static const json_t *place_of(json_t **to, const char *operand)
 {
