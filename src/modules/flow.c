@@ -27,7 +27,12 @@ struct follow {
 
 static bool same(const struct code_value *a, const struct code_value *b)
 {
-	return a->kind == b->kind && a->n == b->n && !memcmp(a->v, b->v, a->n * sizeof a->v[0]);
+	if (a->kind != b->kind || a->n != b->n)
+		return false;
+	for (unsigned i = 0; i < a->n; i++)
+		if (a->v[i] != b->v[i])
+			return false;
+	return true;
 }
 
 static struct code_value constant(uint64_t v)
@@ -334,6 +339,8 @@ static bool join(struct code_state *to, const struct code_state *s)
 {
 	bool changed = false;
 	for (unsigned i = 0; i < CODE_REGISTERS; i++) {
+		if (to->reg[i].kind == VALUE_UNKNOWN || same(&to->reg[i], &s->reg[i]))
+			continue;
 		struct code_value v = either(&to->reg[i], &s->reg[i]);
 		if (!same(&v, &to->reg[i])) {
 			to->reg[i] = v;
