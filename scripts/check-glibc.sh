@@ -43,7 +43,7 @@ build_fixtures() { # ROOT TRIPLET CC CXX DIRECTORY FLAG...
 	shift 5
 	more=("$@")
 	mkdir -p "$to" || return
-	for source in fixtures/src/lib*.c fixtures/src/retention.c $(grep -l '"truth.h"' fixtures/src/*.c ${cxx:+fixtures/src/*.cc}); do
+	for source in fixtures/src/lib*.c fixtures/src/retention.c $(grep -El '"(truth|asks|asks_new).h"' fixtures/src/*.c ${cxx:+fixtures/src/*.cc}); do
 		name=$(basename "${source%.*}")
 		flags=$(sed -n '1s,^\(//\|/\*\) *flags:\([^*]*\).*,\2,p' "$source")
 		own=()
@@ -83,6 +83,11 @@ truth() { # LIBRARY WAY CASE DIRECTORY OPTIONS LAUNCH...
 # Each way to find the arenas alone, and a second malloc beside the first, on a live process and on gcore's core.
 ways() { # LIBRARY WAY DIRECTORY OPTIONS LAUNCH...
 	run_case arena_from_test libc "$@"
+}
+# The calls that ask for memory, and disassembly against objdump's, on the same.
+code() { # LIBRARY DIRECTORY OPTIONS LAUNCH...
+	run_case code_test disas "$1" 'disassembly' "${@:2}"
+	run_case code_test sites "$1" 'calls of malloc in code' "${@:2}"
 }
 
 # How flotsam found the arenas, and what it takes the library for.
@@ -130,6 +135,7 @@ library_checks() { # SUITE ROOT TRIPLET LOADER FIXTURES
 	debug="--debug-dir $root/usr/lib/debug"
 	identity "$library" 'found without debug file' "$fixtures" "$version" 'file signature' '' "${ld[@]}"
 	ways "$library" 'file, live, code, heap alone' "$fixtures" '' "${ld[@]}"
+	code "$library" "$fixtures" '' "${ld[@]}"
 	truth "$library" 'ld.so, live' live "$fixtures" '' "${ld[@]}"
 	truth "$library" 'ld.so, core' kernel "$fixtures" '' "${ld[@]}"
 	run_case malloc_test trim "$library" 'what malloc_trim gives back' "$fixtures" '' "${ld[@]}"

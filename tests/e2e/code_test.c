@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 static struct child child;
+static char program[64];
+static bool merges_lines; /* where another compiler builds the fixtures, with optimisation */
 static char directory[] = "/tmp/flotsam-code-XXXXXX", core[128], stripped[128];
 
 static void clean_up(void)
@@ -24,12 +26,26 @@ static void clean_up(void)
 static json_t *start(const char *name)
 {
 	char *argv[] = { (char *)(uintptr_t)name, NULL };
+	const char *launch = getenv("FIXTURE_LAUNCH");
 	atexit(clean_up);
+	snprintf(program, sizeof program, "/%s", name);
+	merges_lines = launch && *launch && strstr(name, "_o2");
 	ck_assert_msg(child_start(&child, argv, NULL, false), "%s does not start", name);
 	json_t *truth = child_json(&child);
 	ck_assert_msg(truth, "%s says no truth", name);
 	ck_assert(child_settled(&child));
 	return truth;
+}
+
+/* Of i386, by ELFCLASS32. */
+static bool is_32bit(void)
+{
+	char path[64], ident[5] = "";
+	snprintf(path, sizeof path, "/proc/%d/exe", (int)child.pid);
+	FILE *f = fopen(path, "re");
+	ck_assert(f && fread(ident, sizeof ident, 1, f) == 1);
+	fclose(f);
+	return ident[4] == 1;
 }
 
 static const char *own_directory(void)
@@ -276,6 +292,7 @@ START_TEST(calls_have_names)
 	size_t i;
 	json_t *in;
 	json_decref(start("threads"));
+	literal = is_32bit(); /* nothing is relative to the pc there */
 	json_t *j = ask("disas", target(false), "truth_wait");
 	json_array_foreach(json_object_get(j, "instructions"), i, in) {
 		stub |= !strcmp(text_of(in, "mnemonic"), "call") && !strcmp(text_of(in, "target_name"), "_exit@plt");
@@ -372,14 +389,20 @@ static bool same_function(const json_t *candidate, const json_t *want)
 	return !strncmp(is, name, n) && (!is[n] || is[n] == '.' || is[n] == '(');
 }
 
-/* The candidate with these bytes, call and, unless NULL, line in file and function. */
+/* gcc may put the ends of several cases into one, whose line is any of theirs. */
+static bool same_place(const json_t *candidate, const json_t *want, const char *file)
+{
+	return !strcmp(text_of(candidate, "file"), file) && same_function(candidate, want) && (merges_lines || same_field(candidate, want, "line"));
+}
+
+/* The program's candidate with these bytes, call and, unless NULL, place in file. */
 static const json_t *candidate(const json_t *j, const json_t *want, const char *file)
 {
 	size_t i;
 	json_t *c;
 	json_array_foreach(json_object_get(j, "candidates"), i, c)
-		if (same_field(c, want, "bytes") && same_field(c, want, "call") &&
-		    (!file || (!strcmp(text_of(c, "file"), file) && same_field(c, want, "line") && same_function(c, want))))
+		if (same_field(c, want, "bytes") && same_field(c, want, "call") && strstr(text_of(c, "module"), program) &&
+		    (!file || same_place(c, want, file)))
 			return c;
 	return NULL;
 }
@@ -395,7 +418,7 @@ static bool in_text(const char *text, const json_t *want, const char *file)
 		if (sscanf(line, " %31s %31[^ ]%*1[ ]%31s", bytes, call, where) < 2)
 			continue;
 		char *name = strstr(line, text_of(want, "call"));
-		if (!name || sscanf(name + strlen(text_of(want, "call")), " %63s %63s", where, function) != 2 || strcmp(where, place))
+		if (!name || sscanf(name + strlen(text_of(want, "call")), " %63s %63s", where, function) != 2 || (strcmp(where, place) && !merges_lines))
 			continue;
 		for (char *comma; (comma = strchr(bytes, ','));)
 			memmove(comma, comma + 1, strlen(comma));
@@ -427,7 +450,7 @@ static void find_all(const json_t *truth, const char *at, bool by_line)
 		bool known = false;
 		size_t k;
 		json_array_foreach(list, k, want)
-			known |= same_field(c, want, "bytes") && same_field(c, want, "call") && same_field(c, want, "line");
+			known |= same_field(c, want, "bytes") && same_field(c, want, "call") && same_place(c, want, file);
 		ck_assert_msg(known, "%s of %lld bytes at line %lld is a candidate", text_of(c, "call"),
 			      (long long)json_integer_value(json_object_get(c, "bytes")), (long long)json_integer_value(json_object_get(c, "line")));
 	}
@@ -483,32 +506,38 @@ END_TEST
 START_TEST(sites_of_a_block)
 {
 	const char *why, *address;
-	json_t *truth = start("asks_o2"), *blocks = flotsam_blocks(target(false), &why), *block, *want = NULL, *site;
+	if (_i && !have_program("gcore")) {
+		puts("SKIP sites of a core's block: needs gdb");
+		return;
+	}
+	json_t *truth = start("asks_o2"), *block, *want = NULL, *site;
+	const char *at = target(_i);
+	json_t *blocks = flotsam_blocks(at, &why);
 	size_t i;
 	ck_assert_msg(blocks, "%s", why);
 	json_array_foreach(json_object_get(truth, "sites"), i, site)
 		if (json_integer_value(json_object_get(site, "bytes")) == 1108)
 			want = site;
 	bool found = false;
+	/* 1,108 bytes get a chunk of 1,120, as 1,097 to 1,112 do; of i386 1,101 to 1,116. */
 	json_object_foreach(blocks, address, block) {
-		if (json_integer_value(json_object_get(block, "size")) != 1112 || strcmp(text_of(block, "state"), "used"))
+		if (json_integer_value(json_object_get(block, "size")) != (is_32bit() ? 1116 : 1112) || strcmp(text_of(block, "state"), "used"))
 			continue;
-		json_t *j = ask("sites", target(false), address);
+		json_t *j = ask("sites", at, address);
 		ck_assert_str_eq(text_of(j, "block"), address);
 		found |= candidate(j, want, "asks.h") != NULL;
 		json_decref(j);
 	}
 	ck_assert(found);
-	/* 1,108 bytes get a chunk of 1,120, as 1,097 to 1,112 do. */
-	json_t *by_size = ask("sites", target(false), "1100");
+	json_t *by_size = ask("sites", at, is_32bit() ? "1101" : "1097");
 	ck_assert_int_eq(json_integer_value(json_object_get(by_size, "chunk_bytes")), 1120);
 	ck_assert(candidate(by_size, want, "asks.h"));
 	json_decref(by_size);
-	by_size = ask("sites", target(false), "1113");
+	by_size = ask("sites", at, is_32bit() ? "1117" : "1113");
 	ck_assert(!candidate(by_size, want, "asks.h"));
 	json_decref(by_size);
-	char *text = ask_text("sites", target(false), "1108");
-	ck_assert_msg(strstr(text, "asks.h:") && strstr(text, "candidate") && strstr(text, "decoded"), "%s", text);
+	char *text = ask_text("sites", at, "1108");
+	ck_assert_msg(strstr(text, "asks.h:") && strstr(text, "candidate") && strstr(text, "decoded"), "%.2000s", text);
 	free(text);
 	json_decref(blocks);
 	json_decref(truth);
@@ -520,13 +549,13 @@ START_TEST(sites_by_number)
 {
 	json_t *truth = start("asks_o2");
 	char *argv[] = { (char *)(uintptr_t)flotsam_path(), (char *)(uintptr_t)"shell", (char *)(uintptr_t)target(false), (char *)(uintptr_t)"-e",
-			 (char *)(uintptr_t)"blocks size=1112", (char *)(uintptr_t)"-e", (char *)(uintptr_t)"sites 1", (char *)(uintptr_t)"-e",
+			 (char *)(uintptr_t)(is_32bit() ? "blocks size=1116" : "blocks size=1112"), (char *)(uintptr_t)"-e", (char *)(uintptr_t)"sites 1", (char *)(uintptr_t)"-e",
 			 (char *)(uintptr_t)"disas 2", (char *)(uintptr_t)"-e", (char *)(uintptr_t)"sites size=2", NULL };
 	int status;
 	char *text = run_text(argv, &status), *list = strstr(text, "calls that get a chunk of 1,120 bytes"), *code = strstr(text, "\nby_case  asks_o2");
 	ck_assert_msg(!status && list && strstr(list, " malloc ") && strstr(list, " asks.h:"), "%.2000s", text);
 	ck_assert_msg(code && strstr(code, "\n=> 0x") && strstr(strstr(code, "\n=> 0x"), "<malloc@plt>"), "%.2000s", code ? code : text);
-	ck_assert(strstr(text, "calls that get a chunk of 32 bytes"));
+	ck_assert(strstr(text, is_32bit() ? "calls that get a chunk of 16 bytes" : "calls that get a chunk of 32 bytes"));
 	free(text);
 	json_decref(truth);
 }
@@ -539,13 +568,16 @@ int main(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, disassembly_is_objdumps, 0, 2);
 	tcase_add_test(t, calls_have_names);
+	suite_add_tcase(s, t);
+	t = tcase_create("frames"); /* gdb must know the program, which is not so when ld.so was told to run it */
+	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, the_frame_is_marked, 0, 2);
 	suite_add_tcase(s, t);
 	t = tcase_create("sites");
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, known_sites_are_candidates, 0, N_ASKERS);
 	tcase_add_test(t, sites_without_symbols);
-	tcase_add_test(t, sites_of_a_block);
+	tcase_add_loop_test(t, sites_of_a_block, 0, 2);
 	tcase_add_test(t, sites_by_number);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
