@@ -43,6 +43,7 @@ static const struct finding_kind kinds[] = {
 	  "malloc will hand out memory that it does not have.",
 	  "look at who fills the last block of the heap; " RUN_ASAN },
 	{ "bad-arena", true, "An arena's own record is damaged.", WATCH },
+	{ "bad-params", true, "malloc's own parameters (mp_) are damaged.", WATCH },
 	{ "bad-heap", true, "The header of a thread's heap is damaged: something wrote before its first block or far beyond another one.", WATCH },
 	{ "system-mem", true, "An arena counts another amount of memory than its heaps have: its record, or a heap's header, was written to.", WATCH },
 	{ "bad-mmapped", true, "The header of a block with a mapping of its own is damaged; free() of it will abort or unmap something else.",

@@ -535,6 +535,7 @@ static uint64_t cut_heap_end(struct cutter *c, struct lists *l, uint64_t heap, b
 	if (old >= 4 * w) {
 		chain_add(&l->bins[1], cut(c, old, BLOCK_UNSORTED, onto(h, &l->bins[1])), old);
 		head(c, 2 * w, 0, FIELD_FENCE_SIZE);
+		put_word(h, c->at + 2 * w, 2 * w);
 		put_word(h, c->at + 3 * w, PREV_INUSE);
 	} else {
 		head(c, old + 2 * w, 0, FIELD_FENCE_SIZE);
@@ -706,6 +707,42 @@ static void make_thread_of(struct made_heap *h, pid_t tid, uint64_t stack, uint6
 	h->plan.threads[h->plan.n_threads++] = (struct core_thread){ tid, stack + 4 * PAGE - 512, h->libc + 0x100, tp, 0 };
 }
 
+static void words(struct made_heap *h, const char *of, uint64_t start, uint64_t bytes)
+{
+	for (uint64_t at = start; at + h->o.word <= start + bytes; at += h->o.word)
+		ADD(&h->words, { at, of });
+}
+
+static void words_of_structs(struct made_heap *h)
+{
+	const struct made_layout *l = h->layout;
+	unsigned w = h->o.word;
+	words(h, "mp_", h->params, l->params.size);
+	for (unsigned i = 0; i < h->n_arenas; i++)
+		words(h, "arena", h->arenas[i], l->arena.size);
+	for (size_t i = 0; i < h->fields.n; i++)
+		if (h->fields.at[i].kind == FIELD_HEAP_ARENA)
+			words(h, "heap_info", h->fields.at[i].address, l->heap.size);
+	for (unsigned i = 0; i < 2; i++) {
+		words(h, "tcache", h->tcaches[i], l->tcache.size);
+		words(h, "tls", h->plan.threads[i].tp - 0x48, w);
+	}
+}
+
+static void words_of_chunks(struct made_heap *h)
+{
+	unsigned w = h->o.word;
+	for (size_t i = 0; i < h->blocks.n; i++) {
+		const struct made_block *b = &h->blocks.at[i];
+		bool free = b->list, second = b->state == BLOCK_FENCE && b->bytes >= 4 * w;
+		if (b->state == BLOCK_FOREIGN)
+			continue;
+		words(h, "header", b->chunk, 2 * w);
+		words(h, second ? "header" : "link", b->chunk + 2 * w, second || (free && b->state < BLOCK_LARGEBIN) ? 2 * w : 0);
+		words(h, "link", b->chunk + 2 * w, b->state == BLOCK_LARGEBIN ? 4 * w : 0);
+	}
+}
+
 static int compare_blocks(const void *a, const void *b)
 {
 	const struct made_block *x = a, *y = b;
@@ -768,6 +805,8 @@ struct made_heap *heap_make(const struct heap_options *o, const char *dir)
 	make_thread_of(h, 4243, threads, threads + 5 * PAGE - 0x100, h->tcaches[1]);
 	qsort(h->blocks.at, h->blocks.n, sizeof *h->blocks.at, compare_blocks);
 	make_core(h, stack);
+	words_of_structs(h);
+	words_of_chunks(h);
 	return h;
 }
 
@@ -778,6 +817,7 @@ void heap_destroy(struct made_heap *h)
 	vec_free(&h->areas);
 	vec_free(&h->blocks);
 	vec_free(&h->fields);
+	vec_free(&h->words);
 	free(h->layout);
 	free(h->core.at);
 	unlink(h->library);

@@ -39,6 +39,10 @@ struct made_field {
 	unsigned list;	/* the list it links, 0: none */
 };
 const char *made_field_name(enum field_kind k);
+struct made_word { /* any word of malloc's own, whatever it means */
+	uint64_t address;
+	const char *of; /* "arena", "heap_info", "mp_", "tcache", "header", "link", "tls" */
+};
 
 struct made_area {
 	uint64_t address;
@@ -65,6 +69,7 @@ struct made_heap {
 	VEC(struct made_area) areas;
 	VEC(struct made_block) blocks; /* ascending */
 	VEC(struct made_field) fields;
+	VEC(struct made_word) words;
 	uint64_t main_arena, params, libc, arenas[4];
 	unsigned n_arenas, n_mmaps, n_lists;
 	uint64_t mmapped_bytes, tcaches[2];

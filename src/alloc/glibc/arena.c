@@ -59,115 +59,6 @@ uint64_t glibc_first_chunk(const struct glibc *g, uint64_t from)
 	return align_up(from + g->header, g->granule) - g->header;
 }
 
-static bool plausible_size(const struct glibc *g, uint64_t size, uint64_t room)
-{
-	return size >= g->min_chunk && size % g->granule == 0 && size <= room;
-}
-
-/* Does a chain of sizes from `chunk` reach `top`, or the pair of fences that ends a segment (malloc/malloc.c, sysmalloc:
- * "fencepost")? Returns the end of the segment, 0 when not. */
-static uint64_t chain_end(const struct glibc *g, uint64_t chunk, uint64_t limit, uint64_t top, uint64_t top_end)
-{
-	uint64_t page = image_picture(g->img)->page;
-	for (uint64_t at = chunk, n = 0; at < limit; n++) {
-		uint64_t field;
-		if (at == top)
-			return top_end;
-		if (!word_at(g, at + g->w, &field) || field & (IS_MMAPPED | NON_MAIN))
-			return 0;
-		uint64_t size = chunk_size(field), second;
-		if (size == g->header && n && word_at(g, at + size + g->w, &second) && (second & ~(uint64_t)7) == g->header && second & PREV_INUSE) {
-			/* The segment ends with its page; the fences stop short of that where chunks are off the alignment (i386). */
-			uint64_t end = align_up(at + 2 * size, page);
-			if (end - (at + 2 * size) < g->granule && end <= limit)
-				return end;
-		}
-		if (!plausible_size(g, size, limit - at))
-			return 0;
-		at += size;
-	}
-	return 0;
-}
-
-static bool may_be_main(const struct mapping *m)
-{
-	return m->prot & PROT_W && !m->shared && !m->device && (!m->inode || strstr(m->path, "anon_hugepage"));
-}
-
-static struct err *segments_between(struct glibc *g, struct arena *a, int index, uint64_t at, uint64_t run_end)
-{
-	const uint64_t page = image_picture(g->img)->page;
-	while (at < run_end && a->walked_bytes < a->system_mem) {
-		uint64_t chunk = glibc_first_chunk(g, at), field, end = 0;
-		if (!word_at(g, chunk + g->w, &field)) { /* a mapping may be all hole, and of any size */
-			uint64_t next = align_down(image_next_dumped(g->img, at), page);
-			at = next > at ? next : at + page;
-			continue;
-		}
-		if ((field & 7) == PREV_INUSE && chunk_size(field))
-			end = chain_end(g, chunk, run_end, a->top, a->top + a->top_bytes);
-		if (!end) {
-			at = align_down(at, page) + page;
-			continue;
-		}
-		if (!glibc_add_segment(g, index, at, chunk, end))
-			return err_nomem();
-		a->walked_bytes += end - at;
-		at = align_up(end, page);
-	}
-	return NULL;
-}
-
-/* A main arena whose segments are mmapped (hugetlb=2, brk refused, a second libc): found page by page, from the rule that
- * each ends in fences or at top and begins with a page, but for the first where somebody else moved the break before (the TLS
- * of a static program); the sum of their lengths is system_mem. One segment may be several mappings: with hugetlb=1 malloc
- * advises for huge pages as it grows (malloc/malloc.c: madvise_thp). */
-static struct err *noncontiguous_segments(struct glibc *g, struct arena *a, int index)
-{
-	const struct picture *p = image_picture(g->img);
-	uint64_t base = g->sbrk_base;
-	a->walked_bytes = 0;
-	for (size_t i = 0; i < p->maps.n && a->walked_bytes < a->system_mem;) {
-		size_t first = i++;
-		if (!may_be_main(&p->maps.at[first]))
-			continue;
-		while (i < p->maps.n && may_be_main(&p->maps.at[i]) && p->maps.at[i].start == p->maps.at[i - 1].end)
-			i++;
-		uint64_t start = p->maps.at[first].start, end = p->maps.at[i - 1].end;
-		if (base > start && base < end) {
-			TRY(segments_between(g, a, index, start, base));
-			start = base;
-		}
-		TRY(segments_between(g, a, index, start, end));
-	}
-	return NULL;
-}
-
-/* The end of the break, as far as malloc's own count tells; 0: it does not. */
-static uint64_t break_end(const struct glibc *g, const struct arena *a)
-{
-	bool whole = a->system_mem && a->system_mem % image_picture(g->img)->page == 0;
-	return g->sbrk_base && whole ? g->sbrk_base + a->system_mem : 0;
-}
-
-static struct err *main_segments(struct glibc *g, struct arena *a, int index)
-{
-	if (!a->contiguous)
-		return noncontiguous_segments(g, a, index);
-	uint64_t base = g->sbrk_base, end = a->top_bytes ? a->top + a->top_bytes : break_end(g, a);
-	if (!base || base >= end) {
-		/* Without mp_ the break's mapping is the next best word on where the heap starts, and without top on its end. */
-		const struct mapping *m = picture_mapping(image_picture(g->img), base && !end ? base : a->top);
-		if (!m)
-			return NULL;
-		base = base && !end ? base : m->start;
-		end = end > base ? end : m->end;
-	}
-	uint64_t start = glibc_first_chunk(g, base);
-	a->walked_bytes = end - base;
-	return glibc_add_segment(g, index, start, start, end) ? NULL : err_nomem();
-}
-
 bool glibc_is_writable(const struct glibc *g, uint64_t address)
 {
 	const struct mapping *m = picture_mapping(image_picture(g->img), address);
@@ -179,7 +70,7 @@ static uint64_t top_limit(const struct glibc *g, const struct arena *a)
 {
 	struct heap_info h;
 	if (a->main)
-		return a->contiguous ? break_end(g, a) : 0;
+		return a->contiguous ? glibc_break_end(g, a) : 0;
 	uint64_t heap = align_down(a->top, g->heap_max);
 	return glibc_read_heap(g, heap, &h) && h.owner == a->address && h.plausible ? heap + h.bytes : 0;
 }
@@ -215,6 +106,20 @@ static void read_top(struct glibc *g, struct arena *a)
 	a->top_bytes = inside ? limit - a->top : 0;
 }
 
+enum { NONCONTIGUOUS = 2, LOCKED = 2 };
+
+/* A lock is 0, 1 or 2 (sysdeps/nptl/lowlevellock.h), and of the flags 2.27 and later know one alone. */
+static void check_mutex(struct glibc *g, struct arena *a, uint32_t flags)
+{
+	if (a->mutex <= LOCKED && !(flags & ~(uint32_t)NONCONTIGUOUS))
+		return;
+	bool lock = a->mutex > LOCKED;
+	findings_add_words(&g->alloc->findings,
+			   &(struct finding){ .kind = "bad-arena", .address = a->address + (lock ? 0 : 4), .found = lock ? a->mutex : flags, .has_found = true },
+			   "an arena's %s has a value that it cannot have", lock ? "lock" : "flags");
+	a->mutex = lock ? 0 : a->mutex;
+}
+
 static bool read_arena(struct glibc *g, uint64_t address, struct arena *a)
 {
 	uint32_t flags = 0;
@@ -223,8 +128,9 @@ static bool read_arena(struct glibc *g, uint64_t address, struct arena *a)
 	if (!image_u32(g->img, address, &a->mutex) || !image_u32(g->img, address + 4, &flags) ||
 	    !word_at(g, address + g->l->arena.top, &a->top) || !word_at(g, address + g->l->arena.system_mem, &a->system_mem))
 		return false;
-	a->contiguous = a->main && !(flags & 2);
+	a->contiguous = a->main && !(flags & NONCONTIGUOUS);
 	a->consistent = true;
+	check_mutex(g, a, flags);
 	/* No heap yet: top is 0, or bin 1's own pseudo-chunk (malloc/malloc.c: initial_top). */
 	if (a->top == address + g->l->arena.bins - g->header || (!a->top && !a->system_mem))
 		a->top = 0;
@@ -276,7 +182,7 @@ struct err *glibc_arenas(struct glibc *g)
 	for (size_t i = 0; i < g->alloc->arenas.n; i++) {
 		struct arena *a = &g->alloc->arenas.at[i];
 		if (a->main && (a->top || a->system_mem))
-			TRY(main_segments(g, a, (int)i));
+			TRY(glibc_main_segments(g, a, (int)i));
 		else if (!a->main && (a->top || a->system_mem))
 			TRY(glibc_thread_heaps(g, a, (int)i));
 	}

@@ -151,6 +151,7 @@ static struct err *open_glibc(struct image *img, struct modules *ms, struct runt
 
 static void walk_lists(struct glibc *g, const struct chunk_sink *sink)
 {
+	glibc_tcaches_by_content(g, sink);
 	glibc_walk_tcaches(g, sink);
 	glibc_walk_fastbins(g, sink);
 	glibc_walk_bins(g, sink);

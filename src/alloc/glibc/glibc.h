@@ -110,6 +110,7 @@ struct glibc { /* alloc.priv */
 	uint64_t heap_max;
 	uint64_t sbrk_base;
 	uint64_t tcache_count;
+	int64_t tcache_word;	/* where the pointer to a thread's cache stands, from the thread pointer */
 	bool transit_expected;	/* somebody may be inside malloc */
 	bool walked_twice;
 	VEC(struct suspect) suspects;
@@ -130,6 +131,9 @@ enum { PREV_INUSE = 1, IS_MMAPPED = 2, NON_MAIN = 4 };
 
 struct err *glibc_arenas(struct glibc *g) MUST_CHECK;  /* arenas and their segments */
 struct err *glibc_mmapped(struct glibc *g) MUST_CHECK; /* segments of mmapped blocks */
+struct err *glibc_main_segments(struct glibc *g, struct arena *a, int index) MUST_CHECK;
+/* The end of the break, as far as malloc's own count tells; 0: it does not. */
+uint64_t glibc_break_end(const struct glibc *g, const struct arena *a);
 bool glibc_read_heap(const struct glibc *g, uint64_t heap, struct heap_info *ret);
 struct err *glibc_thread_heaps(struct glibc *g, struct arena *a, int index) MUST_CHECK; /* segments of a thread arena */
 bool glibc_is_arena(const struct glibc_reader *r, const struct glibc_place *p, uint64_t address);
@@ -145,6 +149,8 @@ uint64_t glibc_reveal(const struct glibc *g, uint64_t position, uint64_t value);
 void glibc_guess_lists(struct glibc *g);	       /* which row of several the lists are of, where no banner tells */
 void glibc_name_others(struct glibc *g);	       /* other mallocs in use: findings */
 void glibc_tcaches(struct glibc *g);		       /* tcache structs by thread */
+/* Those that no thread's pointer leads to, should one be missing. When the walk is done. */
+void glibc_tcaches_by_content(struct glibc *g, const struct chunk_sink *sink);
 struct err *glibc_walk_segments(struct glibc *g, const struct chunk_sink *sink) MUST_CHECK;
 void glibc_walk_bins(struct glibc *g, const struct chunk_sink *sink);
 /* Suspects, and: free by walk == free by bins. What is left over is in transit where somebody was changing it, else a finding. */

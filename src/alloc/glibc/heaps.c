@@ -30,11 +30,22 @@ static bool next_place(const struct glibc *g, uint64_t *at)
 	return false;
 }
 
-/* Bin 127 is never used, so its head points at itself as long as the arena lives (malloc/malloc.c: malloc_init_state). */
+/* How many of the two links of a bin point at its own pseudo-chunk. */
+static unsigned own_links(const struct glibc_reader *r, const struct glibc_place *p, uint64_t arena, unsigned bin)
+{
+	uint64_t pair = arena + p->layout->arena.bins + (bin - 1) * 2 * r->word, fd, bk, self = pair - 2 * r->word;
+	return glibc_word(r, pair, &fd) && glibc_word(r, pair + r->word, &bk) ? (fd == self) + (bk == self) : 0;
+}
+
+/* Bin 127 is never used, so its head points at itself as long as the arena lives (malloc/malloc.c: malloc_init_state). Where one
+ * of its links was written to, most of the other bins still do. */
 bool glibc_is_arena(const struct glibc_reader *r, const struct glibc_place *p, uint64_t address)
 {
-	uint64_t pair = address + p->layout->arena.bins + (N_BINS - 2) * 2 * r->word, fd, bk;
-	return glibc_word(r, pair, &fd) && glibc_word(r, pair + r->word, &bk) && fd == bk && fd == pair - 2 * r->word;
+	enum { MOST_IN_USE = N_BINS / 2 };
+	unsigned in_use = 0, last = own_links(r, p, address, N_BINS - 1);
+	for (unsigned bin = 1; last == 1 && bin < N_BINS - 1 && in_use <= MOST_IN_USE; bin++)
+		in_use += own_links(r, p, address, bin) != 2;
+	return last && in_use <= MOST_IN_USE;
 }
 
 size_t glibc_lost_arenas(struct glibc *g, const struct glibc_reader *r, uint64_t *arenas, size_t max, size_t n)
@@ -84,15 +95,41 @@ static bool add_heap(struct glibc *g, struct arena *a, int index, uint64_t heap,
 	return bytes <= start - heap || glibc_add_segment(g, index, heap, start, heap + bytes);
 }
 
+/* Does a heap that is not its arena's last end here? sysmalloc leaves two headers at the end of what was top: the last has size 0,
+ * and before it the size of the other. */
+static bool ends_here(const struct glibc *g, uint64_t end)
+{
+	uint64_t field, before, size;
+	for (uint64_t at = end - g->header; at + g->header + g->granule > end; at -= g->header)
+		if (image_word(g->img, at + g->w, &field) && field == PREV_INUSE && image_word(g->img, at, &before) && before >= g->header &&
+		    before < g->min_chunk + g->header && image_word(g->img, at - before + g->w, &size) && chunk_size(size) == before)
+			return true;
+	return false;
+}
+
+/* The true end of a heap whose header says one that it does not have; 0: not found. */
+static uint64_t find_end(const struct glibc *g, uint64_t heap, const struct heap_info *h)
+{
+	uint64_t page = image_picture(g->img)->page;
+	if (h->mprotect_bytes >= page && h->mprotect_bytes <= g->heap_max && h->mprotect_bytes % page == 0 && ends_here(g, heap + h->mprotect_bytes))
+		return h->mprotect_bytes;
+	for (uint64_t bytes = page; bytes <= g->heap_max && glibc_is_writable(g, heap + bytes - 1) && !interrupted; bytes += page)
+		if (ends_here(g, heap + bytes))
+			return bytes;
+	return 0;
+}
+
 /* How far a heap reaches, by its header or by what stands beside it; 0: nobody knows. */
 static uint64_t heap_bytes(struct glibc *g, const struct arena *a, uint64_t heap, const struct heap_info *h)
 {
-	uint64_t page = image_picture(g->img)->page, by_top = 0;
+	uint64_t page = image_picture(g->img)->page, by_top = 0, by_mark = 0;
 	if (a->top_bytes && align_down(a->top, g->heap_max) == heap)
 		by_top = a->top + a->top_bytes - heap;
-	if (h->plausible && (!by_top || by_top == h->bytes))
+	if (h->plausible && (by_top ? by_top == h->bytes : ends_here(g, heap + h->bytes) || !(by_mark = find_end(g, heap, h))))
 		return h->bytes;
-	bad_heap(g, heap, "a heap's size is none, or not where top ends");
+	bad_heap(g, heap, by_mark ? "a heap's size is not where its end mark stands" : "a heap's size is none, or not where top ends");
+	if (by_mark)
+		return by_mark;
 	if (by_top && by_top <= g->heap_max)
 		return by_top;
 	return h->mprotect_bytes >= page && h->mprotect_bytes <= g->heap_max && h->mprotect_bytes % page == 0 ? h->mprotect_bytes : 0;
@@ -107,6 +144,22 @@ static struct err *lost_heaps(struct glibc *g, struct arena *a, int index)
 		if (!add_heap(g, a, index, at, h.bytes))
 			return err_nomem();
 	}
+	return NULL;
+}
+
+/* The chain of heaps is whole, but the arena has counted more: top may lead into one that is not the last. */
+static struct err *heaps_behind(struct glibc *g, struct arena *a, int index)
+{
+	unsigned known = a->heaps;
+	TRY(lost_heaps(g, a, index));
+	if (a->heaps == known)
+		return NULL;
+	findings_add_words(&g->alloc->findings,
+			   &(struct finding){ .kind = "bad-top", .address = a->address + g->l->arena.top, .found = a->top, .has_found = true },
+			   "the arena's pointer to its top chunk does not lead into its last heap");
+	a->top_doubtful = true;
+	a->consistent = false;
+	a->top_bytes = 0;
 	return NULL;
 }
 
@@ -128,7 +181,7 @@ struct err *glibc_thread_heaps(struct glibc *g, struct arena *a, int index)
 		if (a->address == heap + g->l->heap_info_size) { /* the first */
 			if (h.prev)
 				bad_heap(g, heap, "the first heap of an arena has one before it");
-			return NULL;
+			return a->walked_bytes < a->system_mem ? heaps_behind(g, a, index) : NULL;
 		}
 		heap = h.prev;
 	}

@@ -15,15 +15,50 @@ struct fastbin_walk {
 	uint64_t before; /* chunk that holds the link, 0: the arena */
 	int arena;
 	ptrdiff_t list;
+	bool cut;	/* broken off */
 };
 
-static bool bad_fastbin(struct glibc *g, const struct chunk_sink *sink, const struct fastbin_walk *f, const char *kind, const char *text)
+static bool bad_fastbin(struct glibc *g, const struct chunk_sink *sink, struct fastbin_walk *f, const char *kind, const char *text)
 {
 	uint64_t neighbour = f->before ? glibc_neighbour(g, sink, f->before) : 0;
-	g->broken[f->arena] = true;
+	g->broken[f->arena] = f->cut = true;
 	glibc_bad_list(g, &(struct finding){ .kind = kind, .address = f->link, .found = f->at, .has_found = true, .neighbour = neighbour },
-		       "%s; what lay behind it is counted as used", text);
+		       "%s; what lay behind it may be counted as used", text);
 	return false;
+}
+
+/* Does this chunk look as one of this fastbin that was cut off? A link goes to a chunk's header, where programs never point; the
+ * last one's is known where it is mangled. */
+static bool is_cut_off(struct glibc *g, const struct chunk_sink *sink, const struct fastbin_walk *f, uint64_t chunk)
+{
+	uint64_t raw, size;
+	enum block_state state;
+	if (!image_word(g->img, chunk + g->header, &raw) || !raw)
+		return false;
+	uint64_t next = glibc_reveal(g, chunk + g->header, raw);
+	return !next || (sink->get(sink->ctx, next, &size, &state) && size == f->want && next != chunk &&
+			 (state == BLOCK_USED || state == BLOCK_FASTBIN));
+}
+
+/* What lies behind a cut: the chunks of its size that still link. */
+static void find_cut_fastbin(struct glibc *g, const struct chunk_sink *sink, const struct fastbin_walk *f)
+{
+	for (size_t i = 0; i < g->alloc->segments.n && !interrupted; i++) {
+		const struct segment *s = &g->alloc->segments.at[i];
+		uint64_t size = 0, dummy;
+		enum block_state state;
+		for (uint64_t at = s->start; s->arena == f->arena && at < s->end && sink->get(sink->ctx, at, &size, &state); at += size) {
+			struct fastbin_walk lost = *f;
+			if (size != f->want || state != BLOCK_USED || !is_cut_off(g, sink, f, at))
+				continue;
+			for (lost.at = at; lost.at && sink->get(sink->ctx, lost.at, &dummy, &state) && state == BLOCK_USED && dummy == f->want;) {
+				if (!image_word(g->img, lost.at + g->header, &dummy) || !sink->listed(sink->ctx, lost.at, f->want, BLOCK_FASTBIN))
+					break;
+				glibc_count(g, f->list, f->want);
+				lost.at = glibc_reveal(g, lost.at + g->header, dummy);
+			}
+		}
+	}
 }
 
 static bool fastbin_step(struct glibc *g, const struct chunk_sink *sink, struct fastbin_walk *f)
@@ -59,7 +94,7 @@ static bool fastbin_step(struct glibc *g, const struct chunk_sink *sink, struct 
 
 void glibc_walk_fastbins(struct glibc *g, const struct chunk_sink *sink)
 {
-	VEC(struct fastbin_walk) open = { 0 };
+	VEC(struct fastbin_walk) open = { 0 }, cut = { 0 };
 	for (size_t i = 0; i < g->alloc->arenas.n; i++) {
 		const struct arena *a = &g->alloc->arenas.at[i];
 		for (unsigned k = 0; a->walked_bytes && k < g->l->arena.n_fastbins; k++) {
@@ -77,130 +112,18 @@ void glibc_walk_fastbins(struct glibc *g, const struct chunk_sink *sink)
 	}
 	while (open.n && !interrupted)
 		for (size_t i = 0; i < open.n;)
-			if (fastbin_step(g, sink, &open.at[i]))
+			if (fastbin_step(g, sink, &open.at[i])) {
 				i++;
-			else
+			} else {
+				struct fastbin_walk *slot = open.at[i].cut ? vec_push(&cut) : NULL;
+				if (slot)
+					*slot = open.at[i];
 				open.at[i] = open.at[--open.n];
+			}
+	for (size_t i = 0; i < cut.n; i++)
+		find_cut_fastbin(g, sink, &cut.at[i]);
+	vec_free(&cut);
 	vec_free(&open);
-}
-
-/* tcache_perthread_struct: counters, then list heads. */
-bool glibc_tcache_bin(const struct glibc *g, uint64_t tcache, unsigned i, uint64_t *ret_used, uint64_t *ret_entry)
-{
-	const struct tcache_layout *t = &g->l->tcache;
-	uint8_t raw[2] = { 0 };
-	uint16_t count;
-	if (!image_read(g->img, tcache + (uint64_t)i * t->count_bytes, raw, t->count_bytes) ||
-	    !image_word(g->img, tcache + t->entries + (uint64_t)i * g->w, ret_entry))
-		return false;
-	count = raw[0];
-	if (t->count_bytes == 2)
-		span_u16((struct span){ raw, 2 }, 0, g->arch->big, &count);
-	*ret_used = t->counts_free_slots ? (count <= g->tcache_count ? g->tcache_count - count : UINT64_MAX) : count;
-	return true;
-}
-
-/* Every count is 0 exactly where the list is empty, and heads are aligned. */
-static bool bin_is_sound(const struct glibc *g, uint64_t used, uint64_t entry)
-{
-	return used <= 65536 && !used == !entry && entry % g->granule == 0;
-}
-
-static bool holds_its_size(const struct glibc *g, unsigned bin, uint64_t entry)
-{
-	uint64_t field;
-	return entry && image_word(g->img, entry - g->w, &field) && chunk_size(field) == (uint64_t)g->min_chunk + (uint64_t)bin * g->granule;
-}
-
-enum tcache_fit { NO_TCACHE, DAMAGED_TCACHE, SOUND_TCACHE };
-enum { MOST_BAD_BINS = 2 };
-
-/* Does a tcache stand at this payload address? What a stray write has hit still shows in the other bins, if one of them
- * has a chunk of its own size. */
-static enum tcache_fit tcache_at(const struct glibc *g, uint64_t at)
-{
-	uint64_t field, size, used, entry, want = align_up(g->l->tcache.size + g->w, g->granule);
-	unsigned bad = 0, good = 0;
-	if (!at || at % g->granule || !image_word(g->img, at - g->w, &field))
-		return NO_TCACHE;
-	size = chunk_size(field);
-	/* malloc may hand out a chunk up to two granules larger (a remainder below the smallest chunk). */
-	if (size < want || size > want + 2 * g->granule || !glibc_segment_at(g->alloc, at))
-		return NO_TCACHE;
-	for (unsigned i = 0; i < g->l->tcache.bins && bad <= MOST_BAD_BINS; i++) {
-		if (!glibc_tcache_bin(g, at, i, &used, &entry) || !bin_is_sound(g, used, entry))
-			bad++;
-		else
-			good += holds_its_size(g, i, entry);
-	}
-	return !bad ? SOUND_TCACHE : bad <= MOST_BAD_BINS && good ? DAMAGED_TCACHE : NO_TCACHE;
-}
-
-static void add_tcache(struct glibc *g, uint64_t at, int thread)
-{
-	for (size_t i = 0; i < g->alloc->tcaches.n; i++)
-		if (g->alloc->tcaches.at[i].address == at)
-			return;
-	struct alloc_tcache *slot = vec_push(&g->alloc->tcaches);
-	if (slot)
-		*slot = (struct alloc_tcache){ at, thread };
-}
-
-/* Distance from a thread pointer down to libc's TLS block (x86), from the GOT slots that hold it: R_*_TPOFF without a
- * symbol has the offset in the block as addend, the slot the offset from the thread pointer (elf/dynamic-link.h). */
-struct tls_window {
-	int64_t from; /* relative to the thread pointer */
-	uint64_t bytes;
-};
-
-static bool libc_tls(const struct glibc *g, struct tls_window *ret)
-{
-	const struct module *m = g->place.module;
-	if (!m->tls_bytes)
-		return false;
-	if (m->role == MODULE_PROGRAM) { /* static: the program's block is next to the thread pointer */
-		uint64_t bytes = align_up(m->tls_bytes, m->tls_align ? m->tls_align : 1);
-		*ret = (struct tls_window){ g->arch->tls_below_tp ? -(int64_t)bytes : 2 * g->w, bytes };
-		return true;
-	}
-	uint64_t offset;
-	if (!modules_tls_offset(g->ms, (struct module *)m, &offset))
-		return false;
-	*ret = (struct tls_window){ (int64_t)offset, m->tls_bytes };
-	return true;
-}
-
-static bool thread_tcache_of(struct glibc *g, int thread, uint64_t tp, const struct tls_window *w, enum tcache_fit fit)
-{
-	uint64_t value;
-	bool any = false;
-	for (uint64_t off = 0; tp && off + g->w <= w->bytes; off += g->w) {
-		if (!image_word(g->img, tp + (uint64_t)w->from + off, &value) || tcache_at(g, value) != fit)
-			continue;
-		add_tcache(g, value, thread);
-		any = true;
-	}
-	return any;
-}
-
-static void thread_tcache(struct glibc *g, int thread, uint64_t tp, const struct tls_window *w)
-{
-	if (!thread_tcache_of(g, thread, tp, w, SOUND_TCACHE))
-		thread_tcache_of(g, thread, tp, w, DAMAGED_TCACHE);
-}
-
-void glibc_tcaches(struct glibc *g)
-{
-	const struct picture *p = image_picture(g->img);
-	struct tls_window w;
-	/* Without the offset: some words more than all the libraries of a usual program need. */
-	if (!libc_tls(g, &w))
-		w = g->arch->tls_below_tp ? (struct tls_window){ -4096, 4096 } : (struct tls_window){ 0, 4096 };
-	for (size_t i = 0; i < p->threads.n; i++)
-		thread_tcache(g, (int)i, p->threads.at[i].tp, &w);
-	/* A first thread that ended by pthread_exit() keeps its cache. */
-	for (size_t i = 0; i < g->rt->dead_threads.n; i++)
-		thread_tcache(g, -1, g->rt->dead_threads.at[i], &w);
 }
 
 /* Bins from 64 on are of 2.42: powers of two from 0x800 (malloc/malloc.c: large_csize2tidx). */
@@ -364,7 +287,8 @@ void glibc_walk_tcaches(struct glibc *g, const struct chunk_sink *sink)
 	bool own;
 	for (size_t i = 0; i < g->alloc->tcaches.n && !interrupted; i++) {
 		uint64_t tcache = g->alloc->tcaches.at[i].address;
-		if (!sink->get(sink->ctx, tcache - g->header, &size, &state) || (state != BLOCK_USED && state != BLOCK_LOST)) {
+		if (!sink->get(sink->ctx, tcache - g->header, &size, &state) ||
+		    (state != BLOCK_USED && state != BLOCK_LOST && state != BLOCK_FREE)) {
 			size_t n = g->anchors.n;
 			glibc_anchor(g, tcache - g->header, 0);
 			if (g->anchors.n > n)
