@@ -60,6 +60,7 @@ struct memory_map {
 	const struct mapping *mapping;
 	enum map_kind kind;	/* of what weighs most in it: malloc, then stacks */
 	uint64_t resident, swapped, huge; /* without residency: size, 0, 0 */
+	uint64_t malloced, malloced_swapped; /* the part of resident and of swapped that malloc has: the kernel joins neighbours */
 	char *what;		/* "heap of arena 3", "libc.so.6, code", "stack of thread 42 \"io\"" */
 };
 struct memory_maps {

@@ -13,6 +13,7 @@ static const struct column columns[] = {
 	{ "end", "END", "address", CELL_ADDRESS, 14 },
 	{ "swapped_bytes", "SWAPPED", "swapped out", CELL_BYTES, 12 },
 	{ "huge_bytes", "HUGE", "of the resident bytes, in transparent huge pages", CELL_BYTES, 12 },
+	{ "malloc_bytes", "MALLOC", "of the resident bytes, in heaps and blocks of malloc", CELL_BYTES, 12 },
 	{ "offset", "OFFSET", "in the file", CELL_BYTES, 12 },
 	{ "path", "PATH", "as the kernel names it", CELL_TEXT, 20 },
 };
@@ -54,6 +55,7 @@ static void list(const struct arguments *a, const struct memory_maps *l, struct 
 			{ .number = m->mapping->end },
 			{ .number = l->residency_known ? m->swapped : UNKNOWN },
 			{ .number = l->residency_known ? m->huge : UNKNOWN },
+			{ .number = m->malloced },
 			{ .number = m->mapping->offset },
 			{ .text = m->mapping->path[0] ? m->mapping->path : NULL },
 		};

@@ -34,6 +34,8 @@ const char *memory_page(const struct picture *p, uint64_t address)
 /* What lies in one mapping. */
 struct content {
 	unsigned heaps, blocks, stacks;
+	uint64_t malloced, malloced_swapped;
+	uint64_t covered; /* by malloc's segments, resident or not */
 	int arena;	/* of the first heap */
 	bool one_arena;
 	const struct thread *thread;
@@ -52,10 +54,22 @@ static size_t first_segment(const struct alloc *a, uint64_t address)
 	return lo;
 }
 
-static void find_heaps(const struct alloc *a, const struct mapping *m, struct content *c)
+/* Whole pages: none of them is anybody else's. */
+static void add_segment(const struct segment *s, const struct mapping *m, struct residency *r, struct content *c)
+{
+	uint64_t page = r->p->page, from = align_down(s->header_from, page), to = align_up(s->end, page);
+	from = from > m->start ? from : m->start;
+	to = to < m->end ? to : m->end;
+	c->covered += to - from;
+	c->malloced += residency_bytes(r, from, to);
+	c->malloced_swapped += residency_swapped(r, from, to);
+}
+
+static void find_heaps(const struct alloc *a, const struct mapping *m, struct residency *r, struct content *c)
 {
 	for (size_t i = first_segment(a, m->start); i < a->segments.n && a->segments.at[i].header_from < m->end; i++) {
 		const struct segment *s = &a->segments.at[i];
+		add_segment(s, m, r, c);
 		if (s->arena == ARENA_MMAP) {
 			c->blocks++;
 			continue;
@@ -113,7 +127,7 @@ static void add_stacks(struct strbuf *to, const struct content *c)
 	add_part(to, text);
 }
 
-static void add_heaps(struct strbuf *to, const struct session *s, const struct content *c)
+static void add_heaps(struct strbuf *to, const struct session *s, const struct content *c, uint64_t size)
 {
 	char text[64];
 	if (c->heaps && c->one_arena && s->alloc->arenas.at[c->arena].main)
@@ -129,6 +143,9 @@ static void add_heaps(struct strbuf *to, const struct session *s, const struct c
 		snprintf(text, sizeof text, "%u mapped %s", c->blocks, c->blocks == 1 ? "block" : "blocks");
 		add_part(to, text);
 	}
+	/* A heap that shrank keeps its mapping: that is no other's. */
+	if (!c->heaps && c->covered < size)
+		add_part(to, "other memory");
 }
 
 static enum map_kind file_kind(struct strbuf *to, const struct mapping *m)
@@ -140,14 +157,17 @@ static enum map_kind file_kind(struct strbuf *to, const struct mapping *m)
 	return m->shared ? MEMORY_SHARED : MEMORY_FILE;
 }
 
-static enum map_kind describe(struct session *s, const struct mapping *m, struct strbuf *to)
+static enum map_kind describe(struct session *s, struct memory_map *x, struct residency *r, struct strbuf *to)
 {
+	const struct mapping *m = x->mapping;
 	struct content c = { 0 };
 	bool huge = strstr(m->path, "anon_hugepage"), named = !strncmp(m->path, "[anon", 5);
 	if (s->blocks && m->prot & PROT_W)
-		find_heaps(s->alloc, m, &c);
+		find_heaps(s->alloc, m, r, &c);
+	x->malloced = c.malloced;
+	x->malloced_swapped = c.malloced_swapped;
 	if (c.heaps || c.blocks)
-		add_heaps(to, s, &c);
+		add_heaps(to, s, &c, m->end - m->start);
 	find_stacks(s, m, &c);
 	if (c.stacks)
 		add_stacks(to, &c);
@@ -198,7 +218,7 @@ static void name_reserved(struct memory_maps *l)
 static struct err *list_maps(struct session *s, struct memory_maps *l)
 {
 	const struct picture *p = &s->target->picture;
-	struct residency r = { .p = p };
+	struct residency r = { .p = p }, inner = r;
 	for (size_t i = 0; i < p->maps.n; i++) {
 		const struct mapping *m = &p->maps.at[i];
 		struct strbuf to = { 0 };
@@ -208,7 +228,7 @@ static struct err *list_maps(struct session *s, struct memory_maps *l)
 		if (!x)
 			return err_nomem();
 		x->mapping = m;
-		x->kind = describe(s, m, &to);
+		x->kind = describe(s, x, &inner, &to);
 		x->what = to.text ? to.text : strdup("");
 		x->resident = residency_bytes(&r, m->start, m->end);
 		x->swapped = residency_swapped(&r, m->start, m->end);

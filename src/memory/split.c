@@ -19,6 +19,14 @@ static int by_bytes(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+static const char *anonymous_name(const struct rss *r, char *to, size_t n)
+{
+	if (!r->s->runtime->language)
+		return "anonymous, outside malloc";
+	snprintf(to, n, "anonymous (%s has memory of its own)", r->s->runtime->language);
+	return to;
+}
+
 /* Mappings of one name count together, and so do heaps, mapped blocks, stacks; .bss joins its file. */
 static const char *group_name(const struct rss *r, const struct memory_map *m, char *to, size_t n)
 {
@@ -31,16 +39,27 @@ static const char *group_name(const struct rss *r, const struct memory_map *m, c
 		return m->mapping->path;
 	if (m->kind == MEMORY_SHARED)
 		return "shared anonymous memory";
-	if (!r->s->runtime->language)
-		return "anonymous, outside malloc";
-	snprintf(to, n, "anonymous, outside malloc (%s has memory of its own)", r->s->runtime->language);
-	return to;
+	return anonymous_name(r, to, n);
 }
 
 static int by_name(const void *a, const void *b)
 {
 	const struct rss_group *x = a, *y = b;
 	return strcmp(x->name, y->name);
+}
+
+static struct err *add_group(struct rss_split *s, const char *name, uint64_t bytes, uint64_t swapped)
+{
+	if (!bytes && !swapped)
+		return NULL;
+	struct rss_group *g = vec_push(&s->mappings);
+	char *copy = g ? strdup(name) : NULL;
+	if (!copy) {
+		s->mappings.n -= g != NULL;
+		return err_nomem();
+	}
+	*g = (struct rss_group){ copy, 1, bytes, swapped };
+	return NULL;
 }
 
 /* One entry a mapping, sorted by name, then joined: there may be millions of them. */
@@ -53,16 +72,11 @@ static struct err *group_mappings(struct rss *r)
 	TRY(memory_maps(r->s, &maps));
 	for (size_t i = 0; i < maps->list.n && !e; i++) {
 		const struct memory_map *m = &maps->list.at[i];
-		if (!m->resident && !m->swapped)
-			continue;
-		struct rss_group *g = vec_push(&s->mappings);
-		char *name = g ? strdup(group_name(r, m, text, sizeof text)) : NULL;
-		if (!name) {
-			s->mappings.n -= g != NULL;
-			e = err_nomem();
-			break;
-		}
-		*g = (struct rss_group){ name, 1, m->resident, m->swapped };
+		bool joined = m->kind == MEMORY_HEAP || m->kind == MEMORY_BLOCKS;
+		const char *name = group_name(r, m, text, sizeof text);
+		e = add_group(s, name, joined ? m->malloced : m->resident, joined ? m->malloced_swapped : m->swapped);
+		if (!e && joined) /* what stands beside it and the kernel joined with it */
+			e = add_group(s, anonymous_name(r, text, sizeof text), m->resident - m->malloced, m->swapped - m->malloced_swapped);
 	}
 	memory_maps_free(maps);
 	if (e || !s->mappings.n)

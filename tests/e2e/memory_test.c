@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static json_t *start(const char *mode)
 {
@@ -247,7 +248,7 @@ START_TEST(pages_of_all_kinds)
 	int64_t both = ask_rollup("Shared_Dirty");
 	json_t *rss = ask_json("rss", NULL), *maps = ask_json("maps", NULL), *row;
 	const json_t *kernel = json_object_get(rss, "kernel"), *table = json_object_get(rss, "rss");
-	int64_t huge = 0, swapped = 0, shared = -1, doubled = number(truth, "doubled");
+	int64_t huge = 0, swapped = 0, block = 0, shared = -1, doubled = number(truth, "doubled");
 	size_t i;
 	for (i = 0; i < sizeof rows / sizeof *rows; i++)
 		ck_assert_msg(number(kernel, rows[i].key) == ask_rollup(rows[i].field), "%s: %" PRId64 ", not %" PRId64, rows[i].key, number(kernel, rows[i].key),
@@ -271,9 +272,15 @@ START_TEST(pages_of_all_kinds)
 			shared = number(row, "bytes");
 	ck_assert_int_eq(shared, number(truth, "shared"));
 	json_array_foreach(maps, i, row) {
+		block += strcmp(word(row, "kind"), "blocks") ? 0 : number(row, "malloc_bytes");
 		huge += number(row, "huge_bytes");
 		swapped += number(row, "swapped_bytes");
 	}
+	/* Its header, and the page that this takes it to. */
+	ck_assert_int_eq(block, number(truth, "block") + sysconf(_SC_PAGESIZE));
+	json_array_foreach(json_object_get(json_object_get(rss, "split"), "mappings"), i, row)
+		if (!strcmp(word(row, "name"), "malloc's mapped blocks"))
+			ck_assert_int_eq(number(row, "bytes"), block);
 	ck_assert_int_eq(huge, ask_rollup("AnonHugePages"));
 	ck_assert_int_eq(swapped, ask_rollup("Swap"));
 	char *text = ask_text("rss", "-v");
