@@ -114,6 +114,7 @@ static void unshare_all(int namespaces)
 		_exit(1);
 	pid_t self = getpid(), helper = namespaces & CLONE_NEWUSER ? fork() : 0;
 	if (namespaces & CLONE_NEWUSER && !helper) {
+		close(ready[1]); /* or it waits for itself where unshare() is refused */
 		bool ok = read(ready[0], &word, 1) == 1;
 		snprintf(path, sizeof path, "/proc/%d/uid_map", (int)self);
 		ok = ok && write_text(path, "0 0 65535");

@@ -299,8 +299,9 @@ START_TEST(only_stacks_hold_them)
 		ck_assert_str_ne(text_of(row, "address"), text_of(truth, "request"));
 		json_array_foreach(json_object_get(truth, "own"), k, own)
 			if (!strcmp(json_string_value(own), text_of(row, "address"))) {
-				/* Which frame is open: a register that the callee saved has the pointer too. */
-				ck_assert_msg(strstr(text_of(row, "holder"), "\"pool\"") && !strncmp(text_of(row, "where"), "stack, ", 7), "held by %s, %s",
+				/* Which frame is open: a register that the callee saved has the pointer too. One of a libc without debug
+				 * symbols has no name. */
+				ck_assert_msg(strstr(text_of(row, "holder"), "\"pool\"") && !strncmp(text_of(row, "where"), "stack", 5), "held by %s, %s",
 					      text_of(row, "holder"), text_of(row, "where"));
 				found++;
 			}
