@@ -39,13 +39,22 @@ static void child_counting_in_group(void)
 /* Looks again and again, whatever comes of it. */
 static pid_t start_analyst(void)
 {
+	/* It ends with the test, however that ends; and libcheck's handlers, which it has until they are taken off, would end the
+	 * test with it. */
+	sigset_t both, before;
+	sigemptyset(&both);
+	sigaddset(&both, SIGINT);
+	sigaddset(&both, SIGTERM);
+	sigprocmask(SIG_BLOCK, &both, &before);
 	pid_t p = fork();
+	if (!p) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		signal(SIGINT, SIG_DFL);
+		signal(SIGTERM, SIG_DFL);
+	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (p)
 		return p;
-	/* It ends with the test, however that ends; and libcheck's handlers would end the test with it. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	signal(SIGINT, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
 	for (;;) {
 		char what[16];
 		struct target_options o = { .force = true };
