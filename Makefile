@@ -12,7 +12,7 @@ V ?= 0
 Q := $(if $(filter 0,$(V)),@)
 SAY := $(if $(findstring s,$(firstword -$(MAKEFLAGS))),:,echo)
 
-PKGS := libdw libelf libzstd liblzma readline capstone libseccomp
+PKGS := libdw libelf zlib libzstd liblzma readline capstone libseccomp
 TEST_PKGS := check jansson
 
 WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wundef \

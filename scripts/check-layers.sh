@@ -65,6 +65,7 @@ check() { # ROOT
 		only_in(name, "^(zstd|lzma)", "target")
 		only_in(name, "^readline/", "front")
 		only_in(name, "^seccomp", "front")
+		only_in(name, "^zlib", "profile")
 		only_in(name, "^(jansson|check)\\.h", "")
 	}
 	END {

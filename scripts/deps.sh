@@ -11,6 +11,7 @@ package_of() {
 	case $1 in
 	libdw) echo libdw-dev ;;
 	libelf) echo libelf-dev ;;
+	zlib) echo zlib1g-dev ;;
 	libzstd) echo libzstd-dev ;;
 	liblzma) echo liblzma-dev ;;
 	libseccomp) echo libseccomp-dev ;;

@@ -94,6 +94,10 @@ struct path {
 /* ERR_NOT_FOUND when no chain leads to it. The first call walks the whole graph, later ones answer at once. */
 struct err *graph_path(struct graph *g, block_id id, struct path *ret) MUST_CHECK;
 void path_free(struct path *p);
+/* The block before `id` on its shortest chain, once graph_find_parents() was called; BLOCK_NONE: the chain begins there, or there is
+ * none. Of a census: there are no chains. */
+struct err *graph_find_parents(struct graph *g) MUST_CHECK;
+block_id graph_parent(const struct graph *g, block_id id);
 /* The shortest chain of strong pointers from a block back to itself: steps[0] is the block that it points at, the last step is
  * itself. ERR_NOT_FOUND when it is on no cycle. holder is unused. */
 struct err *graph_cycle(struct graph *g, block_id id, struct path *ret) MUST_CHECK;

@@ -3,6 +3,7 @@
 #define CMD_ROWS_H
 #include "flotsam/cmd.h"
 #include "flotsam/diff.h"
+#include "flotsam/profile.h"
 #include "flotsam/query.h"
 #include "flotsam/resources.h"
 #include "flotsam/verdict.h"
@@ -118,6 +119,8 @@ void report_json_finding(struct json *j, const struct finding *f);
 void resources_json_write(const struct resources *r, struct json *j);
 void system_text(const struct arguments *a, const struct machine *m, struct out *o);
 void system_json(const struct machine *m, struct out *o);
+struct err *report_profile(const struct arguments *a, struct session *s, struct out *o) MUST_CHECK; /* pprof, folded */
+void report_prometheus(const struct arguments *a, const struct report *r, struct out *o);
 /* The members, into an open object. */
 void diff_json_write(const struct diff *d, struct json *j);
 #endif

@@ -72,10 +72,10 @@ static void walk_weak(struct walk *w, struct edge_scan *s)
 	walk_levels(w, s);
 }
 
-static struct err *find_parents(struct graph *g)
+struct err *graph_find_parents(struct graph *g)
 {
 	struct graph_priv *priv = g->priv;
-	if (priv->parents)
+	if (!priv || priv->parents)
 		return NULL;
 	if (g->blocks->n >= PARENT_WEAK - 1)
 		return err_new(ERR_LIMIT, "%u blocks are too many for paths", g->blocks->n);
@@ -102,6 +102,13 @@ static struct err *find_parents(struct graph *g)
 	free(priv->parents);
 	priv->parents = NULL;
 	return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : err_nomem();
+}
+
+block_id graph_parent(const struct graph *g, block_id id)
+{
+	const struct graph_priv *priv = g->priv;
+	uint32_t parent = priv && priv->parents ? priv->parents[id] : 0;
+	return parent && parent < PARENT_WEAK ? parent - 1 : BLOCK_NONE;
 }
 
 /* The word in block `parent` that points at `child`: the first strong one, else the first. */
@@ -208,7 +215,7 @@ struct err *graph_path(struct graph *g, block_id id, struct path *ret)
 {
 	TRY(graph_need_memory(g));
 	*ret = (struct path){ 0 };
-	TRY(find_parents(g));
+	TRY(graph_find_parents(g));
 	struct err *e = climb(g, id, ret);
 	if (e) {
 		path_free(ret);

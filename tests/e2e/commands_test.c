@@ -22,8 +22,8 @@ static const struct row {
 } rows[] = {
 	{ "report", "target.comm=commands;target.threads=2;reachability.definite.blocks=4;reachability.definite.bytes=7216;"
 		    "reachability.indirect.blocks=2;holders[name=g_big].retained_bytes=1052656;core target.kind=core;live target.kind=live",
-	  "g_big;has leaked", 0 },
-	{ "report -v", NULL, "g_big;ARENA;g_evil\\x1b[2J", 0 },
+	  "g_big;has leaked", TWO },
+	{ "report -v", NULL, "g_big;ARENA;g_evil\\x1b[2J", TWO },
 	{ "verify", "damage=0;checked.mmapped=1;findings.length=0", "no ", 0 },
 	{ "blocks size>=1M", "length=1;[0].address=$big;[0].state=mmapped;[0].class=reachable", "$big;mmapped;1052656", 0 },
 	{ "blocks class=definite", "length=4;[address=$ring].size=504;[address=$pair].size=712", "$ring;$pair;definite", 0 },
