@@ -84,6 +84,26 @@ static void recount_runs(const json_t *frag, const char *heap)
 	json_decref(chunks);
 }
 
+/* The pins freed, and nothing cached or kept at tops: what frag said of them goes back. */
+START_TEST(pins_held_what_frag_says)
+{
+	json_decref(ask_start("retention", "pins", "GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.top_pad=0"));
+	json_t *frag = ask_json("frag", NULL), *row;
+	int64_t foretold = 0, before = ask_rollup("Rss");
+	size_t i;
+	json_array_foreach(json_object_get(frag, "pins"), i, row)
+		foretold += number(row, "freed_resident_bytes");
+	ck_assert_int_gt(foretold, 7 * (8 << 20) - (1 << 20));
+	ask_fixture("cut\n");
+	int64_t pinned = ask_rollup("Rss");
+	close_to("tops without them", 0, before - pinned);
+	ask_fixture("unpin\n");
+	ask_fixture("cut\n");
+	close_to("pins", foretold, pinned - ask_rollup("Rss"));
+	json_decref(frag);
+}
+END_TEST
+
 /* The mapping that begins at `start`, as smaps tells it: bytes of a field. */
 static int64_t smaps(const char *start, const char *field)
 {
@@ -146,6 +166,12 @@ START_TEST(sparse_pages_are_counted)
 	char *text = ask_text("report", NULL);
 	ck_assert_msg(strstr(text, "192 KiB of 40-byte blocks keep 15.9 MiB resident"), "%s", text);
 	free(text);
+	/* Without those blocks the pages go back, and not before. */
+	ask_fixture("trim\n");
+	int64_t kept = ask_rollup("Rss");
+	ask_fixture("empty\n");
+	ask_fixture("trim\n");
+	close_to("sparse pages", number(sparse, "bytes"), kept - ask_rollup("Rss"));
 	json_decref(report);
 	json_decref(arenas);
 	json_decref(frag);
@@ -442,6 +468,7 @@ int main(void)
 	TCase *t = tcase_create("commands");
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, pins_are_found);
+	tcase_add_test(t, pins_held_what_frag_says);
 	tcase_add_test(t, sparse_pages_are_counted);
 	tcase_add_test(t, mappings_agree);
 	tcase_add_test(t, rss_agrees);
