@@ -21,6 +21,7 @@ struct holder_line {
 	unsigned number;	/* H1, H2... */
 	char *name, *where;	/* where may be NULL */
 	const char *kind;
+	uint64_t address;	/* of the first of a set; 0: none */
 	uint64_t retained_blocks, retained_bytes;
 	bool stack;		/* a frame or registers: no suspicion in itself */
 };
@@ -181,8 +182,8 @@ struct held_blocks { VEC(struct held_block) list; };
 struct err *query_held(struct session *s, const struct stack *st, unsigned frame, struct held_blocks *ret) MUST_CHECK;
 
 /* What a project has agreed to pass over: lines "leak:PATTERN" and "#" comments, as LeakSanitizer has them. A pattern may
- * match any part of a leak's label, of the module of its class, or of a holder's name or place; * is anything, ^ and $ are
- * the ends. */
+ * match any part of a leak's label, of the module of its class, or of a holder's name, place or module; * is anything, ^ and
+ * $ are the ends. */
 struct suppressions {
 	VEC(char *) patterns;
 	char *text, *words;	/* the file; the same cut into patterns */

@@ -87,14 +87,19 @@ static bool any_match(const struct suppressions *s, const char *text)
 	return false;
 }
 
+static const char *module_at(const struct session *s, uint64_t address)
+{
+	const struct module *m = address ? modules_at(s->modules, address) : NULL;
+	return m ? m->name : NULL;
+}
+
 /* The module whose class the blocks are: that of the vtable that their first word points into. */
 static const char *module_of(const struct session *s, const struct leak_group *g)
 {
 	uint64_t vtable;
 	if (strcmp(g->identified_by, "vtable") || !g->n_samples || !image_word(s->image, g->sample[0], &vtable))
 		return NULL;
-	const struct module *m = modules_at(s->modules, vtable);
-	return m ? m->name : NULL;
+	return module_at(s, vtable);
 }
 
 static uint64_t less(uint64_t from, uint64_t n)
@@ -123,7 +128,7 @@ void query_suppress(struct suppressions *s, struct report *r)
 	kept = 0;
 	for (size_t i = 0; i < r->holders.n; i++) {
 		struct holder_line *h = &r->holders.at[i];
-		if (!any_match(s, h->name) && !any_match(s, h->where)) {
+		if (!any_match(s, h->name) && !any_match(s, h->where) && !any_match(s, module_at(r->session, h->address))) {
 			r->holders.at[kept++] = *h;
 			continue;
 		}

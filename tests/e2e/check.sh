@@ -78,6 +78,7 @@ echo 'leak:event' >"$tmp/known"
 expect 'by a file' 0 --suppress "$tmp/known"
 expect 'an anchor' 1 --suppress <(echo 'leak:^vent')
 expect 'a holder passed over' 0 --fail-on 'holders.H2.retained_bytes > 0' --suppress <(echo 'leak:g_second')
+expect 'by the module of a holder' 0 --fail-on 'holders.H2.retained_bytes > 0' --suppress <(echo 'leak:^inherit*ce$')
 expect 'the same holder' 1 --fail-on 'holders.H2.retained_bytes > 0'
 expect 'not a suppression' 2 --suppress <(echo 'race:event')
 expect 'no file' 3 --suppress "$tmp/nothing"
