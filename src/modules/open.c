@@ -138,6 +138,30 @@ static uint8_t file_build_id(const struct module *m, const struct header *h, uin
 	return 0;
 }
 
+/* Is the dynamic section in memory that of the file? ld.so adds the bias to addresses in it and fills in DT_DEBUG
+ * (elf/get-dynamic-info.h, elf/rtld.c); sizes, counts and offsets of names stay what the linker wrote. */
+static bool same_dynamic(struct modules *ms, const struct module *m, const struct header *file)
+{
+	enum { MOST_ENTRIES = 512 };
+	unsigned w = modules_arch(ms)->word;
+	const struct phdr *p = NULL;
+	uint64_t tag, value, seen, loaded, all = w == 4 ? UINT32_MAX : UINT64_MAX;
+	for (size_t i = 0; i < file->n && !p; i++)
+		p = file->at[i].type == PT_DYNAMIC ? &file->at[i] : NULL;
+	struct span s = p ? span_sub(m->file, p->offset, p->filesz) : (struct span){ 0 };
+	for (size_t n = 0; s.n && n < MOST_ENTRIES; n++) {
+		uint64_t at = m->bias + p->vaddr + 2 * n * w;
+		if (!span_word(s, 2 * n * w, w, false, &tag) || !span_word(s, (2 * n + 1) * w, w, false, &value) || !modules_word(ms, at, &seen) ||
+		    !modules_word(ms, at + w, &loaded) || seen != tag)
+			return false;
+		if (tag == DT_NULL)
+			return n;
+		if (loaded != value && loaded != ((value + m->bias) & all) && tag != DT_DEBUG)
+			return false;
+	}
+	return false;
+}
+
 static const char *same_file(struct modules *ms, struct module *m, const struct mapping *map, const struct header *memory)
 {
 	uint8_t here[64];
@@ -156,7 +180,9 @@ static const char *same_file(struct modules *ms, struct module *m, const struct 
 	}
 	if (ms->target->live && !fstat(priv_of(m)->fd, &st) && st.st_ino == map->inode)
 		return NULL;
-	return memory && !n ? NULL : ms->target->live ? "the file was replaced" : "memory shows no build-id to compare with";
+	if (ms->target->live)
+		return memory && !n ? NULL : "the file was replaced";
+	return (memory && !n) || same_dynamic(ms, m, &file) ? NULL : "memory shows neither its build-id nor its dynamic section";
 }
 
 static bool is_loader_name(const char *name)

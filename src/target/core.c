@@ -21,26 +21,6 @@
 #define NT_386_TLS 0x200
 #endif
 
-struct load { /* a PT_LOAD */
-	uint64_t address, file_bytes, memory_bytes, offset;
-	uint8_t prot;
-};
-struct named { /* a line of NT_FILE */
-	uint64_t start, end, offset; /* in the core's unit */
-	const char *path;
-};
-
-struct core {
-	struct target target;
-	int fd;
-	struct span file;
-	const struct arch *arch;
-	VEC(struct load) loads;
-	VEC(struct named) names;
-	uint64_t name_unit; /* of offsets in NT_FILE: a page from the kernel, a byte from gdb (gdb/linux-tdep.c) */
-	uint64_t needs; /* bytes that the program headers speak of */
-};
-
 static struct core *core_of(struct target *t)
 {
 	return (struct core *)t;
@@ -72,32 +52,29 @@ static struct err *check_header(struct core *c, const char *path)
 	return NULL;
 }
 
-struct headers { uint64_t off; uint32_t n; unsigned size; };
-
-static bool find_headers(const struct core *c, struct headers *h)
+bool core_headers(const struct arch *a, struct span file, struct headers *ret)
 {
-	bool is64 = c->arch->word == 8, big = c->arch->big;
+	bool is64 = a->word == 8;
 	uint16_t n = 0, size = 0;
-	if (!word(c, c->file, is64 ? 32 : 28, &h->off) || !span_u16(c->file, is64 ? 54 : 42, big, &size) || !span_u16(c->file, is64 ? 56 : 44, big, &n))
+	if (!span_word(file, is64 ? 32 : 28, a->word, a->big, &ret->off) || !span_u16(file, is64 ? 54 : 42, a->big, &size) || !span_u16(file, is64 ? 56 : 44, a->big, &n))
 		return false;
-	h->n = n;
-	h->size = size;
+	ret->n = n;
+	ret->size = size;
 	/* More than 65534: the number stands in section header 0 (PN_XNUM, elf(5)). */
 	uint64_t shoff;
-	if (n == PN_XNUM && (!word(c, c->file, is64 ? 40 : 32, &shoff) || !span_u32(c->file, shoff + (is64 ? 44 : 28), big, &h->n)))
+	if (n == PN_XNUM && (!span_word(file, is64 ? 40 : 32, a->word, a->big, &shoff) || !span_u32(file, shoff + (is64 ? 44 : 28), a->big, &ret->n)))
 		return false;
-	return size >= (is64 ? 56 : 32) && h->n <= LIMIT_MAPPINGS;
+	return size >= (is64 ? 56 : 32) && ret->n <= LIMIT_MAPPINGS;
 }
 
-struct phdr { uint32_t type, flags; uint64_t offset, address, file_bytes, memory_bytes; };
-
-static bool read_phdr(const struct core *c, const struct headers *h, uint32_t i, struct phdr *p)
+bool core_phdr(const struct arch *a, struct span file, const struct headers *h, uint32_t i, struct phdr *ret)
 {
-	bool is64 = c->arch->word == 8;
+	bool is64 = a->word == 8;
+	unsigned w = a->word;
 	size_t at = h->off + (size_t)i * h->size;
-	return span_u32(c->file, at, c->arch->big, &p->type) && span_u32(c->file, at + (is64 ? 4 : 24), c->arch->big, &p->flags) &&
-	       word(c, c->file, at + (is64 ? 8 : 4), &p->offset) && word(c, c->file, at + (is64 ? 16 : 8), &p->address) &&
-	       word(c, c->file, at + (is64 ? 32 : 16), &p->file_bytes) && word(c, c->file, at + (is64 ? 40 : 20), &p->memory_bytes);
+	return span_u32(file, at, a->big, &ret->type) && span_u32(file, at + (is64 ? 4 : 24), a->big, &ret->flags) &&
+	       span_word(file, at + (is64 ? 8 : 4), w, a->big, &ret->offset) && span_word(file, at + (is64 ? 16 : 8), w, a->big, &ret->address) &&
+	       span_word(file, at + (is64 ? 32 : 16), w, a->big, &ret->file_bytes) && span_word(file, at + (is64 ? 40 : 20), w, a->big, &ret->memory_bytes);
 }
 
 /* Notes of a core are aligned to 4 bytes, whatever the class. */
@@ -210,10 +187,10 @@ static struct err *read_headers(struct core *c, const char *path)
 {
 	struct headers h;
 	struct phdr p;
-	if (!find_headers(c, &h))
+	if (!core_headers(c->arch, c->file, &h))
 		return err_new(ERR_BAD_DATA, "%s ends inside its headers, or they are damaged", path);
 	for (uint32_t i = 0; i < h.n; i++) {
-		if (!read_phdr(c, &h, i, &p))
+		if (!core_phdr(c->arch, c->file, &h, i, &p))
 			return err_new(ERR_BAD_DATA, "%s ends inside its program headers", path);
 		if (p.file_bytes && p.offset + p.file_bytes > c->needs && p.offset + p.file_bytes > p.offset)
 			c->needs = p.offset + p.file_bytes;
@@ -395,7 +372,7 @@ static int compare_mappings(const void *a, const void *b)
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
-static uint64_t auxv_value(const struct core *c, uint64_t wanted)
+uint64_t core_auxv(const struct core *c, uint64_t wanted)
 {
 	struct span s = { c->target.picture.auxv.at, c->target.picture.auxv.n };
 	uint64_t tag, value;
@@ -405,12 +382,31 @@ static uint64_t auxv_value(const struct core *c, uint64_t wanted)
 	return 0;
 }
 
+/* Files named in a core are opened below the sysroot only when one is given; a FIFO or a device is not opened. */
+int core_open_regular(const char *root, const char *path)
+{
+	AUTO_FREE char *full = NULL;
+	struct stat st;
+	if (asprintf(&full, "%s%s", root ? root : "", path) < 0) {
+		full = NULL;
+		errno = ENOMEM;
+		return -1;
+	}
+	if (stat(full, &st))
+		return -1;
+	if (!S_ISREG(st.st_mode)) {
+		errno = EINVAL;
+		return -1;
+	}
+	return open(full, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
 /* A core does not tell which mapping was the main stack. The kernel puts the bytes of AT_RANDOM on it (fs/binfmt_elf.c,
  * create_elf_tables); without auxv it is the one that holds the first thread's SP, unless that runs on another stack. */
 static bool name_main_stack(struct core *c)
 {
 	struct picture *p = &c->target.picture;
-	uint64_t random = auxv_value(c, AT_RANDOM);
+	uint64_t random = core_auxv(c, AT_RANDOM);
 	const struct mapping *m = random ? picture_mapping(p, random) : NULL;
 	for (size_t i = 0; i < p->threads.n && !m; i++) {
 		const struct thread *t = &p->threads.at[i];
@@ -468,13 +464,29 @@ static void count_lost_stacks(struct core *c)
 		     p->threads.n, p->truncated ? "" : " (gdb leaves out what lies behind a guard page)");
 }
 
+/* Without a thread's own pointer its cache of freed blocks is not found: they look used, and lost. */
+static void count_threads_without_pointer(struct core *c)
+{
+	struct picture *p = &c->target.picture;
+	size_t without = 0;
+	for (size_t i = 0; i < p->threads.n; i++)
+		without += !p->threads.at[i].tp;
+	if (!without)
+		return;
+	p->at_most = true;
+	findings_add(&p->findings, "no-thread-pointer", 0,
+		     "the core does not tell the thread pointers of %zu of %zu threads: freed blocks that they keep may look lost", without, p->threads.n);
+}
+
 static struct err *build_picture(struct core *c)
 {
 	struct picture *p = &c->target.picture;
-	uint64_t page = auxv_value(c, AT_PAGESZ);
+	uint64_t page = core_auxv(c, AT_PAGESZ);
 	if (page >= 4096 && page <= 1 << 16 && !(page & (page - 1)))
 		p->page = page;
 	sort_loads(c);
+	if (!c->names.n && !core_find_names(c))
+		return err_nomem();
 	sort_names(c);
 	for (size_t i = 0; i < c->loads.n; i++)
 		if (!add_load(c, &c->loads.at[i]))
@@ -498,6 +510,7 @@ static struct err *build_picture(struct core *c)
 			     "core is truncated (needs %.1f MiB, has %.1f): raise ProcessSizeMax/ExternalSizeMax in coredump.conf",
 			     (double)c->needs / (1 << 20), (double)c->file.n / (1 << 20));
 	count_lost_stacks(c);
+	count_threads_without_pointer(c);
 	return NULL;
 }
 
@@ -510,6 +523,8 @@ static void close_core(struct target *t)
 		close(c->fd);
 	vec_free(&c->loads);
 	vec_free(&c->names);
+	free(c->program);
+	free(c->interpreter);
 	for (size_t i = 0; i < t->picture.maps.n; i++)
 		free((char *)t->picture.maps.at[i].path);
 	picture_clear(&t->picture);
@@ -593,41 +608,22 @@ static bool peek(struct target *t, uint64_t address, void *to, size_t n)
 	return false;
 }
 
-/* Files named in a core are opened below the sysroot only when one is given; a FIFO or a device is not opened. */
-static int open_regular(const char *root, const char *path)
-{
-	AUTO_FREE char *full = NULL;
-	struct stat st;
-	if (asprintf(&full, "%s%s", root ? root : "", path) < 0) {
-		full = NULL;
-		errno = ENOMEM;
-		return -1;
-	}
-	if (stat(full, &st))
-		return -1;
-	if (!S_ISREG(st.st_mode)) {
-		errno = EINVAL;
-		return -1;
-	}
-	return open(full, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-}
-
 static bool is_program(const struct core *c, const struct mapping *m)
 {
-	uint64_t headers = auxv_value(c, AT_PHDR);
+	uint64_t headers = core_auxv(c, AT_PHDR);
 	return headers && headers >= m->start && headers < m->end;
 }
 
 static int open_mapped(struct target *t, const struct mapping *m)
 {
 	if (t->options.core_exe && is_program(core_of(t), m))
-		return open_regular(NULL, t->options.core_exe);
-	return open_regular(t->options.sysroot, m->path);
+		return core_open_regular(NULL, t->options.core_exe);
+	return core_open_regular(t->options.sysroot, m->path);
 }
 
 static int open_path(struct target *t, const char *path)
 {
-	return open_regular(t->options.sysroot, path);
+	return core_open_regular(t->options.sysroot, path);
 }
 
 const struct target_row target_core_row = {
