@@ -21,9 +21,11 @@ struct arch {
 	uint16_t low_vectors; /* bytes of the extended state without AVX-512's registers; 0: no such part */
 	const char *system_calls; /* the instructions that make one, side by side */
 	uint8_t n_system_calls, system_call_bytes; /* how many, bytes of each */
+	bool signs_returns;	/* the upper bits of a return address may be a signature */
 	bool tls_below_tp;	/* TLS variant II (x86): blocks lie below the thread pointer */
 	uint16_t dtv_slot;	/* offset from the thread pointer of its dtv pointer */
 	uint16_t tid_slot;	/* offset from the thread pointer of the thread's id; 0: unknown */
+	uint16_t descriptor_tid, descriptor_robust; /* of struct pthread where that ends at the thread pointer: tid, robust_head */
 	int16_t guard_slot;	/* offset from the thread pointer of the pointer guard; -1: not there */
 	uint8_t guard_rotate;	/* bits by which PTR_MANGLE rotates left */
 	uint16_t tpoff_reloc;	/* R_*_TPOFF: GOT slot of an initial-exec TLS variable */

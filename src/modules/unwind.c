@@ -44,6 +44,20 @@ static bool this_thread(Dwfl *dwfl, pid_t tid, void *arg, void **thread_arg)
 	return w && w->t->tid == tid;
 }
 
+/* On aarch64 a function may sign its return address: what a saved address has above the bits of an address is the signature
+ * (Arm ARM, D8.10; 7 bits of it where addresses have 48). libdwfl of 0.188 hands it on as it is. */
+static uint64_t unsigned_address(struct modules *ms, uint64_t v)
+{
+	static const uint8_t widths[] = { 52, 48, 42, 39 };
+	for (size_t i = 0; i < sizeof widths && modules_arch(ms)->signs_returns && v >> widths[sizeof widths - 1]; i++) {
+		uint64_t address = v & ((1ull << widths[i]) - 1);
+		const struct mapping *m = picture_mapping(image_picture(ms->img), address);
+		if (m && m->prot & PROT_X)
+			return address;
+	}
+	return v;
+}
+
 static bool memory_read(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *ret, void *arg)
 {
 	(void)dwfl;
@@ -51,7 +65,7 @@ static bool memory_read(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *ret, void *a
 	uint64_t v;
 	if (!image_word(ms->img, address, &v))
 		return false;
-	*ret = v;
+	*ret = unsigned_address(ms, v);
 	return true;
 }
 
@@ -62,7 +76,7 @@ static bool set_registers(Dwfl_Thread *thread, void *arg)
 	Dwarf_Word regs[MAX_DWARF_REGISTERS];
 	unsigned n = a->n_dwarf < MAX_DWARF_REGISTERS ? a->n_dwarf : MAX_DWARF_REGISTERS;
 	for (unsigned i = 0; i < n; i++)
-		regs[i] = arch_reg(a, w->t->gregs, a->dwarf_to_greg[i]);
+		regs[i] = unsigned_address(w->ms, arch_reg(a, w->t->gregs, a->dwarf_to_greg[i]));
 	dwfl_thread_state_register_pc(thread, arch_reg(a, w->t->gregs, a->reg_pc));
 	return dwfl_thread_state_registers(thread, 0, n, regs);
 }

@@ -4,6 +4,8 @@
  * come from ld.so's own memory. A finished thread's stack stays cached with its stale content: it is no root. */
 #include "runtime.h"
 
+enum { MOST_TLS = 1 << 20 };
+
 static uint64_t word_at(const struct finder *f, uint64_t address)
 {
 	uint64_t v = 0;
@@ -21,26 +23,51 @@ static bool add_extent(struct finder *f, struct runtime_extent e)
 	return slot;
 }
 
-/* Bytes of static TLS in front of a thread pointer (x86), from the modules' own offsets; at least the program's. */
-static uint64_t static_tls_below(struct finder *f)
+/* Bytes of static TLS below the thread pointer, or above it, from the modules' own offsets; at least the program's. */
+static uint64_t static_tls(struct finder *f)
 {
 	uint64_t most = 0;
+	bool below = f->arch->tls_below_tp;
 	for (size_t i = 0; i < modules_count(f->ms); i++) {
 		struct module *m = modules_get(f->ms, i);
 		uint64_t offset;
 		if (!m->tls_bytes)
 			continue;
-		if (modules_tls_offset(f->ms, m, &offset) && (int64_t)offset < 0 && -offset > most && -offset < 1 << 20)
+		bool known = modules_tls_offset(f->ms, m, &offset);
+		if (known && below && (int64_t)offset < 0 && -offset > most && -offset < MOST_TLS)
 			most = -offset;
-		uint64_t own = align_up(m->tls_bytes, m->tls_align ? m->tls_align : 1);
-		if (m->role == MODULE_PROGRAM && own > most)
+		if (known && !below && offset < MOST_TLS && m->tls_bytes < MOST_TLS && offset + m->tls_bytes > most)
+			most = offset + m->tls_bytes;
+		uint64_t own = align_up(m->tls_bytes, m->tls_align ? m->tls_align : 1) + (below ? 0 : 2u * f->arch->word);
+		if (m->role == MODULE_PROGRAM && own > most && own < MOST_TLS)
 			most = own;
 	}
 	return align_up(most, 64);
 }
 
 /* struct pthread's size is not known from outside; its mapping's end is what limits it. */
-enum { DESCRIPTOR_AT_LEAST = 0x700, STACK_AT_LEAST = 16384 /* PTHREAD_STACK_MIN */ };
+enum { DESCRIPTOR_AT_LEAST = 0x700, DESCRIPTOR_AT_MOST = 0x2000, STACK_AT_LEAST = 16384 /* PTHREAD_STACK_MIN */ };
+
+/* How much of struct pthread lies in front of the thread pointer: libc tells its debuggers all of its size (nptl_db/structs.def:
+ * _thread_db_sizeof_pthread). Where it does not, a descriptor begins where its list of robust mutexes is empty. */
+static uint64_t descriptor_bytes(const struct finder *f)
+{
+	static const enum module_role roles[] = { MODULE_LIBC, MODULE_LIBPTHREAD };
+	for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+		struct module *m = modules_by_role(f->ms, roles[i]);
+		struct symbol s;
+		uint32_t bytes = 0;
+		if (m && modules_symbol(f->ms, m, "_thread_db_sizeof_pthread", &s) && image_u32(f->img, s.address, &bytes) && bytes < DESCRIPTOR_AT_MOST)
+			return align_up(bytes, 16);
+	}
+	for (size_t i = 0; i < f->p->threads.n; i++) {
+		uint64_t tp = f->p->threads.at[i].tp;
+		for (uint64_t n = 0x400; tp && n < DESCRIPTOR_AT_MOST; n += 16)
+			if (word_at(f, tp - n + f->arch->descriptor_robust) == tp - n + f->arch->descriptor_robust)
+				return n;
+	}
+	return DESCRIPTOR_AT_LEAST;
+}
 
 static bool is_main_stack(const struct mapping *m)
 {
@@ -57,27 +84,28 @@ static uint64_t live_from(const struct finder *f, const struct thread *t)
 /* The end of what lies above a stack in the same mapping: another thread's descriptor may follow directly. */
 static bool add_stack(struct finder *f, uint64_t start, uint64_t end, uint64_t live, uint64_t tp, int thread)
 {
-	uint64_t tls = tp > start && tp < end && f->arch->tls_below_tp ? tp - f->tls_below : end;
-	if (tp > start && tp < end && !f->arch->tls_below_tp)
-		tls = tp;
-	if (tls < live)
+	uint64_t tls = tp > start && tp < end ? tp - f->tls_below : end;
+	if (tls < live || tls > end)
 		tls = end;
 	return add_extent(f, (struct runtime_extent){ start, tls, live, EXTENT_STACK, thread }) &&
 	       add_extent(f, (struct runtime_extent){ tls, end, 0, EXTENT_TLS, thread });
 }
 
-/* Where in a mapping the stack that holds sp begins: behind the nearest descriptor of another thread below it. */
-static uint64_t stack_start(const struct finder *f, const struct mapping *m, uint64_t sp)
+static uint64_t end_above(const struct finder *f, const struct mapping *m, uint64_t tp, uint64_t limit, uint64_t start)
+{
+	uint64_t end = align_up(tp + f->tls_above, f->p->page);
+	return tp >= m->start && tp < limit && end > start && end <= limit ? end : start;
+}
+
+/* Where in a mapping the stack that ends at or holds `limit` begins: behind the nearest descriptor below it, be its thread alive
+ * or not. From glibc 2.42 on stacks lie side by side in one mapping. */
+static uint64_t stack_start(const struct finder *f, const struct mapping *m, uint64_t limit)
 {
 	uint64_t start = m->start;
-	for (size_t i = 0; i < f->p->threads.n; i++) {
-		uint64_t tp = f->p->threads.at[i].tp;
-		if (tp >= m->start && tp < sp) {
-			uint64_t end = align_up(tp + DESCRIPTOR_AT_LEAST, f->p->page);
-			if (end > start && end <= sp)
-				start = end;
-		}
-	}
+	for (size_t i = 0; i < f->p->threads.n; i++)
+		start = end_above(f, m, f->p->threads.at[i].tp, limit, start);
+	for (size_t i = 0; i < f->r->dead_threads.n; i++)
+		start = end_above(f, m, f->r->dead_threads.at[i], limit, start);
 	return start;
 }
 
@@ -85,7 +113,7 @@ static uint64_t stack_end(const struct finder *f, const struct mapping *m, uint6
 {
 	if (tp < m->start || tp >= m->end)
 		return m->end;
-	uint64_t end = align_up(tp + DESCRIPTOR_AT_LEAST, f->p->page);
+	uint64_t end = align_up(tp + f->tls_above, f->p->page);
 	return end < m->end ? end : m->end;
 }
 
@@ -155,6 +183,8 @@ static uint64_t tid_offset(const struct finder *f)
 		    off >= 0x60 && off < DESCRIPTOR_AT_LEAST)
 			return off;
 	}
+	if (!f->arch->tls_below_tp)
+		return f->arch->descriptor_tid;
 	for (size_t i = 0; i < f->p->threads.n; i++) {
 		const struct thread *t = &f->p->threads.at[i];
 		uint32_t v;
@@ -173,7 +203,7 @@ static bool known_descriptor(const struct finder *f, uint64_t tp)
 	return false;
 }
 
-struct dead_scan { struct finder *f; uint64_t tid_at; const struct mapping *m; uint64_t from; bool failed; };
+struct dead_scan { struct finder *f; uint64_t tid_at; bool failed; };
 
 /* By what the descriptors of living threads say themselves: in another pid namespace the kernel's numbers are others. */
 static bool tid_lives(const struct dead_scan *d, uint32_t tid)
@@ -182,58 +212,54 @@ static bool tid_lives(const struct dead_scan *d, uint32_t tid)
 	uint32_t v;
 	for (size_t i = 0; i < p->threads.n; i++) {
 		const struct thread *t = &p->threads.at[i];
-		if (t->tp ? image_u32(d->f->img, t->tp + d->tid_at, &v) && v == tid : t->tid == (pid_t)tid)
+		if (t->tp ? image_u32(d->f->img, t->tp - d->f->descriptor + d->tid_at, &v) && v == tid : t->tid == (pid_t)tid)
 			return true;
 	}
 	return false;
 }
 
-/* struct pthread keeps its own address twice (sysdeps/x86_64/nptl/tls.h: tcb and self). Up to 2.42 the kernel clears its tid
- * when the thread ends (set_tid_address), joining writes -1 (nptl/pthread_join_common.c); 2.43 has the kernel clear
- * joinstate and leaves the tid as it was. */
+/* What a thread descriptor at this address says of itself: on x86 its own address twice (sysdeps/x86_64/nptl/tls.h: tcb and
+ * self), elsewhere an empty list of robust mutexes (nptl/descr.h: robust_head). */
+static bool is_descriptor(const struct finder *f, uint64_t at)
+{
+	unsigned w = f->arch->word, robust = f->arch->descriptor_robust;
+	return f->arch->tls_below_tp ? word_at(f, at) == at && word_at(f, at + 2 * w) == at : word_at(f, at + robust) == at + robust;
+}
+
+/* Up to 2.42 the kernel clears a thread's tid when it ends (set_tid_address), joining writes -1 (nptl/pthread_join_common.c);
+ * 2.43 has the kernel clear joinstate and leaves the tid as it was. */
 static bool is_dead_descriptor(const struct dead_scan *d, uint64_t at)
 {
 	const struct finder *f = d->f;
 	uint32_t tid;
-	unsigned w = f->arch->word;
-	if (word_at(f, at) != at || word_at(f, at + 2 * w) != at || known_descriptor(f, at))
+	if (!is_descriptor(f, at) || known_descriptor(f, at + f->descriptor))
 		return false;
-	uint64_t dtv = word_at(f, at + f->arch->dtv_slot);
-	return dtv && dtv % w == 0 && image_u32(f->img, at + d->tid_at, &tid) && ((int32_t)tid <= 0 || !tid_lives(d, tid));
+	uint64_t dtv = word_at(f, at + f->descriptor + f->arch->dtv_slot);
+	return dtv && dtv % f->arch->word == 0 && image_u32(f->img, at + d->tid_at, &tid) && ((int32_t)tid <= 0 || !tid_lives(d, tid));
 }
 
-static bool add_dead(struct dead_scan *d, uint64_t tp)
+static bool add_dead(struct finder *f, uint64_t tp)
 {
-	struct finder *f = d->f;
-	uint64_t tls = tp - f->tls_below, start = d->m->start;
-	/* Live stacks in the same mapping keep theirs. */
-	for (size_t i = 0; i < f->r->extents.n; i++) {
-		const struct runtime_extent *e = &f->r->extents.at[i];
-		if (e->end <= tls && e->end > start && e->start >= d->m->start && e->kind != EXTENT_ALLOCATOR)
-			start = e->end;
-	}
 	struct runtime_block *b = vec_push(&f->r->blocks);
 	uint64_t *dead = vec_push(&f->r->dead_threads);
 	if (!b || !dead)
 		return false;
 	*b = (struct runtime_block){ word_at(f, tp + f->arch->dtv_slot), "dtv" };
 	*dead = tp;
-	/* The first thread's descriptor, left by pthread_exit(), has no stack in front but memory of ld.so's. */
-	if (tls < start + STACK_AT_LEAST)
-		return true;
-	return add_extent(f, (struct runtime_extent){ start, tp, 0, EXTENT_STACK_DEAD, -1 });
+	return true;
 }
 
 static bool scan_for_dead(void *ctx, uint64_t address, const uint8_t *data, size_t n)
 {
 	struct dead_scan *d = ctx;
-	unsigned w = d->f->arch->word;
-	/* Descriptors are aligned to 64 bytes (TCB_ALIGNMENT). */
-	for (uint64_t at = align_up(address, 64); at + 3 * w <= address + n; at += 64) {
+	unsigned w = d->f->arch->word, robust = d->f->arch->descriptor_robust;
+	/* Descriptors are aligned to 64 bytes (TCB_ALIGNMENT), or end at an address that is. */
+	uint64_t step = d->f->arch->tls_below_tp ? 64 : 16;
+	for (uint64_t at = align_up(address, step); at + robust + w <= address + n; at += step) {
 		uint64_t self;
-		if (!span_word((struct span){ data, n }, at - address, w, d->f->arch->big, &self) || self != at)
+		if (!span_word((struct span){ data, n }, at + robust - address, w, d->f->arch->big, &self) || self != at + robust)
 			continue;
-		if (is_dead_descriptor(d, at) && !add_dead(d, at))
+		if (is_dead_descriptor(d, at) && !add_dead(d->f, at + d->f->descriptor))
 			return !(d->failed = true);
 	}
 	return true;
@@ -242,10 +268,10 @@ static bool scan_for_dead(void *ctx, uint64_t address, const uint8_t *data, size
 /* A static program has its first thread's descriptor in front of the heap (csu/libc-tls.c: _dl_early_allocate). */
 enum { EARLY_BYTES = 1 << 20 };
 
-static bool dead_stacks(struct finder *f)
+static bool find_dead(struct finder *f)
 {
 	struct dead_scan d = { .f = f, .tid_at = tid_offset(f) };
-	if (!d.tid_at || !f->arch->tls_below_tp)
+	if (!d.tid_at)
 		return true;
 	for (size_t i = 0; i < f->p->maps.n && !d.failed; i++) {
 		const struct mapping *m = &f->p->maps.at[i];
@@ -253,10 +279,22 @@ static bool dead_stacks(struct finder *f)
 		if (m->shared || m->inode || !(m->prot & PROT_W) || (m->path[0] == '[' && !heap) || m->device)
 			continue;
 		uint64_t end = heap && m->end - m->start > EARLY_BYTES ? m->start + EARLY_BYTES : m->end;
-		d.m = m;
 		image_each_window(f->img, m->start, end, scan_for_dead, &d);
 	}
 	return !d.failed;
+}
+
+static bool dead_stacks(struct finder *f)
+{
+	for (size_t i = 0; i < f->r->dead_threads.n; i++) {
+		uint64_t tp = f->r->dead_threads.at[i], tls = tp - f->tls_below;
+		const struct mapping *m = picture_mapping(f->p, tls);
+		uint64_t start = m ? stack_start(f, m, tls) : tls;
+		/* The first thread's descriptor, left by pthread_exit(), has no stack in front but memory of ld.so's. */
+		if (tls >= start + STACK_AT_LEAST && !add_extent(f, (struct runtime_extent){ start, tp - f->descriptor, 0, EXTENT_STACK_DEAD, -1 }))
+			return false;
+	}
+	return true;
 }
 
 static bool live_dtvs(struct finder *f)
@@ -328,7 +366,10 @@ struct err *runtime_find(struct image *img, struct modules *ms, struct runtime *
 	struct finder f = { .r = r, .img = img, .ms = ms, .p = image_picture(img), .arch = image_arch(img) };
 	f.main_tid = f.p->threads.n ? main_thread_id(&f) : 0;
 	bool ok = vec_reserve(&r->threads, f.p->threads.n + 1);
-	f.tls_below = f.arch->tls_below_tp ? static_tls_below(&f) : 0;
+	f.descriptor = f.arch->tls_below_tp ? 0 : descriptor_bytes(&f);
+	f.tls_below = f.arch->tls_below_tp ? static_tls(&f) : f.descriptor;
+	f.tls_above = f.arch->tls_below_tp ? DESCRIPTOR_AT_LEAST : static_tls(&f);
+	ok = ok && find_dead(&f);
 	for (size_t i = 0; i < f.p->threads.n && ok; i++) {
 		ok = vec_push(&r->threads);
 		ok = ok && thread_extents(&f, i);

@@ -10,7 +10,10 @@ struct finder {
 	const struct picture *p;
 	const struct arch *arch;
 	pid_t main_tid;
-	uint64_t tls_below; /* bytes of static TLS in front of a thread pointer */
+	/* Around a thread pointer: on x86 the threads' blocks of TLS lie below it and the descriptor is there, elsewhere the
+	 * descriptor ends at it and the blocks follow. */
+	uint64_t tls_below, tls_above;
+	uint64_t descriptor; /* from the start of struct pthread to the thread pointer */
 };
 
 /* Blocks that libc, ld.so and libstdc++ own: false without memory. */

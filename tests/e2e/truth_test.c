@@ -57,11 +57,17 @@ enum { N_ALL = sizeof all / sizeof *all };
 static const char *fixtures[N_ALL];
 static int n_fixtures;
 
+static bool left_out(const char *name)
+{
+	const char *list = getenv("TRUTH_LEAVE_OUT");
+	return list && among(name, list);
+}
+
 static void choose_fixtures(void)
 {
-	const char *only = getenv("TRUTH_ONLY"), *left_out = getenv("TRUTH_LEAVE_OUT");
+	const char *only = getenv("TRUTH_ONLY");
 	for (size_t i = 0; i < N_ALL; i++)
-		if ((!only || among(all[i], only)) && !(left_out && among(all[i], left_out)))
+		if ((!only || among(all[i], only)) && !left_out(all[i]))
 			fixtures[n_fixtures++] = all[i];
 }
 
@@ -302,23 +308,24 @@ END_TEST
 static void take_names(const char *core)
 {
 	static const char note[] = "ELIFCORE"; /* NT_FILE, and the name that follows it */
-	char *at, *all;
+	char *at, *bytes;
 	int fd = open(core, O_RDWR | O_CLOEXEC);
 	off_t n = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
 	ck_assert_int_gt(n, 0);
-	all = mmap(NULL, (size_t)n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	ck_assert(all != MAP_FAILED);
-	at = memmem(all, (size_t)n, note, sizeof note - 1);
+	bytes = mmap(NULL, (size_t)n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ck_assert(bytes != MAP_FAILED);
+	at = memmem(bytes, (size_t)n, note, sizeof note - 1);
 	ck_assert(at != NULL);
 	memset(at, 'x', 4);
-	munmap(all, (size_t)n);
+	munmap(bytes, (size_t)n);
 	close(fd);
 }
 
 START_TEST(core_without_names)
 {
 	static const char *const names[] = { "clean", "dlopen", "second", "threads" };
-	check_core_of_kernel(names[_i], "core without names", take_names);
+	if (!left_out(names[_i]))
+		check_core_of_kernel(names[_i], "core without names", take_names);
 }
 END_TEST
 
