@@ -42,8 +42,10 @@ struct arguments { /* a parsed command line */
 	bool prompt;		/* typed at the prompt: lists carry item numbers */
 	struct desk *desk;	/* set by the front before a command runs */
 	char found[16];		/* the pid that a name was resolved to; `target` then points here */
-	struct look_name looks[MAX_LOOKS]; /* of TARGET_MANY */
-	unsigned n_looks;
+	const char *against;	/* --against, or NULL */
+	struct look_name looks[MAX_LOOKS]; /* of TARGET_MANY; or what --against names */
+	unsigned n_looks, n_taken;
+	int look_fds[MAX_LOOKS];
 	struct census *censuses[MAX_LOOKS]; /* of looks: set by the front before the command runs */
 };
 

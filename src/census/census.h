@@ -88,6 +88,8 @@ enum { ONE_BYTE = 192, TWO_BYTES = 56, THREE_BYTES = 7, SECOND = ONE_BYTE + TWO_
 
 void census_put_index(struct codec *k, uint32_t kind);
 
+/* Of a session that is made of a census: the look that it is of. Else NULL. */
+const struct census_look *census_origin(const struct target *t);
 /* Of a record that may be wrong in any way: NULL, or what is wrong. */
 struct err *census_judge(struct census *c) MUST_CHECK;
 void session_parts_free(struct session_parts *p);

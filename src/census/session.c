@@ -67,6 +67,11 @@ static struct err *walk(struct alloc *a, struct image *img, const struct chunk_s
 
 static const struct alloc_row alloc_census = { .name = "census", .walk = walk };
 
+const struct census_look *census_origin(const struct target *t)
+{
+	return t->row == &target_census ? &((const struct census_target *)t)->census->look : NULL;
+}
+
 /* Takes a vector over. */
 #define MOVE(to, from)                                                                                                 \
 	do {                                                                                                           \

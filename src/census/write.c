@@ -220,6 +220,8 @@ static struct err *gather(struct session *s, struct census *c)
 	struct session_parts *p = c->parts;
 	c->look = (struct census_look){ FLOTSAM_VERSION, s->target->live ? "live" : "core", clock_now(CLOCK_REALTIME),
 					s->target->live ? clock_now(CLOCK_BOOTTIME) : 0, instance_of(s) };
+	if (census_origin(s->target))
+		c->look = *census_origin(s->target);
 	p->target = *s->target;
 	p->alloc = *s->alloc;
 	p->runtime = *s->runtime;

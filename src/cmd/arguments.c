@@ -9,7 +9,7 @@
 
 enum option_id { O_PID, O_CORE, O_FORMAT, O_OUTPUT, O_TOP, O_QUIET, O_VERBOSE, O_COLOR, O_SHOW, O_CLASS, O_STATE, O_MIN_SIZE, O_MAX_STOP, O_FORCE,
 		 O_NO_RESTART, O_SWAP, O_SHARED, O_SPOOL, O_SYSROOT, O_DEBUG_DIR, O_ARENA_FROM, O_INTERIOR, O_NO_RULE, O_NO_VECTOR, O_TAGGED, O_UNALIGNED,
-		 O_THREADS, O_ROOT, O_FAIL_ON, O_SUPPRESS, O_CONTENT, O_EXECUTE, O_SCRIPT, O_ONLY, O_HELP, O_VERSION };
+		 O_THREADS, O_ROOT, O_FAIL_ON, O_SUPPRESS, O_AGAINST, O_CONTENT, O_EXECUTE, O_SCRIPT, O_ONLY, O_HELP, O_VERSION };
 
 enum option_group { G_OUTPUT, G_BLOCKS, G_CHECK, G_LOOK, G_RULES, G_OTHER };
 static const char *const group_names[] = { "output", "the list of blocks (flotsam blocks)", "flotsam check", "the look", "what counts as a pointer", "other" };
@@ -32,6 +32,7 @@ static const struct option_row {
 	{ O_MIN_SIZE, G_BLOCKS, 0, "min-size", "BYTES", "with at least so many usable bytes" },
 	{ O_FAIL_ON, G_CHECK, 0, "fail-on", "RULE", "exit status 1 when it holds: 'NAME OP NUMBER[UNIT]'" },
 	{ O_SUPPRESS, G_CHECK, 0, "suppress", "FILE", "leaks and holders to pass over: leak:PATTERN a line" },
+	{ O_AGAINST, G_CHECK, 0, "against", "BASE", "compare with this process, core or census too:\nnew_leaked.bytes, more_bytes, ..." },
 	{ O_CONTENT, G_OUTPUT, 0, "content", "WHAT", "flotsam snap: none" },
 	{ O_PID, G_LOOK, 'p', NULL, "PID", "look at this process" },
 	{ O_CORE, G_LOOK, 'c', NULL, "CORE", "read this core; its program may stand beside it" },
@@ -254,6 +255,9 @@ static struct err *apply(struct arguments *a, enum option_id id, const char *val
 		break;
 	case O_SUPPRESS:
 		a->suppress = value;
+		break;
+	case O_AGAINST:
+		a->against = value;
 		break;
 	case O_CONTENT:
 		TRY(choose("content", value, contents, &choice));
@@ -542,6 +546,12 @@ static struct err *check(struct arguments *a)
 		return err_hint(err_new(ERR_USAGE, "%s takes none of --class, --state, --min-size", a->command->name), "flotsam blocks takes them");
 	if (!a->command->rules && (a->n_fail_on || a->suppress))
 		return err_hint(err_new(ERR_USAGE, "%s takes neither --fail-on nor --suppress", a->command->name), "flotsam check takes them");
+	if (a->against && (!a->command->rules || a->prompt))
+		return err_hint(err_new(ERR_USAGE, "--against belongs to check, on the command line"), "flotsam check TARGET --against BASE");
+	if (a->against) {
+		TRY(name_look(a->against, &a->looks[0]));
+		a->n_looks = 1;
+	}
 	if (a->content && strcmp(a->command->name, "snap"))
 		return err_hint(err_new(ERR_USAGE, "%s takes no --content", a->command->name), "flotsam snap takes it");
 	if (a->command->target == TARGET_MANY)

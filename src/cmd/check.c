@@ -23,7 +23,7 @@ struct rule {
 	enum outcome outcome;
 };
 
-static const char default_rule[] = "reachability.definite.blocks > 0";
+static const char default_rule[] = "reachability.definite.blocks > 0", default_against[] = "new_leaked.blocks > 0";
 
 /* Kilo is 1000, kibi 1024. */
 static bool unit_of(const char *word, double *ret_factor, bool *ret_percent)
@@ -216,7 +216,7 @@ static bool holds(enum operator op, double value, double number)
 static bool is_upper_bound(const char *name)
 {
 	static const char *const names[] = { "reachability.definite.", "reachability.indirect.", "reachability.possible.", "leaks.",
-					     "rss.causes.leaked.", "rss.causes.possible." };
+					     "rss.causes.leaked.", "rss.causes.possible.", "new_leaked.", "old_leaked." };
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 		if (!strncmp(name, names[i], strlen(names[i])))
 			return true;
@@ -250,7 +250,7 @@ static struct err *parse_rules(const struct arguments *a, struct rule *to, size_
 {
 	*ret_n = a->n_fail_on ? a->n_fail_on : 1;
 	for (size_t i = 0; i < *ret_n; i++) {
-		TRY(parse_rule(a->n_fail_on ? a->fail_on[i] : default_rule, &to[i]));
+		TRY(parse_rule(a->n_fail_on ? a->fail_on[i] : a->against ? default_against : default_rule, &to[i]));
 		if (to[i].percent && !whole_of(to[i].name))
 			return bad_rule(to[i].text, "of what would that be a percentage? Say a number");
 	}
@@ -383,6 +383,29 @@ static struct err *watch_resources(struct session *s, const struct rule *rules, 
 	return NULL;
 }
 
+/* What flotsam diff prints of the base and this look, beside the report's keys. */
+static struct err *watch_difference(const struct arguments *a, struct session *s, bool *at_most, struct json *j)
+{
+	struct census_bytes b;
+	struct census *now;
+	struct diff *d;
+	if (!a->against)
+		return NULL;
+	TRY(census_make(s, &b));
+	TRY(census_read(b.at, b.n, &now));
+	const struct census *const both[] = { a->censuses[0], now };
+	struct err *e = diff_make(both, 2, &d);
+	if (!e) {
+		out_json_object(j, NULL);
+		diff_json_write(d, j);
+		out_json_end_object(j);
+		*at_most |= d->at_most;
+		diff_free(d);
+	}
+	census_free(now);
+	return e;
+}
+
 static struct err *judge(const struct arguments *a, struct report *r, struct rule *rules, size_t n, struct suppressions *s)
 {
 	struct json j;
@@ -396,6 +419,7 @@ static struct err *judge(const struct arguments *a, struct report *r, struct rul
 	report_json_write(a, r, v, &j);
 	verdicts_free(v);
 	TRY(watch_resources(r->session, rules, n, &j));
+	TRY(watch_difference(a, r->session, &r->at_most, &j));
 	for (size_t i = 0; i < n; i++)
 		TRY(decide(&rules[i], r));
 	return NULL;
@@ -437,7 +461,8 @@ const struct command command_check = {
 	.help = "  flotsam check 4242                   nothing may have leaked\n"
 		"  flotsam check 4242 --fail-on 'reachability.definite.bytes > 1 MiB'\n"
 		"  flotsam check 4242 --fail-on 'rss.cgroup.usage_bytes > 90 %'\n"
-		"  flotsam check 4242 --suppress known-leaks.txt\n",
+		"  flotsam check 4242 --suppress known-leaks.txt\n"
+		"  flotsam check 4242 --against base.census --fail-on 'new_leaked.bytes > 0'\n",
 	.group = GROUP_REPORT,
 	.rules = true,
 	.prepare = prepare,

@@ -40,9 +40,10 @@ void progress_wipe(struct progress *p);
 
 /* A session over this target, with the options of a. From here on this process is shut in. */
 struct err *front_open_session(const struct arguments *a, const char *kind, const char *target, struct progress *p, struct session **ret) MUST_CHECK;
-/* Fills a->censuses, one for each of a->looks. Each look is taken by a process of its own, since one that has looked is shut in;
- * then this one is shut in as well, before it reads what they wrote. */
+/* Takes one for each of a->looks, by a process of its own, since one that has looked is shut in. Files that hold a census are opened. */
 struct err *looks_take(struct arguments *a, struct progress *p) MUST_CHECK;
+/* Then fills a->censuses. What they wrote is not to be believed: a command that has no session is shut in first; any other is by now. */
+struct err *looks_load(struct arguments *a) MUST_CHECK;
 void looks_free(struct arguments *a);
 
 /* Prints the error and frees it; the exit status. */

@@ -163,29 +163,32 @@ static struct err *take(const struct arguments *a, const struct look_name *name,
 
 struct err *looks_take(struct arguments *a, struct progress *p)
 {
-	int fds[MAX_LOOKS];
-	unsigned n = 0;
 	struct err *e = NULL;
-	struct sandbox none = { .read = { "/proc", "/sys" }, .n_read = 2 };
-	for (; n < a->n_looks && !e; n++) {
-		const struct look_name *name = &a->looks[n];
-		fds[n] = strcmp(name->kind, "core") ? -1 : census_open(name->target);
-		if (fds[n] < 0)
-			e = take(a, name, p, &fds[n]);
-	}
-	if (!e)
-		e = sandbox_enter(&none);
-	for (unsigned i = 0; i < n; i++) {
-		if (!e)
-			e = census_load(fds[i], a->looks[i].target, &a->censuses[i]);
-		if (fds[i] >= 0)
-			close(fds[i]);
+	for (a->n_taken = 0; a->n_taken < a->n_looks && !e; a->n_taken++) {
+		const struct look_name *name = &a->looks[a->n_taken];
+		int *fd = &a->look_fds[a->n_taken];
+		*fd = strcmp(name->kind, "core") ? -1 : census_open(name->target);
+		if (*fd < 0)
+			e = take(a, name, p, fd);
 	}
 	return e;
 }
 
+struct err *looks_load(struct arguments *a)
+{
+	struct sandbox none = { .read = { "/proc", "/sys" }, .n_read = 2 };
+	if (a->command->target == TARGET_MANY)
+		TRY(sandbox_enter(&none));
+	for (unsigned i = 0; i < a->n_taken; i++)
+		TRY(census_load(a->look_fds[i], a->looks[i].target, &a->censuses[i]));
+	return NULL;
+}
+
 void looks_free(struct arguments *a)
 {
-	for (unsigned i = 0; i < a->n_looks; i++)
+	for (unsigned i = 0; i < a->n_taken; i++) {
 		census_free(a->censuses[i]);
+		if (a->look_fds[i] >= 0)
+			close(a->look_fds[i]);
+	}
 }

@@ -37,8 +37,10 @@ static struct err *run(struct arguments *a, struct progress *progress, const str
 	struct err *e = a->desk ? NULL : err_nomem();
 	if (!e && a->n_looks)
 		e = looks_take(a, progress);
-	else if (!e && a->target && a->command->target != TARGET_UNSEEN)
+	if (!e && a->target && a->command->target != TARGET_UNSEEN && a->command->target != TARGET_MANY)
 		e = front_open_session(a, a->kind, a->target, progress, &s);
+	if (!e && a->n_looks)
+		e = looks_load(a);
 	if (!e) {
 		output_begin(f);
 		e = a->command->run(a, s, o, ret_status);

@@ -232,6 +232,42 @@ START_TEST(the_file)
 }
 END_TEST
 
+static int check(const char *base, const char *rule)
+{
+	int status;
+	const char *argv[] = { flotsam_path(), "check", pid, "--against", base, rule ? "--fail-on" : NULL, rule, NULL };
+	free(run_text((char *const *)(uintptr_t)argv, &status));
+	return status;
+}
+
+/* A build that leaks no more than the last one passes. */
+START_TEST(against_a_base)
+{
+	tell("lose 20 504\n");
+	snap("a");
+	ck_assert_int_eq(check(file("a"), NULL), 0);
+	ck_assert_int_eq(check(pid, NULL), 0);
+	tell("lose 3 504\n");
+	tell("cache 8 200\n");
+	ck_assert_int_eq(check(file("a"), NULL), 1);
+	ck_assert_int_eq(check(file("a"), "new_leaked.blocks == 3"), 1);
+	ck_assert_int_eq(check(file("a"), "new_leaked.bytes > 1512"), 0);
+	ck_assert_int_eq(check(file("a"), "old_leaked.blocks != 20"), 0);
+	ck_assert_int_eq(check(file("a"), "more_blocks == 11"), 1);
+	ck_assert_int_eq(check(file("a"), "reachability.definite.blocks > 23"), 0);
+	ck_assert_int_eq(check(file("missing"), NULL), 3);
+	ck_assert_int_eq(flotsam("check", pid, "--fail-on", "new_leaked.blocks > 0"), 2);
+	/* A census may be what is judged, too. */
+	snap("b");
+	const char *argv[] = { flotsam_path(), "check", file("b"), "--against", file("a"), "--format", "json", NULL };
+	int status;
+	json_t *j = run_json((char *const *)(uintptr_t)argv, &status);
+	ck_assert_int_eq(status, 1);
+	ck_assert_int_eq(number(json_array_get(json_object_get(j, "rules"), 0), "value", NULL), 3);
+	json_decref(j);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("diff");
@@ -244,6 +280,7 @@ int main(void)
 	tcase_add_test(c, nothing_changed);
 	tcase_add_test(c, in_words);
 	tcase_add_test(c, the_file);
+	tcase_add_test(c, against_a_base);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
