@@ -108,11 +108,13 @@ static struct err *sets(const struct arguments *a, struct session *s, struct out
 		const struct named_set *set = &a->desk->sets.at[i];
 		struct class_sum sum = { 0 };
 		struct block_cursor c;
-		for (blocks_begin(s->blocks, &c); blocks_next(&c);)
+		for (blocks_begin(s->blocks, &c); blocks_next(&c) && !interrupted;)
 			if (set->bits[c.id / 64] >> c.id % 64 & 1) {
 				sum.blocks++;
 				sum.bytes += c.usable;
 			}
+		if (interrupted)
+			return err_new(ERR_INTERRUPTED, "interrupted");
 		struct cell cells[] = { { .text = set->name }, { .number = sum.blocks }, { .number = sum.bytes } };
 		sink_record(&k, cells);
 	}

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <readline/history.h>
@@ -40,28 +41,47 @@ static void drop_line(void)
 	rl_redisplay();
 }
 
+/* Ctrl-C empties the terminal's queue: a read() for a key that was there would wait for another one, and with it the signal. */
+static void prepare_terminal(int meta)
+{
+	struct termios t;
+	rl_prep_terminal(meta);
+	if (tcgetattr(fileno(rl_instream), &t))
+		return;
+	t.c_cc[VMIN] = t.c_cc[VTIME] = 0;
+	tcsetattr(fileno(rl_instream), TCSADRAIN, &t);
+}
+
 /* readline's own waiting misses a signal that comes between its look at the flag and its read(): here signals are taken only
  * while waiting. */
 static int wait_for_key(FILE *in)
 {
 	struct pollfd p = { fileno(in), POLLIN, 0 };
-	sigset_t taken, before;
+	sigset_t taken, before, came;
 	sigemptyset(&taken);
 	sigaddset(&taken, SIGINT);
 	sigaddset(&taken, SIGTERM);
 	sigaddset(&taken, SIGWINCH);
-	for (int n = 0; n <= 0;) {
+	for (;;) {
+		unsigned char key;
 		rl_check_signals();
 		if (interrupted == SIGINT)
 			drop_line();
 		else if (interrupted)
 			return EOF;
 		sigprocmask(SIG_BLOCK, &taken, &before);
-		if (!rl_pending_signal())
-			n = ppoll(&p, 1, NULL, &before);
+		int n = rl_pending_signal() ? 0 : ppoll(&p, 1, NULL, &before);
+		/* A key that came behind Ctrl-C belongs to the next line. */
+		if (n > 0 && !sigpending(&came) && sigismember(&came, SIGINT))
+			n = 0;
+		ssize_t k = n > 0 ? read(p.fd, &key, 1) : -1;
+		int os = errno;
 		sigprocmask(SIG_SETMASK, &before, NULL);
+		if (k == 1)
+			return key;
+		if (n > 0 && (k == 0 ? p.revents & (POLLHUP | POLLERR) : os != EINTR && os != EAGAIN))
+			return EOF;
 	}
-	return rl_getc(in);
 }
 
 /* History: opened once, written line by line, so that a sitting that is killed keeps it. */
@@ -273,6 +293,7 @@ static void read_terminal(struct prompt *p)
 	strbuf_free(&comm);
 	complete_begin(p->s, p->desk);
 	rl_getc_function = wait_for_key;
+	rl_prep_term_function = prepare_terminal;
 	load_history(p->history_fd);
 	while (!p->done) {
 		interrupted = 0;

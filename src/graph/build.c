@@ -66,7 +66,7 @@ static void premark(struct graph *g)
 		block_id id = r->first_id;
 		if (!r->groups)
 			r->marks[0] = 0;
-		for (uint64_t k = 0; k < r->n_groups; k++)
+		for (uint64_t k = 0; k < r->n_groups && !interrupted; k++)
 			for (int w = 0; w < GROUP_WORDS; w++) {
 				uint64_t marks = 0;
 				for (uint64_t bits = r->groups[k].bits[w]; bits; bits &= bits - 1, id++)
@@ -89,7 +89,7 @@ static void classify_marked(struct graph *g, enum block_class class, bool stack_
 			if (stack_only)
 				bit_set(g->stack_only_bits, id);
 		}
-		for (uint64_t k = 0; k < r->n_groups; k++)
+		for (uint64_t k = 0; k < r->n_groups && !interrupted; k++)
 			for (int w = 0; w < GROUP_WORDS; w++) {
 				uint64_t marks = r->marks[k * 8 + (uint64_t)w];
 				for (uint64_t bits = r->groups[k].bits[w]; bits; bits &= bits - 1, id++) {
@@ -187,7 +187,7 @@ static struct err *mark_all(struct graph *g)
 static void sum_classes(struct graph *g)
 {
 	struct block_cursor c;
-	for (blocks_begin(g->blocks, &c); blocks_next(&c);) {
+	for (blocks_begin(g->blocks, &c); blocks_next(&c) && !interrupted;) {
 		if (!block_state_is_used(c.state))
 			continue;
 		struct class_sum *s = &g->sums[g->class_of[c.id]];
@@ -207,7 +207,7 @@ static bool any_class(const struct graph *g, enum block_class class)
 
 static bool any_unreached(const struct graph *g)
 {
-	for (block_id id = 0; id < g->blocks->n; id++)
+	for (block_id id = 0; id < g->blocks->n && !interrupted; id++)
 		if (!g->class_of[id] && block_state_is_used(blocks_state(g->blocks, id)))
 			return true;
 	return false;
@@ -231,7 +231,7 @@ static struct err *classify(struct graph *g)
 	}
 	TRY(graph_split_unreached(g));
 	sum_classes(g);
-	return NULL;
+	return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
 }
 
 struct err *graph_build(struct blocks *b, struct image *img, struct modules *ms, struct runtime *rt,

@@ -418,7 +418,7 @@ static int compare_named(const void *a, const void *b)
 static void sum_sets(struct graph *g)
 {
 	struct block_cursor c;
-	for (blocks_begin(g->blocks, &c); blocks_next(&c);) {
+	for (blocks_begin(g->blocks, &c); blocks_next(&c) && !interrupted;) {
 		uint32_t set = graph_set(g, c.id);
 		if (!set)
 			continue;

@@ -229,7 +229,7 @@ static bool want_classes(struct learn *l)
 	struct map64 all = { 0 }, possible = { 0 };
 	struct block_cursor c;
 	bool ok = true;
-	for (blocks_begin(g->blocks, &c); blocks_next(&c) && ok;) {
+	for (blocks_begin(g->blocks, &c); blocks_next(&c) && ok && !interrupted;) {
 		uint64_t n = 0;
 		if (c.state != BLOCK_USED)
 			continue;

@@ -128,7 +128,7 @@ static bool add_inside_heap(struct gather *ga)
 	struct block_cursor c;
 	if (!(ga->g->blocks->seen & (1u << BLOCK_FOREIGN | 1u << BLOCK_LOST | 1u << BLOCK_IN_TRANSIT)))
 		return true;
-	for (blocks_begin(ga->g->blocks, &c); blocks_next(&c);)
+	for (blocks_begin(ga->g->blocks, &c); blocks_next(&c) && !interrupted;)
 		if ((c.state == BLOCK_FOREIGN || c.state == BLOCK_LOST || c.state == BLOCK_IN_TRANSIT) &&
 		    !add_region(ga, c.chunk, c.chunk + c.chunk_bytes, ROOT_MEMORY, -1))
 			return false;

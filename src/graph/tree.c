@@ -250,18 +250,18 @@ static struct err *sum_retained(struct build *b, const uint32_t *idom)
 	if (!t->idom || !t->bytes || !t->blocks)
 		return err_nomem();
 	memset(t->idom, 0xff, t->n * sizeof *t->idom);
-	for (blocks_begin(b->g->blocks, &c); blocks_next(&c);) {
+	for (blocks_begin(b->g->blocks, &c); blocks_next(&c) && !interrupted;) {
 		t->bytes[tree_node(t, c.id)] = c.usable;
 		t->blocks[tree_node(t, c.id)] = 1;
 	}
 	t->idom[0] = 0;
-	for (uint32_t i = b->n; i >= 2; i--) {
+	for (uint32_t i = b->n; i >= 2 && !interrupted; i--) {
 		uint32_t node = b->vertex[i], up = b->vertex[idom[i]];
 		t->idom[node] = up;
 		t->bytes[up] += t->bytes[node];
 		t->blocks[up] += t->blocks[node];
 	}
-	return NULL;
+	return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
 }
 
 static struct err *run(struct build *b)

@@ -59,7 +59,7 @@ struct err *graph_rescue_mangled(struct graph *g, bool *ret_new)
 		return NULL;
 	for (size_t i = 0; i < priv->regions.n; i++)
 		image_each_window(priv->img, priv->regions.at[i].start, priv->regions.at[i].end, on_window, &rs);
-	for (blocks_begin(g->blocks, &c); blocks_next(&c) && !rs.failed;)
+	for (blocks_begin(g->blocks, &c); blocks_next(&c) && !rs.failed && !interrupted;)
 		if (block_state_is_used(c.state) && g->class_of[c.id] == CLASS_REACHABLE)
 			image_each_window(priv->img, c.payload, c.payload + c.usable, on_window, &rs);
 	struct err *e = rs.failed ? err_nomem() : NULL;

@@ -252,12 +252,12 @@ static struct err *look(struct pass *p)
 	if (!p->pieces || !p->shares)
 		return err_nomem();
 	for (blocks_begin(p->s->blocks, &c); blocks_next(&c) && !p->nomem;) {
+		if (interrupted)
+			return err_new(ERR_INTERRUPTED, "interrupted");
 		if (c.arena == ARENA_MMAP)
 			continue;
 		const struct segment *s = &a->segments.at[blocks_cursor_region(&c)->segment];
 		if (s != p->segment) {
-			if (interrupted)
-				return err_new(ERR_INTERRUPTED, "interrupted");
 			TRY(close_heap(p));
 			open_heap(p, s);
 		}

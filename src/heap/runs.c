@@ -91,7 +91,7 @@ const struct free_run *heap_run_of(struct run_finder *f, const struct block_curs
 bool heap_next_run(struct run_finder *f, struct block_cursor *c, const struct free_run **ret)
 {
 	uint64_t behind = f->last_.end;
-	while (blocks_next(c)) {
+	while (!interrupted && blocks_next(c)) {
 		/* The chunks of the run before. */
 		if (c->chunk < behind && c->chunk >= f->last_.start)
 			continue;

@@ -65,12 +65,12 @@ static struct err *survey(struct session *s, struct heap_survey *h)
 	for (size_t i = 0; i < a->arenas.n; i++)
 		*vec_push(&h->arenas) = (struct heap_line){ .arena = (int)i, .start = a->arenas.at[i].address };
 	for (blocks_begin(s->blocks, &c); blocks_next(&c);) {
+		if (interrupted)
+			return err_new(ERR_INTERRUPTED, "interrupted");
 		const struct segment *at = &a->segments.at[blocks_cursor_region(&c)->segment];
 		if (at != segment) {
 			if (segment)
 				TRY(close_line(&p));
-			if (interrupted)
-				return err_new(ERR_INTERRUPTED, "interrupted");
 			segment = at;
 			p.now = (struct heap_line){ .arena = at->arena, .start = at->header_from, .end = at->end };
 			p.run = 0;

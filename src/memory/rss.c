@@ -82,7 +82,7 @@ static void add_heap(struct rss *r)
 		at_arena(r, a->segments.at[i].arena);
 		add(r, RSS_OVERHEAD, a->segments.at[i].header_from, a->segments.at[i].start);
 	}
-	for (blocks_begin(r->s->blocks, &c); blocks_next(&c);) {
+	for (blocks_begin(r->s->blocks, &c); blocks_next(&c) && !interrupted;) {
 		at_arena(r, c.arena);
 		uint64_t end = c.chunk + c.chunk_bytes;
 		if (c.state == BLOCK_FENCE) {
@@ -199,5 +199,7 @@ struct err *memory_rss(struct session *s, struct rss_table *ret, struct rss_spli
 	for (size_t i = 0; split && i < split->arenas.n; i++)
 		for (int k = 0; k < RSS_CAUSES; k++)
 			split->arenas.at[i].total += split->arenas.at[i].bytes[k];
-	return split ? rss_groups(&r) : NULL;
+	if (split)
+		TRY(rss_groups(&r));
+	return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
 }

@@ -105,7 +105,7 @@ static struct err *group_runtime(struct rss *r)
 	struct block_cursor c;
 	if (!r->g || !r->s->types)
 		return NULL;
-	for (blocks_begin(r->s->blocks, &c); blocks_next(&c);) {
+	for (blocks_begin(r->s->blocks, &c); blocks_next(&c) && !interrupted;) {
 		if (r->g->class_of[c.id] != CLASS_RUNTIME)
 			continue;
 		const char *label = types_name(r->s->types, c.id);

@@ -80,10 +80,10 @@ static struct err *find_leaks(struct report *r)
 	struct block_cursor c;
 	if (!g->sums[CLASS_DEFINITE].blocks)
 		return NULL;
-	for (blocks_begin(s->blocks, &c); blocks_next(&c) && !gr.nomem;)
+	for (blocks_begin(s->blocks, &c); blocks_next(&c) && !gr.nomem && !interrupted;)
 		if (g->class_of[c.id] == CLASS_DEFINITE)
 			add_definite(&gr, &c);
-	for (blocks_begin(s->blocks, &c); blocks_next(&c) && !gr.nomem;) {
+	for (blocks_begin(s->blocks, &c); blocks_next(&c) && !gr.nomem && !interrupted;) {
 		uint64_t leader, index;
 		if (g->class_of[c.id] == CLASS_INDIRECT && map64_find(&g->leader_of, c.id, &leader) && map64_find(&gr.leader_group, leader, &index)) {
 			r->leaks.at[index].retained_bytes += c.usable;
@@ -159,7 +159,7 @@ static struct err *sum_heap(struct report *r)
 							     .top_bytes = x->top_bytes, .heaps = x->heaps, .consistent = x->consistent };
 	}
 	struct block_cursor c;
-	for (blocks_begin(s->blocks, &c); blocks_next(&c);) {
+	for (blocks_begin(s->blocks, &c); blocks_next(&c) && !interrupted;) {
 		states[c.state].blocks++;
 		states[c.state].bytes += c.usable;
 		struct arena_line *line = c.arena >= 0 ? &r->arenas.at[c.arena] : NULL;
@@ -313,6 +313,8 @@ struct err *query_report(struct session *s, struct report **ret)
 		return err_nomem();
 	r->session = s;
 	struct err *e = fill(r);
+	if (!e && interrupted)
+		e = err_new(ERR_INTERRUPTED, "interrupted");
 	if (e) {
 		report_free(r);
 		return e;

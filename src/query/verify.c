@@ -100,7 +100,7 @@ static void count(struct verify *v)
 	v->tcaches = s->alloc->tcaches.n;
 	for (size_t i = 0; i < s->alloc->segments.n; i++)
 		v->segments += s->alloc->segments.at[i].arena != ARENA_MMAP;
-	for (blocks_begin(s->blocks, &c); blocks_next(&c);) {
+	for (blocks_begin(s->blocks, &c); blocks_next(&c) && !interrupted;) {
 		v->blocks += block_state_is_used(c.state) || c.state == BLOCK_IN_TRANSIT;
 		v->free_blocks += block_state_is_free(c.state);
 		v->mmapped += c.state == BLOCK_MMAPPED;
@@ -118,6 +118,8 @@ static struct err *fill(struct verify *v)
 	v->in_malloc = !p->quiet;
 	if (v->walked)
 		count(v);
+	if (interrupted)
+		return err_new(ERR_INTERRUPTED, "interrupted");
 	v->dropped = s->alloc->findings.dropped;
 	TRY(add_lines(v, &s->alloc->findings, true, true));
 	TRY(add_lines(v, &p->findings, false, false));

@@ -47,6 +47,11 @@ static void set_up_foreign(void)
 	start((char[]){ "commands" });
 }
 
+static void set_up_many(void)
+{
+	start((char[]){ "many" });
+}
+
 static void tear_down(void)
 {
 	char command[64];
@@ -405,6 +410,68 @@ START_TEST(lines_without_a_terminal)
 }
 END_TEST
 
+/* The answer of one command in a file, without what differs from time to time. */
+static json_t *answer_in(const char *path)
+{
+	json_error_t error;
+	json_t *j = json_load_file(path, 0, &error);
+	ck_assert_msg(j, "%s: %s", path, error.text);
+	json_object_del(j, "timings");
+	json_object_del(j, "kernel"); /* counted after each stop */
+	return j;
+}
+
+/* Ctrl-C wherever it comes in a command: the prompt is back, and what was half done does no harm to the next answer. */
+START_TEST(interrupted_anywhere)
+{
+	static const char *const commands[] = { "tree", "report", "frag", "trim", "rss", "verify", "blocks group by holder", "let lost = leaked", "arenas" };
+	static const int milliseconds[] = { 2, 15, 40, 90 };
+	const char *command = commands[_i];
+	char line[256], path[64], batch[512];
+	struct terminal t;
+	terminal_open(&t, 60, "dumb");
+	EXPECT(&t, "many> ", 1);
+	for (size_t i = 0; i < sizeof milliseconds / sizeof *milliseconds; i++) {
+		terminal_forget(&t);
+		terminal_type(&t, command);
+		terminal_type(&t, "\r");
+		usleep((unsigned)milliseconds[i] * 1000);
+		terminal_type(&t, "\003");
+		EXPECT(&t, "many> ", 1);
+		/* It may have been done before: then there are two prompts. */
+		terminal_type(&t, "help time\r");
+		EXPECT(&t, "group by label top 20\r\nmany> ", 1);
+	}
+	snprintf(path, sizeof path, "%s/answer", dir);
+	snprintf(line, sizeof line, "%s --format json > %s\r", command, path);
+	terminal_forget(&t);
+	terminal_type(&t, line);
+	EXPECT(&t, "many> ", 1);
+	terminal_end(&t);
+	json_t *after = answer_in(path);
+	/* The same of one who was not interrupted. */
+	snprintf(line, sizeof line, "%s --format json > %s", command, path);
+	snprintf(batch, sizeof batch, "'%s' shell %s -e '%s'", flotsam_path(), pid, line);
+	ck_assert_int_eq(system(batch), 0);
+	json_t *whole = answer_in(path);
+	json_object_del(json_object_get(after, "target"), "stopped_seconds");
+	json_object_del(json_object_get(whole, "target"), "stopped_seconds");
+	json_object_del(json_object_get(after, "target"), "uptime_seconds");
+	json_object_del(json_object_get(whole, "target"), "uptime_seconds");
+	json_object_del(json_object_get(after, "rss"), "cgroup");
+	json_object_del(json_object_get(whole, "rss"), "cgroup");
+	char *a = json_dumps(after, JSON_INDENT(1)), *b = json_dumps(whole, JSON_INDENT(1));
+	size_t same = 0;
+	while (a[same] && a[same] == b[same])
+		same++;
+	ck_assert_msg(!strcmp(a, b), "%s: %.200s, not %.200s", command, a + (same > 80 ? same - 80 : 0), b + (same > 80 ? same - 80 : 0));
+	free(a);
+	free(b);
+	json_decref(after);
+	json_decref(whole);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("prompt");
@@ -426,6 +493,11 @@ int main(void)
 	tcase_add_checked_fixture(t, set_up_foreign, tear_down);
 	tcase_add_test(t, completes_each_kind);
 	tcase_add_test(t, foreign_names_drive_nothing);
+	suite_add_tcase(s, t);
+	t = tcase_create("many");
+	tcase_set_timeout(t, 120);
+	tcase_add_checked_fixture(t, set_up_many, tear_down);
+	tcase_add_loop_test(t, interrupted_anywhere, 0, 9);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);

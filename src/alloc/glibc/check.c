@@ -105,7 +105,7 @@ struct unlisted {
 static void judge_unlisted(struct glibc *g, const struct chunk_sink *sink, struct unlisted *by_arena)
 {
 	uint64_t cursor = 0, chunk, size;
-	while (sink->next_unlisted(sink->ctx, &cursor, &chunk, &size)) {
+	while (!interrupted && sink->next_unlisted(sink->ctx, &cursor, &chunk, &size)) {
 		const struct segment *s = glibc_segment_at(g->alloc, chunk);
 		int arena = s && s->arena >= 0 ? s->arena : -1;
 		if (g->transit_expected || (arena >= 0 && g->alloc->arenas.at[arena].mutex)) {

@@ -314,7 +314,7 @@ static bool contradicts(struct walk *w, uint64_t chunk, uint64_t field)
 static bool walk_segment(struct walk *w)
 {
 	uint64_t chunk = w->s->start, field;
-	while (chunk < w->s->end) {
+	while (chunk < w->s->end && !interrupted) {
 		bool readable = walk_load(w, chunk + w->g->w, &field);
 		uint64_t size = readable ? chunk_size(field) : 0;
 		uint64_t fence = readable && size <= w->g->header ? walk_fence(w, chunk, field) : 0;
