@@ -219,6 +219,14 @@ print_table() {
 echo "$(nproc) cores, kernel $(uname -r), load $(cut -d' ' -f1-3 /proc/loadavg)"
 read -r bytes seconds < <("$bench/yard" stream "$((cores < 2 ? 1 : 2))")
 awk -v b="$bytes" -v s="$seconds" 'BEGIN { printf "streaming memory by 2 threads: %.1f GB/s\n", b / s / 1e9 }'
+# The bound of what a second marker can bring: on some machines one thread takes most of what the memory gives.
+for run in 1 2 3; do
+	for threads in 1 2; do
+		"$bench/yard" random $threads | awk '{ print $1 / $2 / 1e6 }' >>"$tmp/random$threads"
+	done
+done
+awk -v a="$(median "$tmp/random1")" -v b="$(median "$tmp/random2")" \
+	'BEGIN { if (a > 0) printf "random reads: %.0f M/s by one thread, %.2f times that by two\n", a, b / a }'
 command -v gcore >/dev/null || echo "no gcore here (package gdb): no ratio to it"
 for blocks in ${BENCH_BLOCKS:-1M 10M}; do
 	blocks=${blocks/%M/000000}
