@@ -147,7 +147,7 @@ static void line_json(struct disassembly *l, const struct instruction *i, const 
 	out_json_string(j, "target_text", text);
 	out_json_bool(j, "through", i->through);
 	out_json_string(j, "file", where->file);
-	if (where->file)
+	if (where->file && where->line)
 		out_json_i64(j, "line", where->line);
 	else
 		out_json_null(j, "line");
@@ -160,7 +160,8 @@ static void line_text(struct disassembly *l, const struct instruction *i, const 
 	struct strbuf t = { 0 };
 	if (where->file) {
 		char now[sizeof l->last];
-		snprintf(now, sizeof now, "%s:%d", where->file, where->line);
+		/* Line 0 is code that stands for several lines, or none (DWARF 5, 6.2.2). */
+		snprintf(now, sizeof now, where->line ? "%s:%d" : "%s", where->file, where->line);
 		if (strcmp(now, l->last)) {
 			text_add_foreign(&t, now, l->out);
 			out_printf(l->out, "%s\n", t.text ? t.text : "");

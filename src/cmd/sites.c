@@ -104,7 +104,8 @@ static struct line line_of(struct session *s, const struct allocation_site *site
 		i++;
 	if (n && at[i].line.file) {
 		l.source = at[i].line;
-		snprintf(l.where, sizeof l.where, "%s:%d", l.source.file, l.source.line);
+		/* Line 0 is code that stands for several lines (DWARF 5, 6.2.2). */
+		snprintf(l.where, sizeof l.where, l.source.line ? "%s:%d" : "%s", l.source.file, l.source.line);
 	}
 	if (n && at[i].inlined && at[i].function)
 		l.function = strdup(at[i].function);
@@ -132,7 +133,7 @@ static void record(struct sink *k, const struct column *from, const struct argum
 	/* In text a name without a symbol is the module and the address, and of a long file name the line stays. */
 	char place[64], line[16];
 	size_t width = (size_t)columns[3].width;
-	if (strlen(l.where) > width && !strcmp(a->format, "text")) {
+	if (strlen(l.where) > width && l.source.line && !strcmp(a->format, "text")) {
 		int digits = snprintf(line, sizeof line, "..:%d", l.source.line);
 		snprintf(l.where + width - (size_t)digits, sizeof l.where - width, "%s", line);
 	}
@@ -197,14 +198,19 @@ static void foot_text(struct out *o, struct session *s, const struct want *w, co
 	struct paragraph p;
 	struct strbuf t = { 0 };
 	strbuf_printf(&t, "%s candidate%s.", text_count(n).text, n == 1 ? "" : "s");
-	if (!w->all)
+	if (!w->all && all->calls)
 		strbuf_printf(&t, " Any of them may have allocated it, and so may each of the %s calls whose size is computed.",
 			      text_count(all->calls - all->constant).text);
-	strbuf_printf(&t, " %s calls of allocation functions, %s of a size that the code states.", text_count(all->calls).text,
-		      text_count(all->constant).text);
-	strbuf_printf(&t, " Searched %s%% of %s of code in %zu modules", text_percent(all->searched_bytes, all->code_bytes).text,
-		      text_size(all->code_bytes).text, all->modules);
-	strbuf_printf(&t, ", decoded %s%% of it: the functions that call one.", text_percent(all->decoded_bytes, all->searched_bytes).text);
+	if (all->calls)
+		strbuf_printf(&t, " %s calls of allocation functions, %s of a size that the code states.", text_count(all->calls).text,
+			      text_count(all->constant).text);
+	else if (all->code_bytes)
+		strbuf_puts(&t, " No allocation function has a name here: a stripped program that holds its own keeps its calls to itself.");
+	strbuf_printf(&t, " Searched %s%% of %s of code in %zu module%s", text_percent(all->searched_bytes, all->code_bytes).text,
+		      text_size(all->code_bytes).text, all->modules, all->modules == 1 ? "" : "s");
+	if (all->decoded_bytes)
+		strbuf_printf(&t, ", decoded %s%% of it: the functions that call one", text_percent(all->decoded_bytes, all->searched_bytes).text);
+	strbuf_puts(&t, ".");
 	if (!all->code_bytes)
 		strbuf_puts(&t, " No module's code could be had, so this says nothing of the program.");
 	if (other)
@@ -225,7 +231,7 @@ static void site_json(struct json *j, struct session *s, const struct allocation
 	out_json_string(j, "call", site->callee);
 	out_json_string(j, "function", l.function);
 	out_json_string(j, "file", src->file);
-	if (src->file)
+	if (src->file && src->line)
 		out_json_i64(j, "line", src->line);
 	else
 		out_json_null(j, "line");
@@ -286,7 +292,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	struct sink k;
 	TRY(choose(a, s, &w, ret_status));
 	TRY(modules_allocation_sites(s->modules, &all));
-	*ret_status = !all->code_bytes || all->searched_bytes < all->code_bytes ? EXIT_PARTIAL : EXIT_REPORT;
+	*ret_status = !all->calls || all->searched_bytes < all->code_bytes ? EXIT_PARTIAL : EXIT_REPORT;
 	if (!strcmp(a->format, "json")) {
 		sites_json(s, &w, all, o);
 		return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;

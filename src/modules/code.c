@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-enum { MAX_FUNCTIONS = 4 << 20, MAX_SLOTS = 4 << 20 };
+enum { MAX_FUNCTIONS = 4 << 20, MAX_SLOTS = 4 << 20, MAX_STUB_SECTIONS = 16 };
 
 static int compare_ranges(const void *a, const void *b)
 {
@@ -100,21 +100,24 @@ static void add_slots(struct module *m, struct code *c, const GElf_Shdr *sh, Elf
 	}
 }
 
-static void add_text(struct code *c, uint64_t start, uint64_t end)
+static void add_text(struct code *c, uint64_t start, uint64_t end, bool stubs)
 {
-	struct code_range *r = end > start ? vec_push(&c->text) : NULL;
+	struct code_range *r = end > start ? vec_push(&c->text) : NULL, *plt = r && stubs && c->plt.n < MAX_STUB_SECTIONS ? vec_push(&c->plt) : NULL;
 	if (r)
 		*r = (struct code_range){ start, end };
+	if (plt)
+		*plt = *r;
 }
 
 /* The part of a section that lies in executable segments: a segment may hold data besides, more than code. */
-static void add_section(struct module *m, struct code *c, const GElf_Shdr *sh)
+static void add_section(struct module *m, struct code *c, const GElf_Shdr *sh, const char *name)
 {
+	bool stubs = name && (!strncmp(name, ".plt", 4) || !strncmp(name, ".iplt", 5));
 	uint64_t start = sh->sh_addr + m->bias, end = start + sh->sh_size;
 	for (size_t i = 0; i < m->n_segments && end > start; i++) {
 		const struct module_segment *g = &m->segments[i];
 		if (g->prot & PROT_X && start < g->file_end && end > g->start)
-			add_text(c, start > g->start ? start : g->start, end < g->file_end ? end : g->file_end);
+			add_text(c, start > g->start ? start : g->start, end < g->file_end ? end : g->file_end, stubs);
 	}
 }
 
@@ -122,9 +125,10 @@ static void add_section(struct module *m, struct code *c, const GElf_Shdr *sh)
 static void settle_text(struct module *m, struct code *c)
 {
 	size_t keep = 0;
-	for (size_t i = 0; !c->text.n && i < m->n_segments; i++)
+	c->by_sections = c->text.n;
+	for (size_t i = 0; !c->by_sections && i < m->n_segments; i++)
 		if (m->segments[i].prot & PROT_X)
-			add_text(c, m->segments[i].start, m->segments[i].file_end);
+			add_text(c, m->segments[i].start, m->segments[i].file_end, false);
 	if (c->text.n)
 		qsort(c->text.at, c->text.n, sizeof *c->text.at, compare_ranges);
 	for (size_t i = 0; i < c->text.n; i++) {
@@ -141,13 +145,15 @@ static void read_sections(struct module *m, struct code *c)
 {
 	struct priv *p = priv_of(m);
 	Elf_Scn *scn = NULL;
+	size_t names = 0;
+	bool named = p->elf && !elf_getshdrstrndx(p->elf, &names);
 	while (p->elf && (scn = elf_nextscn(p->elf, scn))) {
 		GElf_Shdr sh;
 		Elf_Data *data;
 		if (!gelf_getshdr(scn, &sh))
 			continue;
 		if (sh.sh_type == SHT_PROGBITS && sh.sh_flags & SHF_EXECINSTR && sh.sh_flags & SHF_ALLOC)
-			add_section(m, c, &sh);
+			add_section(m, c, &sh, named ? elf_strptr(p->elf, names, sh.sh_name) : NULL);
 		if (!sh.sh_entsize || !(sh.sh_type == SHT_RELA || sh.sh_type == SHT_REL || sh.sh_type == SHT_DYNAMIC) || !(data = elf_getdata(scn, NULL)))
 			continue;
 		if (sh.sh_type == SHT_RELA || sh.sh_type == SHT_REL)
@@ -194,6 +200,7 @@ void code_free(struct code *c)
 	vec_free(&c->functions);
 	vec_free(&c->slots);
 	vec_free(&c->text);
+	vec_free(&c->plt);
 	free(c);
 }
 

@@ -17,6 +17,8 @@ struct code { /* of one module; built when first asked for */
 	VEC(struct code_range) functions; /* by symbols and .eh_frame_hdr; sorted, starts differ */
 	VEC(struct code_slot) slots;	  /* by relocations; sorted */
 	VEC(struct code_range) text;	  /* where instructions are: executable sections, else segments; sorted, apart */
+	VEC(struct code_range) plt;	  /* sections of stubs */
+	bool by_sections;		  /* text and plt are; without them any jump through a slot may be a stub */
 	uint64_t got;			  /* DT_PLTGOT: what i386's PLT finds in %ebx */
 };
 
@@ -82,7 +84,7 @@ bool code_take_arm64(csh h, const cs_insn *in, struct code_ops *to);
 /* Decodes [start, end) of a function, from the file where there is one. */
 struct err *code_ops(struct modules *ms, csh h, uint64_t start, uint64_t end, struct code_ops *ret) MUST_CHECK;
 
-enum { CODE_VALUES = 4, CODE_SLOTS = 32 };
+enum { CODE_VALUES = 8, CODE_SLOTS = 32 };
 enum code_value_kind { VALUE_UNKNOWN, VALUE_CONST, VALUE_STACK /* entry's sp + v[0] */, VALUE_WORD /* the word at v[0] */ };
 struct code_value {
 	uint8_t kind, n;	/* of a constant: one of n */
@@ -90,11 +92,11 @@ struct code_value {
 };
 struct code_state {
 	struct code_value reg[CODE_REGISTERS];
+	unsigned n_slots;
 	struct {
 		int64_t at;	/* from the entry's sp */
 		struct code_value value;
-	} slot[CODE_SLOTS];
-	unsigned n_slots;
+	} slot[CODE_SLOTS]; /* at the end: only those in use are copied */
 };
 struct code_value code_address(const struct code_state *s, const struct arch *a, const struct code_place *at);
 /* The word on the stack at sp + offset. */

@@ -1,9 +1,9 @@
 /* Constants in a function: what each register and each word of its frame can hold before each instruction.
  *
  * Blocks of instructions are followed from the function's entry until nothing changes; where ways meet, a register holds one of
- * the values of either way, unknown when these are more than four. Code that no known jump leads to is followed after that with what
- * is known at the function's jumps by table, else with nothing (a landing pad), and adds nothing to what was reached before. Words
- * of the frame are taken to change by stores to them alone. */
+ * the values of either way, unknown when these are more than CODE_VALUES. A jump by table leads to all code that nothing else leads
+ * to. In a function without one such code (a landing pad) is followed last, with nothing known, and adds nothing to what was reached
+ * before. Words of the frame are taken to change by stores to them alone. */
 #include "code.h"
 
 enum { MAX_BLOCKS = 1 << 14, MAX_ROUNDS = 32 };
@@ -13,6 +13,7 @@ struct block {
 	struct code_state *in;	/* NULL: not reached */
 	unsigned phase;
 	bool dirty;
+	bool lonely;		/* no known jump leads here, nor what stands before it */
 };
 
 struct follow {
@@ -305,19 +306,22 @@ static size_t op_at(const struct code_ops *ops, uint64_t address)
 
 static bool cut(struct follow *f)
 {
+	enum { LED_TO = 1, BEHIND = 2 };
 	const struct code_ops *ops = f->ops;
 	AUTO_FREE uint8_t *leads = calloc(ops->list.n + 1, 1);
 	f->block_of = calloc(ops->list.n + 1, sizeof *f->block_of);
 	if (!leads || !f->block_of)
 		return false;
-	leads[0] = 1;
+	leads[0] = LED_TO;
 	for (size_t i = 0; i < ops->list.n; i++) {
 		const struct code_op *op = &ops->list.at[i];
 		size_t to = op->target && op->flow != FLOW_CALL ? op_at(ops, op->target) : SIZE_MAX;
 		if (to != SIZE_MAX)
-			leads[to] = 1;
-		if (op->flow == FLOW_JUMP || op->flow == FLOW_BRANCH || op->flow == FLOW_END)
-			leads[i + 1] = 1;
+			leads[to] |= LED_TO;
+		if (op->flow == FLOW_BRANCH)
+			leads[i + 1] |= LED_TO;
+		if (op->flow == FLOW_JUMP || op->flow == FLOW_END)
+			leads[i + 1] |= BEHIND;
 	}
 	for (size_t i = 0; i < ops->list.n; i++) {
 		if (!leads[i] || f->blocks.n == MAX_BLOCKS)
@@ -326,6 +330,7 @@ static bool cut(struct follow *f)
 		if (!b)
 			return false;
 		b->from = i;
+		b->lonely = leads[i] == BEHIND;
 		f->block_of[i] = (uint32_t)f->blocks.n;
 		if (f->blocks.n > 1)
 			b[-1].to = i;
@@ -358,11 +363,16 @@ static bool join(struct code_state *to, const struct code_state *s)
 	return changed;
 }
 
+static void assign(struct code_state *to, const struct code_state *from)
+{
+	memcpy(to, from, offsetof(struct code_state, slot) + from->n_slots * sizeof from->slot[0]);
+}
+
 static struct code_state *copy(struct follow *f, const struct code_state *s)
 {
 	struct code_state *new = malloc(sizeof *new);
 	if (new)
-		*new = *s;
+		assign(new, s);
 	f->no_memory |= !new;
 	return new;
 }
@@ -393,7 +403,8 @@ static void enter_anywhere(struct follow *f, const struct code_state *s)
 
 static void run_block(struct follow *f, struct block *b)
 {
-	struct code_state s = *b->in;
+	struct code_state s;
+	assign(&s, b->in);
 	b->dirty = false;
 	for (size_t i = b->from; i < b->to; i++) {
 		const struct code_op *op = &f->ops->list.at[i];
@@ -424,11 +435,23 @@ static void settle(struct follow *f)
 
 static void visit(const struct follow *f, const struct block *b, code_visit_fn *fn, void *ctx)
 {
-	struct code_state s = *b->in;
+	struct code_state s;
+	assign(&s, b->in);
 	for (size_t i = b->from; i < b->to; i++) {
 		fn(ctx, &f->ops->list.at[i], &s);
 		apply(&s, f->arch, &f->ops->list.at[i]);
 	}
+}
+
+/* All that a jump by table may lead to: the ways from there meet again, and meet those that were followed, each with its constants. */
+static void follow_tables(struct follow *f)
+{
+	if (!f->indirect)
+		return;
+	for (size_t i = 0; i < f->blocks.n && !f->no_memory; i++)
+		if (f->blocks.at[i].lonely)
+			enter(f, f->blocks.at[i].from, f->indirect);
+	settle(f);
 }
 
 struct err *code_follow(const struct code_ops *ops, const struct arch *a, code_visit_fn *fn, void *ctx)
@@ -443,6 +466,8 @@ struct err *code_follow(const struct code_ops *ops, const struct arch *a, code_v
 		start->reg[sp_of(a)] = (struct code_value){ .kind = VALUE_STACK, .n = 1 };
 		enter(&f, f.blocks.at[i].from, f.indirect ? f.indirect : start);
 		settle(&f);
+		if (!i)
+			follow_tables(&f);
 	}
 	for (size_t i = 0; i < f.blocks.n; i++) {
 		if (!f.no_memory && f.blocks.at[i].in)

@@ -138,6 +138,16 @@ static uint64_t relative(uint64_t from, uint32_t by, const struct arch *a)
 	return a->word == 4 ? (uint32_t)to : to;
 }
 
+/* Elsewhere it is the last call of a function (-fno-plt). */
+static bool is_stub(const struct search *s, uint64_t address)
+{
+	const struct code *c = priv_of(s->module)->code;
+	for (size_t i = 0; i < c->plt.n; i++)
+		if (address >= c->plt.at[i].start && address < c->plt.at[i].end)
+			return true;
+	return !c->by_sections;
+}
+
 /* A stub is "jmp *slot", behind a prefix (bnd) or endbr: each place where it may be said to begin. */
 static void x86_stub(struct search *s, const uint8_t *p, size_t i, uint64_t base, const struct allocator *a)
 {
@@ -152,8 +162,8 @@ static void x86_stub(struct search *s, const uint8_t *p, size_t i, uint64_t base
 	}
 }
 
-/* jmp, call and mov through a word: of x86-64 relative to the next instruction, of i386 absolute or from the GOT on, which jmp and
- * call have in %ebx. */
+/* jmp, call and mov through a word: of x86-64 relative to the next instruction, of i386 absolute or from the GOT on, whose address any
+ * register may have. */
 static void x86_slots(struct search *s, struct span b, uint64_t base)
 {
 	const struct code *c = priv_of(s->module)->code;
@@ -161,7 +171,8 @@ static void x86_slots(struct search *s, struct span b, uint64_t base)
 	for (size_t i = 0; s->slots.n && i + 6 <= b.n; i++) {
 		uint8_t op = b.p[i], form = b.p[i + 1];
 		bool jump = op == 0xff && form == 0x25, call = op == 0xff && form == 0x15, move = op == 0x8b && (form & 0xc7) == 0x05;
-		bool got = !is64 && ((op == 0xff && (form == 0xa3 || form == 0x93)) || (op == 0x8b && (form & 0xc0) == 0x80));
+		bool got_jump = !is64 && op == 0xff && (form & 0xf8) == 0xa0;
+		bool got = got_jump || (!is64 && ((op == 0xff && (form & 0xf8) == 0x90) || (op == 0x8b && (form & 0xc0) == 0x80)));
 		if (!jump && !call && !move && !got)
 			continue;
 		uint32_t disp = u32_at(b.p + i + 2);
@@ -169,9 +180,10 @@ static void x86_slots(struct search *s, struct span b, uint64_t base)
 		const struct allocator *a = find_entry(s->slots.at, s->slots.n, slot);
 		if (!a)
 			continue;
-		if (jump || (op == 0xff && form == 0xa3))
+		jump |= got_jump;
+		if (jump)
 			x86_stub(s, b.p, i, base, a);
-		else
+		if (!jump || !is_stub(s, base + i))
 			add_hit(s, base + i);
 	}
 }
@@ -209,13 +221,13 @@ static void arm_slots(struct search *s, struct span b, uint64_t base)
 			const struct allocator *a = find_entry(s->slots.at, s->slots.n, page + (load >> 10 & 0xfff) * 8);
 			if (!a)
 				continue;
-			if ((w & 31) == 16 && k == i + 4) { /* a stub, perhaps behind a bti */
+			bool stub = (w & 31) == 16 && k == i + 4 && is_stub(s, base + i);
+			if (stub)
 				add_entry(s, base + i, a);
-				if (i >= 4 && (u32_at(b.p + i - 4) & 0xffffff3f) == 0xd503241f)
-					add_entry(s, base + i - 4, a);
-			} else {
+			if (stub && i >= 4 && (u32_at(b.p + i - 4) & 0xffffff3f) == 0xd503241f) /* behind a bti */
+				add_entry(s, base + i - 4, a);
+			if (!stub)
 				add_hit(s, base + k);
-			}
 		}
 	}
 }
@@ -273,8 +285,7 @@ static void on_op(void *ctx, const struct code_op *op, const struct code_state *
 	if (op->flow != FLOW_CALL && op->flow != FLOW_JUMP)
 		return;
 	const struct allocator *a = callee(s, op, st);
-	/* The stub itself. */
-	if (!a || (op->flow == FLOW_JUMP && find_entry(s->entries.at, s->entries.n, op->address)))
+	if (!a || (op->flow == FLOW_JUMP && is_stub(s, op->address)))
 		return;
 	bool jump = op->flow == FLOW_JUMP;
 	struct code_value size = code_argument(st, s->arch, (unsigned)a->size, jump), count = { .kind = VALUE_CONST, .n = 1, .v = { 1 } };
