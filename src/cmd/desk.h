@@ -15,6 +15,7 @@ struct desk {
 	VEC(uint64_t) leaks;	 /* by rank: the first sample's address */
 	VEC(char *) holders;	 /* by rank: the name */
 	VEC(struct named_set) sets;
+	struct { uint64_t at, count; char letter; unsigned size; } examined; /* by x: what stands behind it, and how; size 0: nothing yet */
 	unsigned thread, frame;	 /* chosen by `stack` and `frame`: numbers as they list them; thread 0: none */
 };
 #endif

@@ -1,5 +1,5 @@
 /* x/FMT ADDR: memory, in the form in which gdb shows it. */
-#include "cmd.h"
+#include "desk.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -8,7 +8,7 @@ enum { MAX_UNITS = 1 << 20, STRING_BYTES = 200 /* gdb's `set print elements` */ 
 
 struct form { /* /16gx */
 	uint64_t count;
-	char letter;	/* x z d u o t a c f s */
+	char letter;	/* x z d u o t a c f s i */
 	unsigned size;	/* bytes of a unit */
 };
 struct unit_text { struct strbuf text; uint64_t bytes; bool ok; };
@@ -23,14 +23,16 @@ struct dump {
 
 static struct err *bad_form(const char *word)
 {
-	return err_hint(err_new(ERR_USAGE, "'%s' is no format", word), "/16gx: a count, a size of b h w g, and one of x z d u o t a c f s");
+	return err_hint(err_new(ERR_USAGE, "'%s' is no format", word), "/16gx: a count, a size of b h w g, and one of x z d u o t a c f s i");
 }
 
-static struct err *parse_form(const char *word, unsigned target_word, struct form *f)
+/* What is not said is as it was the last time. */
+static struct err *parse_form(const char *word, unsigned target_word, const struct desk *d, struct form *f)
 {
 	const char *p = word + (*word == '/');
 	char *end;
-	*f = (struct form){ .count = 1, .letter = 'x' };
+	bool before = d && d->examined.size;
+	*f = (struct form){ .count = 1, .letter = before ? d->examined.letter : 'x' };
 	if (isdigit((unsigned char)*p)) {
 		f->count = strtoull(p, &end, 10);
 		p = end;
@@ -39,7 +41,7 @@ static struct err *parse_form(const char *word, unsigned target_word, struct for
 		const char *sizes = "bhwg", *s = strchr(sizes, *p);
 		if (s)
 			f->size = 1u << (s - sizes);
-		else if (strchr("xzduotacfs", *p))
+		else if (strchr("xzduotacfsi", *p))
 			f->letter = *p;
 		else
 			return bad_form(word);
@@ -49,7 +51,7 @@ static struct err *parse_form(const char *word, unsigned target_word, struct for
 	if (f->letter == 's' || f->letter == 'c')
 		f->size = 1;
 	if (!f->size)
-		f->size = f->letter == 'f' ? 8 : target_word;
+		f->size = f->letter == 'a' ? target_word : before && d->examined.size > 1 ? d->examined.size : f->letter == 'f' ? 8 : target_word;
 	return f->letter == 'f' && f->size < 4 ? err_hint(bad_form(word), "floating point takes w or g") : NULL;
 }
 
@@ -212,14 +214,51 @@ static struct err *dump(struct dump *d)
 	return e;
 }
 
+/* For an x that goes on. */
+static void note(const struct arguments *a, const struct dump *d)
+{
+	if (!a->desk)
+		return;
+	a->desk->examined.at = d->at;
+	a->desk->examined.count = d->f.count;
+	a->desk->examined.letter = d->f.letter;
+	a->desk->examined.size = d->f.size;
+}
+
+/* The words of disas. */
+static struct err *instructions(const struct arguments *a, struct session *s, struct out *o, const struct dump *d, int *ret_status)
+{
+	struct arguments b = *a;
+	char at[24], count[24];
+	snprintf(at, sizeof at, "0x%" PRIx64, d->at);
+	snprintf(count, sizeof count, "%" PRIu64, d->f.count);
+	b.words[0] = at;
+	b.words[1] = count;
+	b.n_words = 2;
+	b.command = &command_disas;
+	return command_disas.run(&b, s, o, ret_status);
+}
+
 static struct err *run(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
 {
 	struct dump d = { .s = s, .out = o };
-	(void)ret_status;
-	TRY(parse_form(a->n_words > 1 ? a->words[0] : "/x", image_arch(s->image)->word, &d.f));
-	TRY(cmd_address(a, s, a->words[a->n_words - 1], &d.at));
-	if (strcmp(a->format, "json"))
-		return dump(&d);
+	bool form = a->n_words && (a->n_words > 1 || a->words[0][0] == '/');
+	TRY(parse_form(form ? a->words[0] : "/", image_arch(s->image)->word, a->desk, &d.f));
+	if (a->n_words > form)
+		TRY(cmd_address(a, s, a->words[a->n_words - 1], &d.at));
+	else if (a->desk && a->desk->examined.size)
+		d.at = a->desk->examined.at;
+	else
+		return err_hint(err_new(ERR_USAGE, "x needs an address"), "x/16gx ADDR; then x alone goes on");
+	if (!a->n_words)
+		d.f.count = a->desk->examined.count;
+	if (d.f.letter == 'i')
+		return instructions(a, s, o, &d, ret_status);
+	if (strcmp(a->format, "json")) {
+		struct err *e = dump(&d);
+		note(a, &d);
+		return e;
+	}
 	struct json j;
 	char format[2] = { d.f.letter, '\0' };
 	out_json_init(&j, o, true);
@@ -235,6 +274,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	out_json_bool(&j, "complete", !e);
 	out_json_end_object(&j);
 	out_puts(o, "\n");
+	note(a, &d);
 	return e;
 }
 
@@ -243,14 +283,15 @@ const struct command command_x = {
 	.summary = "memory at an address, as gdb's x shows it",
 	.formats = { "text", "json" },
 	.help = "  x/16gx 0x5555555592a0       at the prompt; so many units, their size, their form\n"
+		"  x                           what stands behind that, in the same form\n"
 		"  x/s 3                       the text at item 3\n"
 		"  flotsam x 4242 /8ga main    in batch\n\n"
 		"Sizes: b h w g (1, 2, 4, 8 bytes). Forms: x z hexadecimal, d signed, u unsigned,\n"
 		"o octal, t binary, a address with its symbol, c character, f floating point,\n"
-		"s text. Without a form: words in hexadecimal.\n",
+		"s text, i machine code (disas). Without a form: as the last time, at first words\n"
+		"in hexadecimal.\n",
 	.group = GROUP_BLOCKS,
-	.operands = "[/FMT] ADDR",
-	.min_words = 1,
+	.operands = "[/FMT] [ADDR]",
 	.max_words = 2,
 	.completes = COMPLETES_ADDRESS,
 	.run = run,

@@ -50,6 +50,20 @@ else
 	echo "not ok x: timed: $(head -n 1 "$tmp/err")"
 fi
 
+# What is not said stays as it was.
+printf '%s\n' "x/3gx $request" x x/2 x/d x/2wu x x/c x/2s x >"$tmp/script"
+commands=()
+while read -r line; do commands+=(-ex "$line"); done <"$tmp/script"
+LC_ALL=C gdb -nx -batch "${commands[@]}" "$fixture" "$core" 2>/dev/null | grep '^0x' >"$tmp/gdb"
+"$flotsam" shell "$core" -x "$tmp/script" >"$tmp/ours" 2>"$tmp/err"
+if cmp -s "$tmp/gdb" "$tmp/ours" && [ "$(grep -c . "$tmp/ours")" -gt 9 ]; then
+	echo 'ok x: goes on as gdb does'
+else
+	echo "not ok x: goes on as gdb does: $(diff "$tmp/gdb" "$tmp/ours" | head -n 6 | tr '\n\t' '; ') $(head -n 1 "$tmp/err")"
+fi
+"$flotsam" x "$core" /3i main >"$tmp/ours"
+if cmp -s "$tmp/ours" <("$flotsam" disas "$core" main 3) && [ -s "$tmp/ours" ]; then echo 'ok x: machine code'; else echo 'not ok x: machine code'; fi
+
 "$flotsam" x "$core" /64bx "$request" >"$tmp/core_bytes"
 "$flotsam" x $child /64bx "$request" >"$tmp/live_bytes"
 if [ -s "$tmp/core_bytes" ] && cmp -s "$tmp/core_bytes" "$tmp/live_bytes"; then echo 'ok x: live'; else echo 'not ok x: live: differs from the core'; fi
@@ -76,4 +90,5 @@ refused 'unreadable memory' 3 '0x10 cannot be read' /gx 0x10
 refused 'no such format' 2 "'/4q' is no format" /4q main
 refused 'no units' 2 'from 1 to' /0x main
 refused 'too many units' 2 'from 1 to' /99999999999999999999x main
+refused 'no address' 2 'x needs an address' /gx
 refused 'no such symbol' 3 "no symbol is called 'nowhere'" /gx nowhere
