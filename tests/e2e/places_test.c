@@ -185,7 +185,7 @@ static json_t *start(const char *test, const struct place *p, const char *name, 
 		fflush(stdout);
 		return NULL;
 	}
-	struct child rests = { .pid = target };
+	struct child rests = { .pid = target, .target = target };
 	ck_assert_msg(child_settled(&rests), "%s does not come to rest", name);
 	snprintf(target_text, sizeof target_text, "%d", (int)target);
 	return truth;
