@@ -211,6 +211,11 @@ static void one_group(const struct system_group *g, struct out *o)
 	out_cell(o, g->path, GROUP);
 	out_printf(o, " %9s %9s %9s", size(g->usage, &t[0]), g->limit == UNKNOWN ? "none" : size(g->limit, &t[1]), size(g->inactive_file, &t[2]));
 	out_printf(o, " %6s %6s\n", share, g->oom_kills != UNKNOWN && g->oom_kills > 99999 ? ">99999" : count(g->oom_kills, &t[3]));
+	bool limit = g->at_limit != UNKNOWN && g->at_limit, high = g->at_high != UNKNOWN && g->at_high;
+	if (limit)
+		out_printf(o, "    stood at its limit %s times%s\n", count(g->at_limit, &t[0]), g->under_oom ? ", and does now" : "");
+	if (high)
+		out_printf(o, "    was above memory.high %s times\n", count(g->at_high, &t[0]));
 }
 
 static void groups(const struct arguments *a, const struct machine *m, struct out *o)

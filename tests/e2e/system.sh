@@ -148,6 +148,8 @@ for tree in tests/machines/*.tree; do
 done
 verdict=$("$FLOTSAM" system --root "$tmp/strict" -q | grep -c 'fails with ENOMEM')
 if [ "$verdict" = 1 ]; then echo 'ok system: -q has the verdict'; else echo "not ok system: -q has $verdict verdicts"; fi
+events=$("$FLOTSAM" system --root "$tmp/cgroup2" 4242 | grep -c 'stood at its limit 57 times')
+if [ "$events" = 2 ]; then echo 'ok system: events of a group'; else echo "not ok system: events of a group: $events lines"; fi
 "$FLOTSAM" system 2147483646 >/dev/null 2>&1
 if [ $? = 3 ]; then echo 'ok system: no such process'; else echo 'not ok system: no such process: not 3'; fi
 

@@ -309,7 +309,7 @@ START_TEST(no_row_is_wider_than_80_columns)
 	for (size_t i = 0; i < 8 * 5; i++) {
 		const uint64_t big = sizes[i % 8], step = big == UNKNOWN ? 0 : 1;
 		struct machine *m = ask(0);
-		struct system_group g = { .path = (char *)(uintptr_t)"/a/group/whose/path/is/longer/than/its/column", .usage = big, .limit = 1 + i, .inactive_file = big, .oom_kills = big };
+		struct system_group g = { .path = (char *)(uintptr_t)"/a/group/whose/path/is/longer/than/its/column", .usage = big, .limit = 1 + i, .inactive_file = big, .oom_kills = big, .at_limit = big, .at_high = big, .under_oom = true };
 		m->zones.list.n = 0;
 		m->orders = many[i % 5];
 		for (size_t k = 0; k < 7 * 3; k++) {
