@@ -30,6 +30,11 @@ struct runtime_block { /* a malloc block that the runtime owns */
 	const char *label;	/* static: "dtv", "stdio buffer", "link map", "tcache" */
 };
 
+struct runtime_region { /* of a language runtime's own memory: roots, and no blocks of malloc's */
+	uint64_t start, end;
+	const char *label;	/* static: "Java heap", "V8's heap" */
+};
+
 struct runtime {
 	VEC(struct runtime_extent) extents; /* sorted, do not overlap */
 	VEC(struct runtime_thread) threads; /* parallel to the picture's threads */
@@ -37,12 +42,15 @@ struct runtime {
 	VEC(uint64_t) dead_threads; /* thread pointers of finished threads whose descriptor is still there */
 	uint64_t guard;		/* pointer guard; 0: unknown */
 	bool have_guard;
-	const char *language;	/* "CPython 3.11", "V8", "Go", "JVM" or NULL: named, not walked */
+	const char *language;	/* "CPython", "V8", "Go", "JVM", "Ruby" or NULL: named, not walked */
+	VEC(struct runtime_region) regions; /* of it; sorted, do not overlap */
 };
 
 struct err *runtime_find(struct image *img, struct modules *ms, struct runtime **ret) MUST_CHECK;
 void runtime_free(struct runtime *r);
 const struct runtime_extent *runtime_extent_at(const struct runtime *r, uint64_t address);
+/* Index of the first region that ends behind address; regions.n when none does. */
+size_t runtime_region_from(const struct runtime *r, uint64_t address);
 /* Where a module's static TLS block lies from every thread pointer. False when it has none. */
 bool runtime_tls_offset(struct modules *ms, const struct arch *a, struct module *m, uint64_t *ret);
 /* PTR_DEMANGLE of glibc for this architecture (sysdeps/unix/sysv/linux/ARCH/pointer_guard.h). */

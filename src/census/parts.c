@@ -179,6 +179,7 @@ void census_code_runtime(struct codec *k, struct session_parts *p)
 	struct runtime *rt = &p->runtime;
 	struct runtime_extent *e;
 	struct runtime_thread *t;
+	struct runtime_region *region;
 	uint64_t last = 0, *tp;
 	codec_string(k, &rt->language);
 	CODEC_EACH(k, &rt->extents, e) {
@@ -197,6 +198,11 @@ void census_code_runtime(struct codec *k, struct session_parts *p)
 	}
 	CODEC_EACH(k, &rt->dead_threads, tp)
 		codec_u64(k, tp);
+	last = 0;
+	CODEC_EACH(k, &rt->regions, region) {
+		code_range(k, &last, &region->start, &region->end);
+		codec_string(k, &region->label);
+	}
 }
 
 static void code_facts(struct codec *k, struct alloc_facts *f)

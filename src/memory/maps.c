@@ -157,6 +157,25 @@ static enum map_kind file_kind(struct strbuf *to, const struct mapping *m)
 	return m->shared ? MEMORY_SHARED : MEMORY_FILE;
 }
 
+/* What a language's runtime has in it: each label once, of the first few. */
+static bool add_regions(struct strbuf *to, const struct session *s, const struct mapping *m)
+{
+	const struct runtime *rt = s->runtime;
+	size_t i = runtime_region_from(rt, m->start);
+	const char *last = NULL;
+	uint64_t covered = 0;
+	for (; i < rt->regions.n && rt->regions.at[i].start < m->end; i++) {
+		const struct runtime_region *x = &rt->regions.at[i];
+		covered += (x->end < m->end ? x->end : m->end) - (x->start > m->start ? x->start : m->start);
+		if (!last || strcmp(last, x->label))
+			add_part(to, x->label);
+		last = x->label;
+	}
+	if (last && covered < m->end - m->start)
+		add_part(to, "other memory");
+	return last;
+}
+
 static enum map_kind describe(struct session *s, struct memory_map *x, struct residency *r, struct strbuf *to)
 {
 	const struct mapping *m = x->mapping;
@@ -186,6 +205,8 @@ static enum map_kind describe(struct session *s, struct memory_map *x, struct re
 		strbuf_printf(to, "%s, .bss", module->name);
 		return MEMORY_BSS;
 	}
+	if (!m->shared && add_regions(to, s, m))
+		return MEMORY_ANONYMOUS;
 	strbuf_puts(to, m->path[0] ? m->path : m->shared ? "shared anonymous memory" : m->prot ? "anonymous" : "reserved, no access");
 	return m->shared ? MEMORY_SHARED : MEMORY_ANONYMOUS;
 }

@@ -62,21 +62,51 @@ static struct err *add_group(struct rss_split *s, const char *name, uint64_t byt
 	return NULL;
 }
 
+/* The parts of a mapping that a language's runtime has: an entry each, and what they have together. */
+static struct err *add_regions(struct rss *r, const struct memory_map *m, struct residency *pages, uint64_t *ret, uint64_t *ret_swapped)
+{
+	const struct runtime *rt = r->s->runtime;
+	const struct mapping *map = m->mapping;
+	*ret = *ret_swapped = 0;
+	if (map->inode || map->shared || m->kind == MEMORY_STACK)
+		return NULL;
+	for (size_t i = runtime_region_from(rt, map->start); i < rt->regions.n && rt->regions.at[i].start < map->end; i++) {
+		const struct runtime_region *x = &rt->regions.at[i];
+		uint64_t from = x->start > map->start ? x->start : map->start, to = x->end < map->end ? x->end : map->end;
+		uint64_t bytes = residency_bytes(pages, from, to), swapped = residency_swapped(pages, from, to);
+		TRY(add_group(r->split, x->label, bytes, swapped));
+		*ret += bytes;
+		*ret_swapped += swapped;
+	}
+	return NULL;
+}
+
+static uint64_t rest(uint64_t all, uint64_t a, uint64_t b)
+{
+	return all > a && all - a > b ? all - a - b : 0;
+}
+
 /* One entry a mapping, sorted by name, then joined: there may be millions of them. */
 static struct err *group_mappings(struct rss *r)
 {
 	struct rss_split *s = r->split;
 	struct memory_maps *maps;
+	struct residency pages = { .p = r->pages.p };
 	struct err *e = NULL;
 	char text[128];
 	TRY(memory_maps(r->s, &maps));
 	for (size_t i = 0; i < maps->list.n && !e; i++) {
 		const struct memory_map *m = &maps->list.at[i];
 		bool joined = m->kind == MEMORY_HEAP || m->kind == MEMORY_BLOCKS;
+		uint64_t own, own_swapped;
+		e = add_regions(r, m, &pages, &own, &own_swapped);
+		if (e)
+			break;
 		const char *name = group_name(r, m, text, sizeof text);
-		e = add_group(s, name, joined ? m->malloced : m->resident, joined ? m->malloced_swapped : m->swapped);
+		uint64_t left = rest(m->resident, m->malloced, own), left_swapped = rest(m->swapped, m->malloced_swapped, own_swapped);
+		e = add_group(s, name, joined ? m->malloced : left, joined ? m->malloced_swapped : left_swapped);
 		if (!e && joined) /* what stands beside it and the kernel joined with it */
-			e = add_group(s, anonymous_name(r, text, sizeof text), m->resident - m->malloced, m->swapped - m->malloced_swapped);
+			e = add_group(s, anonymous_name(r, text, sizeof text), left, left_swapped);
 	}
 	memory_maps_free(maps);
 	if (e || !s->mappings.n)

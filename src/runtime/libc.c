@@ -77,21 +77,3 @@ bool runtime_libc_blocks(struct finder *f)
 {
 	return stdio(f) && link_maps(f);
 }
-
-const char *runtime_language(struct finder *f)
-{
-	static const struct {
-		const char *symbol, *name;
-	} known[] = {
-		{ "Py_GetVersion", "CPython" }, { "JNI_CreateJavaVM", "JVM" }, { "runtime.mheap_", "Go" },
-		{ "_ZN2v87Isolate3NewERKNS0_12CreateParamsE", "V8" }, { "ruby_init", "Ruby" },
-	};
-	for (size_t i = 0; i < modules_count(f->ms); i++) {
-		struct module *m = modules_get(f->ms, i);
-		struct symbol s;
-		for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
-			if (modules_symbol(f->ms, m, known[k].symbol, &s) && s.address)
-				return known[k].name;
-	}
-	return NULL;
-}

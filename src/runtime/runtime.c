@@ -374,14 +374,13 @@ struct err *runtime_find(struct image *img, struct modules *ms, struct runtime *
 		ok = vec_push(&r->threads);
 		ok = ok && thread_extents(&f, i);
 	}
-	ok = ok && live_dtvs(&f) && dead_stacks(&f) && runtime_libc_blocks(&f);
+	ok = ok && live_dtvs(&f) && dead_stacks(&f) && runtime_libc_blocks(&f) && runtime_find_language(&f);
 	if (!ok) {
 		runtime_free(r);
 		return err_nomem();
 	}
 	sort_extents(r);
 	find_guard(&f);
-	r->language = runtime_language(&f);
 	*ret = r;
 	return NULL;
 }
@@ -394,6 +393,7 @@ void runtime_free(struct runtime *r)
 	vec_free(&r->threads);
 	vec_free(&r->blocks);
 	vec_free(&r->dead_threads);
+	vec_free(&r->regions);
 	free(r);
 }
 

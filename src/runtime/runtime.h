@@ -18,6 +18,6 @@ struct finder {
 
 /* Blocks that libc, ld.so and libstdc++ own: false without memory. */
 bool runtime_libc_blocks(struct finder *f);
-/* Name of a language runtime with memory of its own, or NULL. */
-const char *runtime_language(struct finder *f);
+/* Names the language whose runtime has memory of its own, and finds the regions of it. False: out of memory. */
+bool runtime_find_language(struct finder *f);
 #endif

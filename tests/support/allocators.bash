@@ -15,7 +15,7 @@ start_server() { # COMMAND...: true when it says that it is ready
 	"$@" <"$tmp/in" >"$tmp/out" 2>"$tmp/log" &
 	server=$!
 	local try
-	for try in $(seq 200); do
+	for try in $(seq 1200); do
 		grep -q 'eady' "$tmp/out" && return
 		kill -0 $server 2>/dev/null || return
 		sleep 0.05
