@@ -116,10 +116,14 @@ static inline uint64_t region_start_before(const struct region *r, uint64_t g)
 	return group * GROUP_GRANULES + (uint64_t)w * 64 + 63 - (uint64_t)__builtin_clzl(bits);
 }
 
+/* Granule of the first chunk start in a group behind this one; n_granules when none. In the time of a binary search: a large
+ * block that many words point into is asked for its size by each of them. */
+uint64_t region_start_far(const struct region *r, uint64_t group, uint64_t n_granules);
 /* Granule of the first chunk start behind granule g; n_granules when none. */
 static inline uint64_t region_start_after(const struct region *r, uint64_t g, uint64_t n_granules)
 {
-	for (g++; g < n_granules;) {
+	uint64_t group = ++g / GROUP_GRANULES, far = (group + 2) * GROUP_GRANULES;
+	for (uint64_t end = far < n_granules ? far : n_granules; g < end;) {
 		uint64_t in = g % GROUP_GRANULES;
 		uint64_t bits = r->groups[g / GROUP_GRANULES].bits[in / 64] >> in % 64;
 		if (bits) {
@@ -129,7 +133,7 @@ static inline uint64_t region_start_after(const struct region *r, uint64_t g, ui
 		/* To the next word of the group, or to the next group: 448 is a multiple of 64. */
 		g += 64 - in % 64;
 	}
-	return n_granules;
+	return g < n_granules ? region_start_far(r, group + 1, n_granules) : n_granules;
 }
 
 /* Id of the chunk that starts at granule g. */

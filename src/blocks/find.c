@@ -13,6 +13,44 @@ block_id blocks_at(const struct blocks *b, uint64_t address)
 	return g == UINT64_MAX ? BLOCK_NONE : region_rank(r, g);
 }
 
+/* The last group with a start, seen from this one; UINT64_MAX when none is before it. */
+static uint64_t last_before(const struct region *r, uint64_t group)
+{
+	return r->groups[group].back ? group - r->groups[group].back : UINT64_MAX;
+}
+
+static bool first_start(const struct start_group *s, uint64_t *ret)
+{
+	for (uint64_t w = 0; w < GROUP_WORDS; w++)
+		if (s->bits[w]) {
+			*ret = w * 64 + (uint64_t)__builtin_ctzl(s->bits[w]);
+			return true;
+		}
+	return false;
+}
+
+/* All groups up to the one that is looked for, and it itself, see the same last group before them; those behind it do not. */
+uint64_t region_start_far(const struct region *r, uint64_t group, uint64_t n_granules)
+{
+	uint64_t in, low = group + 1, step = 1;
+	if (low >= r->n_groups)
+		return n_granules;
+	uint64_t seen = last_before(r, low), high = low + 1;
+	while (high < r->n_groups && last_before(r, high) == seen) {
+		low = high;
+		high = high + (step *= 2);
+	}
+	high = high < r->n_groups ? high : r->n_groups;
+	while (high - low > 1) {
+		uint64_t mid = (low + high) / 2;
+		*(last_before(r, mid) == seen ? &low : &high) = mid;
+	}
+	if (!first_start(&r->groups[low], &in))
+		return n_granules;
+	uint64_t g = low * GROUP_GRANULES + in;
+	return g < n_granules ? g : n_granules;
+}
+
 static const struct region *region_of_id(const struct blocks *b, block_id id)
 {
 	size_t lo = 0, hi = b->n_regions;
