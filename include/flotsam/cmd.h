@@ -43,6 +43,11 @@ struct arguments { /* a parsed command line */
 	struct desk *desk;	/* set by the front before a command runs */
 	char found[16];		/* the pid that a name was resolved to; `target` then points here */
 	const char *against;	/* --against, or NULL */
+	double interval, look_every, hold; /* seconds; look_every 0: only when a rule fires */
+	double growth, level;	/* bytes a second; part of the limit */
+	uint64_t count;		/* --count; 0: until the end */
+	const char *metrics;	/* --prometheus FILE, or NULL */
+	const char *by_name;	/* the word that a live target was found by, or NULL */
 	struct look_name looks[MAX_LOOKS]; /* of TARGET_MANY; or what --against names */
 	unsigned n_looks, n_taken;
 	int look_fds[MAX_LOOKS];
@@ -59,6 +64,8 @@ enum target_need { TARGET_ONE, TARGET_OPTIONAL, TARGET_SITTING /* at the prompt 
 		   TARGET_MANY /* two or more, of which censuses are made: s is NULL */ };
 enum completes { COMPLETES_NOTHING, COMPLETES_ADDRESS, COMPLETES_VALUE /* an address, or a type */, COMPLETES_FILTER, COMPLETES_COMMAND, COMPLETES_THREAD };
 
+enum driver { DRIVER_NONE, DRIVER_WATCH };
+
 enum { N_FORMATS = 5 };
 struct command {
 	const char *name, *summary, *formats[N_FORMATS]; /* the first format is the default */
@@ -70,6 +77,7 @@ struct command {
 	enum completes completes;
 	bool filters;		/* takes --class, --state, --min-size */
 	bool rules;		/* takes --fail-on, --suppress */
+	enum driver driver;	/* the front drives it, and it takes looks over time */
 	bool whole_file;	/* the file of -o must be new, and appears only when it is complete */
 	bool on_census;		/* needs no bytes of the target */
 	/* Before the look, and before what runs is shut in: refuses arguments, reads files that they name. May be NULL. */
@@ -99,6 +107,11 @@ void desk_renew(struct desk *d);
 unsigned desk_items(const struct desk *d);
 /* Completion: the i-th name of a set that the user made; NULL behind the last. */
 const char *desk_set_name(const struct desk *d, size_t i);
+
+/* The report of a session as Prometheus metrics. */
+struct err *command_metrics(const struct arguments *a, struct session *s, struct out *o) MUST_CHECK;
+/* The process that is called so now. ERR_NOT_FOUND, or ERR_USAGE when there are several. */
+struct err *arguments_find(const char *name, struct look_name *ret) MUST_CHECK;
 
 /* The text of --help (command NULL) or of one command's. */
 void help_print(struct out *o, const struct command *c);

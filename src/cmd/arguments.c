@@ -9,10 +9,10 @@
 
 enum option_id { O_PID, O_CORE, O_FORMAT, O_OUTPUT, O_TOP, O_QUIET, O_VERBOSE, O_COLOR, O_SHOW, O_CLASS, O_STATE, O_MIN_SIZE, O_MAX_STOP, O_FORCE,
 		 O_NO_RESTART, O_SWAP, O_SHARED, O_SPOOL, O_SYSROOT, O_DEBUG_DIR, O_ARENA_FROM, O_INTERIOR, O_NO_RULE, O_NO_VECTOR, O_TAGGED, O_UNALIGNED,
-		 O_THREADS, O_ROOT, O_FAIL_ON, O_SUPPRESS, O_AGAINST, O_CONTENT, O_EXECUTE, O_SCRIPT, O_ONLY, O_HELP, O_VERSION };
+		 O_THREADS, O_ROOT, O_FAIL_ON, O_SUPPRESS, O_AGAINST, O_CONTENT, O_INTERVAL, O_LOOK, O_GROWTH, O_LEVEL, O_HOLD, O_COUNT, O_METRICS, O_EXECUTE, O_SCRIPT, O_ONLY, O_HELP, O_VERSION };
 
-enum option_group { G_OUTPUT, G_BLOCKS, G_CHECK, G_LOOK, G_RULES, G_OTHER };
-static const char *const group_names[] = { "output", "the list of blocks (flotsam blocks)", "flotsam check", "the look", "what counts as a pointer", "other" };
+enum option_group { G_OUTPUT, G_BLOCKS, G_CHECK, G_TIME, G_LOOK, G_RULES, G_OTHER };
+static const char *const group_names[] = { "output", "the list of blocks (flotsam blocks)", "flotsam check", "flotsam watch", "the look", "what counts as a pointer", "other" };
 
 static const struct option_row {
 	enum option_id id;
@@ -33,6 +33,13 @@ static const struct option_row {
 	{ O_FAIL_ON, G_CHECK, 0, "fail-on", "RULE", "exit status 1 when it holds: 'NAME OP NUMBER[UNIT]'" },
 	{ O_SUPPRESS, G_CHECK, 0, "suppress", "FILE", "leaks and holders to pass over: leak:PATTERN a line" },
 	{ O_AGAINST, G_CHECK, 0, "against", "BASE", "compare with this process, core or census too:\nnew_leaked.bytes, more_bytes, ..." },
+	{ O_INTERVAL, G_TIME, 0, "interval", "TIME", "between two samples (10s)" },
+	{ O_LOOK, G_TIME, 0, "look", "TIME", "look at the heap so often (only when a rule fires)" },
+	{ O_GROWTH, G_TIME, 0, "growth", "BYTES/h", "rule: grows faster, such as 50MB/h" },
+	{ O_LEVEL, G_TIME, 0, "level", "N%", "rule: above so much of the limit" },
+	{ O_HOLD, G_TIME, 0, "hold", "TIME", "the level must hold so long (5m)" },
+	{ O_COUNT, G_TIME, 0, "count", "N", "end after N samples" },
+	{ O_METRICS, G_TIME, 0, "prometheus", "FILE", "write the metrics of each look there" },
 	{ O_CONTENT, G_OUTPUT, 0, "content", "WHAT", "flotsam snap: none" },
 	{ O_PID, G_LOOK, 'p', NULL, "PID", "look at this process" },
 	{ O_CORE, G_LOOK, 'c', NULL, "CORE", "read this core; its program may stand beside it" },
@@ -258,6 +265,21 @@ static struct err *apply(struct arguments *a, enum option_id id, const char *val
 		break;
 	case O_AGAINST:
 		a->against = value;
+		break;
+	case O_INTERVAL:
+		return cmd_duration("interval", value, &a->interval);
+	case O_LOOK:
+		return cmd_duration("look", value, &a->look_every);
+	case O_HOLD:
+		return cmd_duration("hold", value, &a->hold);
+	case O_GROWTH:
+		return cmd_growth(value, &a->growth);
+	case O_LEVEL:
+		return cmd_percent(value, &a->level);
+	case O_COUNT:
+		return number("--count", value, &a->count);
+	case O_METRICS:
+		a->metrics = value;
 		break;
 	case O_CONTENT:
 		TRY(choose("content", value, contents, &choice));
@@ -495,6 +517,25 @@ static struct err *name_look(const char *word, struct look_name *ret)
 	return NULL;
 }
 
+struct err *arguments_find(const char *name, struct look_name *ret)
+{
+	return name_look(name, ret);
+}
+
+/* Options of commands that look over time, given to another. */
+static struct err *check_time(const struct arguments *a)
+{
+	enum driver d = a->command->driver;
+	bool watch = a->interval > 0 || a->look_every > 0 || a->hold > 0 || a->growth > 0 || a->level > 0 || a->count || a->metrics;
+	if (watch && d != DRIVER_WATCH)
+		return err_hint(err_new(ERR_USAGE, "%s does not watch", a->command->name), "flotsam watch takes --interval, --look, --growth, --level, --hold, --count, --prometheus");
+	if (d != DRIVER_NONE && a->prompt)
+		return err_hint(err_new(ERR_USAGE, "%s takes looks of its own, which a sitting cannot", a->command->name), "flotsam %s PID", a->command->name);
+	if (d != DRIVER_NONE && a->kind && strcmp(a->kind, "live"))
+		return err_new(ERR_USAGE, "%s takes a process: a core does not change", a->command->name);
+	return NULL;
+}
+
 static struct err *name_looks(struct arguments *a)
 {
 	if (a->prompt)
@@ -557,8 +598,11 @@ static struct err *check(struct arguments *a)
 	if (a->command->target == TARGET_MANY)
 		return name_looks(a);
 	TRY(check_census(a));
-	if (!a->kind && a->target)
+	TRY(check_time(a));
+	if (!a->kind && a->target) {
+		a->by_name = a->target;
 		TRY(find_by_name(a, a->target));
+	}
 	return a->command->prepare ? a->command->prepare(a) : NULL;
 }
 
@@ -653,7 +697,7 @@ static void print_option(struct out *o, const struct option_row *row)
 static void print_options(struct out *o, const struct command *c)
 {
 	for (enum option_group g = G_OUTPUT; g <= G_OTHER; g++) {
-		if (c && ((g == G_BLOCKS && !c->filters) || (g == G_CHECK && !c->rules)))
+		if (c && ((g == G_BLOCKS && !c->filters) || (g == G_CHECK && !c->rules) || (g == G_TIME && !c->driver)))
 			continue;
 		out_printf(o, "\n%s:\n", group_names[g]);
 		for (size_t i = 0; i < N_OPTIONS; i++)

@@ -52,6 +52,12 @@ extern const struct command command_check;
 extern const struct command command_resources;
 extern const struct command command_diff;
 extern const struct command command_snap;
+extern const struct command command_watch;
+
+/* Values of options: "5m" in seconds, "50MB/h" in bytes a second, "80%" as 0.8. */
+struct err *cmd_duration(const char *option, const char *value, double *ret) MUST_CHECK;
+struct err *cmd_growth(const char *value, double *ret) MUST_CHECK;
+struct err *cmd_percent(const char *value, double *ret) MUST_CHECK;
 
 /* A slip of the fingers, no other word. */
 bool cmd_resembles(const char *typed, const char *meant);

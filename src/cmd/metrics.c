@@ -127,3 +127,12 @@ void report_prometheus(const struct arguments *a, const struct report *r, struct
 	classes(r, o);
 	top(a, r, o);
 }
+
+struct err *command_metrics(const struct arguments *a, struct session *s, struct out *o)
+{
+	struct report *r;
+	TRY(query_report(s, &r));
+	report_prometheus(a, r, o);
+	report_free(r);
+	return NULL;
+}

@@ -13,6 +13,7 @@ static const struct command *const table[] = {
 	&command_check,
 	&command_diff,
 	&command_snap,
+	&command_watch,
 	&command_resources,
 	&command_locals,
 	&command_print,

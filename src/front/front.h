@@ -40,11 +40,22 @@ void progress_wipe(struct progress *p);
 
 /* A session over this target, with the options of a. From here on this process is shut in. */
 struct err *front_open_session(const struct arguments *a, const char *kind, const char *target, struct progress *p, struct session **ret) MUST_CHECK;
+/* A look by a process of its own: *ret_fd is nameless memory with the census. `after`, which may be NULL, runs in that process, shut in,
+ * with the session still open: what it finds it leaves in descriptors that were open before. */
+struct look_job {
+	const struct look_name *name;
+	struct err *(*after)(void *ctx, struct session *s, const struct census_bytes *own);
+	void *ctx;
+};
+struct err *front_look(const struct arguments *a, const struct look_job *job, struct progress *p, int *ret_fd) MUST_CHECK;
 /* Takes one for each of a->looks, by a process of its own, since one that has looked is shut in. Files that hold a census are opened. */
 struct err *looks_take(struct arguments *a, struct progress *p) MUST_CHECK;
 /* Then fills a->censuses. What they wrote is not to be believed: a command that has no session is shut in first; any other is by now. */
 struct err *looks_load(struct arguments *a) MUST_CHECK;
 void looks_free(struct arguments *a);
+
+/* Commands that take looks over time, and read nothing of the target's but numbers of /proc: they stay outside. */
+struct err *front_watch(const struct arguments *a, struct progress *p, struct out *o, int *ret_status) MUST_CHECK;
 
 /* Prints the error and frees it; the exit status. */
 int front_complain(struct err *e);

@@ -81,27 +81,29 @@ static struct err *write_all(int fd, const uint8_t *p, size_t n)
 	return NULL;
 }
 
-static struct err *look(const struct arguments *a, const struct look_name *name, struct progress *p, int to)
+static struct err *look(const struct arguments *a, const struct look_job *job, struct progress *p, int to)
 {
 	struct session *s;
 	struct census_bytes b;
-	TRY(front_open_session(a, name->kind, name->target, p, &s));
+	TRY(front_open_session(a, job->name->kind, job->name->target, p, &s));
 	struct err *e = census_make(s, &b);
 	if (!e) {
 		e = write_all(to, b.at, b.n);
+		if (!e && job->after)
+			e = job->after(job->ctx, s, &b);
 		free(b.at);
 	}
 	session_close(s);
 	return e;
 }
 
-static _Noreturn void look_and_exit(const struct arguments *a, const struct look_name *name, struct progress *p, int to, int errors, pid_t parent)
+static _Noreturn void look_and_exit(const struct arguments *a, const struct look_job *job, struct progress *p, int to, int errors, pid_t parent)
 {
 	static struct message m;
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		_exit(EXIT_TARGET);
-	struct err *e = look(a, name, p, to);
+	struct err *e = look(a, job, p, to);
 	progress_wipe(p);
 	if (e) {
 		m.kind = (int32_t)e->kind;
@@ -140,7 +142,7 @@ static struct err *error_from(int fd, int status)
 	return m.hint[0] ? err_hint(e, "%s", m.hint) : e;
 }
 
-static struct err *take(const struct arguments *a, const struct look_name *name, struct progress *p, int *ret_fd)
+struct err *front_look(const struct arguments *a, const struct look_job *job, struct progress *p, int *ret_fd)
 {
 	int errors[2];
 	AUTO_FD int fd = memfd_create("look", MFD_CLOEXEC);
@@ -149,7 +151,7 @@ static struct err *take(const struct arguments *a, const struct look_name *name,
 	pid_t parent = getpid(), pid = fork();
 	if (!pid) {
 		close(errors[0]);
-		look_and_exit(a, name, p, fd, errors[1], parent);
+		look_and_exit(a, job, p, fd, errors[1], parent);
 	}
 	close(errors[1]);
 	struct err *e = pid < 0 ? err_os(errno, "cannot fork") : error_from(errors[0], wait_for(pid));
@@ -165,11 +167,11 @@ struct err *looks_take(struct arguments *a, struct progress *p)
 {
 	struct err *e = NULL;
 	for (a->n_taken = 0; a->n_taken < a->n_looks && !e; a->n_taken++) {
-		const struct look_name *name = &a->looks[a->n_taken];
+		const struct look_job job = { .name = &a->looks[a->n_taken] };
 		int *fd = &a->look_fds[a->n_taken];
-		*fd = strcmp(name->kind, "core") ? -1 : census_open(name->target);
+		*fd = strcmp(job.name->kind, "core") ? -1 : census_open(job.name->target);
 		if (*fd < 0)
-			e = take(a, name, p, fd);
+			e = front_look(a, &job, p, fd);
 	}
 	return e;
 }

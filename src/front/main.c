@@ -29,12 +29,23 @@ static void catch_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+static struct err *drive(const struct arguments *a, struct progress *progress, const struct output *f, struct out *o, int *ret_status)
+{
+	output_begin(f);
+	return front_watch(a, progress, o, ret_status);
+}
+
 /* One command, in batch. */
 static struct err *run(struct arguments *a, struct progress *progress, const struct output *f, struct out *o, int *ret_status)
 {
 	struct session *s = NULL;
 	a->desk = desk_create();
 	struct err *e = a->desk ? NULL : err_nomem();
+	if (!e && a->command->driver) {
+		e = drive(a, progress, f, o, ret_status);
+		desk_destroy(a->desk);
+		return e;
+	}
 	if (!e && a->n_looks)
 		e = looks_take(a, progress);
 	if (!e && a->target && a->command->target != TARGET_UNSEEN && a->command->target != TARGET_MANY)
@@ -56,7 +67,7 @@ static struct err *run(struct arguments *a, struct progress *progress, const str
 /* A prompt follows the report when a person sits at both ends and asked for nothing else. */
 static bool wants_prompt(const struct arguments *a)
 {
-	return !a->command->run || (a->defaulted && !a->quiet && !a->output && !a->named_format && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO));
+	return (!a->command->run && !a->command->driver) || (a->defaulted && !a->quiet && !a->output && !a->named_format && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO));
 }
 
 static int sit(const struct arguments *a, struct progress *progress)
@@ -136,7 +147,7 @@ int main(int argc, char **argv)
 		return sit(&a, &progress);
 	struct output f;
 	struct out o;
-	e = output_open(a.output, a.command->whole_file, &f);
+	e = output_open(a.output, a.command->driver == DRIVER_WATCH ? OUTPUT_LOG : a.command->whole_file ? OUTPUT_WHOLE : OUTPUT_ANSWER, &f);
 	if (e)
 		return front_complain(e);
 	out_init(&o, f.fd, a.color);

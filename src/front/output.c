@@ -63,7 +63,7 @@ static void start_keeper(struct output *f)
 	f->keeper_pid = fork();
 	if (!f->keeper_pid) {
 		close(pair[1]);
-		if (f->whole)
+		if (f->kind == OUTPUT_WHOLE)
 			keep_whole(pair[0], f);
 		keep(pair[0], f->fd, f->path);
 	}
@@ -95,13 +95,17 @@ static struct err *open_whole(struct output *f)
 	return f->keeper < 0 ? err_new(ERR_OS, "cannot fork") : NULL;
 }
 
-struct err *output_open(const char *path, bool whole, struct output *ret)
+struct err *output_open(const char *path, enum output_kind kind, struct output *ret)
 {
-	*ret = (struct output){ .path = path, .fd = STDOUT_FILENO, .keeper = -1, .whole = whole };
+	*ret = (struct output){ .path = path, .fd = STDOUT_FILENO, .keeper = -1, .kind = kind };
 	if (!path)
 		return NULL;
-	if (whole)
+	if (kind == OUTPUT_WHOLE)
 		return open_whole(ret);
+	if (kind == OUTPUT_LOG) {
+		ret->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+		return ret->fd < 0 ? err_os(errno, "cannot write %s", path) : NULL;
+	}
 	ret->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (ret->fd >= 0)
 		start_keeper(ret);
@@ -113,7 +117,7 @@ struct err *output_open(const char *path, bool whole, struct output *ret)
 void output_begin(const struct output *f)
 {
 	struct stat st;
-	if (f->path && f->keeper < 0 && !fstat(f->fd, &st) && S_ISREG(st.st_mode) && ftruncate(f->fd, 0))
+	if (f->path && f->kind == OUTPUT_ANSWER && f->keeper < 0 && !fstat(f->fd, &st) && S_ISREG(st.st_mode) && ftruncate(f->fd, 0))
 		errno = 0; /* the writes will say so */
 }
 
@@ -130,7 +134,7 @@ int output_close(struct output *f, bool failed)
 	int status = 0;
 	while (waitpid(f->keeper_pid, &status, 0) < 0 && errno == EINTR)
 		;
-	if (f->whole && !failed && !os)
+	if (f->kind == OUTPUT_WHOLE && !failed && !os)
 		os = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
 	return os;
 }
