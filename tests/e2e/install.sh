@@ -8,9 +8,7 @@ root="$tmp/a root"
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 make -s MODE="${MODE:-release}" install DESTDIR="$root" PREFIX=/usr >"$tmp/log" 2>&1 || { echo "not ok install: $(tail -n 1 "$tmp/log")"; exit 1; }
-want='./usr/bin/flotsam
-./usr/share/man/man1/flotsam.1
-./usr/share/man/man5/flotsam-json.5'
+want=$( (echo ./usr/bin/flotsam; for page in man/*.[1-9]; do echo "./usr/share/man/man${page##*.}/${page##*/}"; done) | sort)
 got=$(cd "$root" && find . -type f | sort)
 if [ "$got" = "$want" ]; then echo 'ok install: the files'; else echo "not ok install: the files: $got"; fi
 version=$("$root/usr/bin/flotsam" --version 2>&1)
