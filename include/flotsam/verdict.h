@@ -18,6 +18,7 @@ enum {
 	VERDICT_DESCRIPTORS_PERCENT = 80, VERDICT_DESCRIPTORS_LEAST = 64, /* of RLIMIT_NOFILE */
 	VERDICT_DESCRIPTORS = 100,		     /* of a kind that nobody keeps on purpose */
 	VERDICT_DESCRIPTORS_ANY = 1000,		     /* of another kind, sockets with a peer left out */
+	VERDICT_MAPPINGS_PERCENT = 80,		     /* of vm.max_map_count */
 	VERDICT_THREADS = 250,			     /* in one place, and half of all */
 	VERDICT_TIMERS = 100,
 	VERDICT_LEAK_WEIGHT = 10,		     /* what is lost never comes back */

@@ -19,7 +19,7 @@ struct err *query_resources(struct session *s, unsigned parts, struct resources 
 	if (!r)
 		return err_nomem();
 	r->session = s;
-	r->timers = UNKNOWN;
+	r->timers = r->mapping_limit = UNKNOWN;
 	/* The walk knows which mappings are blocks of malloc's. */
 	struct err *e = session_walk(s);
 	if (!e && parts & RESOURCES_DESCRIPTORS)

@@ -165,6 +165,19 @@ static void judge_descriptors(struct judge *j)
 	}
 }
 
+static void judge_mappings(struct judge *j)
+{
+	const struct resources *b = j->beside;
+	if (!b || b->mapping_limit == UNKNOWN || !b->mapping_limit || percent(b->mappings, b->mapping_limit) < VERDICT_MAPPINGS_PERCENT)
+		return;
+	struct verdict *v = say(j, "mappings", "%s of the %s mappings that vm.max_map_count allows exist: at the limit mmap(2) fails with ENOMEM, and with it malloc of large "
+				"blocks, new threads and new arenas, however much is free.", text_count(b->mappings).text, text_count(b->mapping_limit).text);
+	v->count = b->mappings;
+	v->weight = WEIGHT_FAILS_SOON / 4;
+	v->command = "resources";
+	v->fix = "munmap(2) what is done with, or fewer and larger mappings; sysctl vm.max_map_count higher until then.";
+}
+
 /* Which of the groups has most of it, when that is worth a word. */
 static void add_first_group(struct strbuf *to, const struct report *r, uint64_t bytes)
 {
@@ -335,7 +348,7 @@ static void judge_rest(struct judge *j)
 
 bool verdict_is_kind(const char *word)
 {
-	static const char *const kinds[] = { "damage", "cgroup-limit", "descriptors", "leak", "held", "retention", "thread-tops", "fragmentation", "outside-malloc",
+	static const char *const kinds[] = { "damage", "cgroup-limit", "descriptors", "mappings", "leak", "held", "retention", "thread-tops", "fragmentation", "outside-malloc",
 					     "threads", "timers", "not-walked", "nothing-unusual" };
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
 		if (!strcmp(kinds[i], word))
@@ -357,6 +370,7 @@ struct err *verdicts_judge(const struct report *r, const struct resources *besid
 	judge_damage(&j);
 	judge_cgroup(&j);
 	judge_descriptors(&j);
+	judge_mappings(&j);
 	if (r->session->blocks) {
 		judge_leaks(&j);
 		judge_holders(&j);
@@ -383,6 +397,13 @@ struct err *query_verdicts(const struct report *r, struct verdicts **ret)
 	if (r->session->target->picture.threads.n >= VERDICT_THREADS)
 		parts |= RESOURCES_THREADS;
 	TRY(query_resources(r->session, parts, &beside));
+	/* How many there are is known without asking where each comes from. */
+	if (r->session->target->live) {
+		struct system_memory machine;
+		system_memory_read("", &machine);
+		beside->mappings = r->session->target->picture.maps.n;
+		beside->mapping_limit = machine.max_mappings;
+	}
 	struct err *e = verdicts_judge(r, beside, ret);
 	resources_free(beside);
 	return e;

@@ -129,6 +129,44 @@ START_TEST(the_next_step_works)
 }
 END_TEST
 
+static bool has_kind(const json_t *report, const char *kind)
+{
+	size_t i;
+	json_t *v;
+	json_array_foreach(json_object_get(report, "verdicts"), i, v)
+		if (!strcmp(member(v, "kind"), kind))
+			return true;
+	return false;
+}
+
+/* What the verdict offers does what it says: the same program, mended, has that verdict no more. */
+START_TEST(the_fix_mends_it)
+{
+	const char *one[] = { "retention", "one", NULL }, *tops[] = { "ways", "tops", NULL };
+	start(one);
+	json_t *report = report_of(pid);
+	ck_assert(has_kind(report, "retention"));
+	json_decref(report);
+	ck_assert_int_eq(write(child.in, "trim\n", 5), 5);
+	json_t *done = child_json(&child);
+	ck_assert_ptr_nonnull(done);
+	json_decref(done);
+	ck_assert(child_settled(&child));
+	report = report_of(pid);
+	ck_assert(!has_kind(report, "retention"));
+	json_decref(report);
+	child_end(&child);
+
+	setenv("MALLOC_TRIM_THRESHOLD_", "131072", 1);
+	start(tops);
+	unsetenv("MALLOC_TRIM_THRESHOLD_");
+	report = report_of(pid);
+	ck_assert_str_eq(member(first_of(report), "kind"), "nothing-unusual");
+	json_decref(report);
+	child_end(&child);
+}
+END_TEST
+
 static int check_status(const char *rule, const char *suppress)
 {
 	int status;
@@ -238,6 +276,7 @@ int main(void)
 	tcase_set_timeout(t, 240);
 	tcase_add_loop_test(t, labelled, 0, N_LABELS);
 	tcase_add_test(t, the_next_step_works);
+	tcase_add_test(t, the_fix_mends_it);
 	tcase_add_test(t, rules_of_check);
 	tcase_add_test(t, of_a_core);
 	tcase_add_test(t, near_the_limit_of_its_group);

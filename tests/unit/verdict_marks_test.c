@@ -23,7 +23,7 @@ static struct place place;
 static void set_up(void)
 {
 	r = (struct report){ .session = &s, .used = { 1000000, MIB(1000) }, .rss = { .known = true, .total = MIB(40) }, .page = 4096 };
-	b = (struct resources){ .session = &s, .have_descriptors = true, .descriptor_limit = UNKNOWN, .timers = 0 };
+	b = (struct resources){ .session = &s, .have_descriptors = true, .descriptor_limit = UNKNOWN, .mapping_limit = UNKNOWN, .timers = 0 };
 	t = (struct target){ .live = true };
 	t.picture.threads.n = 1;
 	runtime = (struct runtime){ 0 };
@@ -288,6 +288,20 @@ START_TEST(threads_and_timers)
 }
 END_TEST
 
+START_TEST(mappings)
+{
+	b.mapping_limit = 1000;
+	b.mappings = 800;
+	verdicts_are("mappings");
+	b.mappings = 799;
+	verdicts_are("nothing-unusual");
+	b.mapping_limit = 0;
+	verdicts_are("nothing-unusual");
+	b.mapping_limit = UNKNOWN;
+	verdicts_are("nothing-unusual");
+}
+END_TEST
+
 /* What fails soon; then bytes, a leak's tenfold; then counts. */
 START_TEST(the_order)
 {
@@ -325,6 +339,7 @@ int main(void)
 	tcase_add_test(c, limits_of_groups);
 	tcase_add_test(c, descriptors);
 	tcase_add_test(c, threads_and_timers);
+	tcase_add_test(c, mappings);
 	tcase_add_test(c, the_order);
 	suite_add_tcase(suite, c);
 	SRunner *runner = srunner_create(suite);
