@@ -175,9 +175,13 @@ static bool choose(csh h, const cs_insn *in, struct code_ops *to)
 	struct code_op *op = &to->list.at[to->list.n - 1];
 	unsigned bytes, ignored;
 	int dst = reg_of(a->operands[0].reg, &bytes), one = reg_of(a->operands[1].reg, &ignored), other = reg_of(a->operands[2].reg, &ignored);
-	if (dst < 0 || one == -1 || other == -1 || other == dst) {
+	if (dst < 0 || one == -1 || other == -1) {
 		spoil(h, in, op);
 		return true;
+	}
+	if (other == dst) { /* it stays, or becomes the one */
+		other = one;
+		one = dst;
 	}
 	*op = (struct code_op){ .address = op->address, .size = op->size, .what = one == ZERO ? CODE_SET : CODE_COPY, .dst = (int8_t)dst,
 				.src = (int8_t)(one == ZERO ? -1 : one), .width = (uint8_t)bytes, .jumps_to = -1 };

@@ -1,8 +1,11 @@
 /* Code: disas against objdump and addr2line on the same bytes, its marks against gdb's. sites against the calls that a fixture knows
- * it has, with and without optimisation and symbols. Text and JSON, live and on a core of gcore. check-glibc.sh runs this on i386. */
+ * it has, with and without optimisation and symbols. Text and JSON, live and on a core of gcore. check-glibc.sh runs this on i386 too,
+ * and one case of it with $TRUTH_EMULATED on cores of aarch64 that qemu-user wrote. */
 #include "process.h"
 
 #include <check.h>
+#include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,16 +14,51 @@
 static struct child child;
 static char program[64];
 static bool merges_lines; /* by optimisation for size, or by another compiler's */
-static char directory[] = "/tmp/flotsam-code-XXXXXX", core[128], stripped[128];
+static char directory[] = "/tmp/flotsam-code-XXXXXX", core[512], stripped[128];
+
+/* qemu's, of the guest, and the emulator's own beside it. */
+static void each_core(void (*f)(const char *path))
+{
+	DIR *d = opendir(directory);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		char path[sizeof directory + sizeof e->d_name];
+		snprintf(path, sizeof path, "%s/%s", directory, e->d_name);
+		if (e->d_name[0] != '.')
+			f(path);
+	}
+	if (d)
+		closedir(d);
+}
+
+static void remove_file(const char *path)
+{
+	unlink(path);
+}
+
+static void take_core(const char *path)
+{
+	if (strstr(path, "/qemu_"))
+		snprintf(core, sizeof core, "%s", path);
+}
 
 static void clean_up(void)
 {
 	child_end(&child);
-	if (*core)
-		unlink(core);
-	if (*stripped)
-		unlink(stripped);
+	each_core(remove_file);
 	rmdir(directory);
+}
+
+static bool emulated(void)
+{
+	return getenv("TRUTH_EMULATED");
+}
+
+static const char *own_directory(void)
+{
+	static bool made;
+	ck_assert(made || mkdtemp(directory));
+	made = true;
+	return directory;
 }
 
 static json_t *start(const char *name)
@@ -30,7 +68,7 @@ static json_t *start(const char *name)
 	atexit(clean_up);
 	snprintf(program, sizeof program, "/%s", name);
 	merges_lines = strstr(name, "_os") || (launch && *launch && strstr(name, "_o2"));
-	ck_assert_msg(child_start(&child, argv, NULL, false), "%s does not start", name);
+	ck_assert_msg(child_start(&child, argv, emulated() ? own_directory() : NULL, emulated()), "%s does not start", name);
 	json_t *truth = child_json(&child);
 	ck_assert_msg(truth, "%s says no truth", name);
 	ck_assert(child_settled(&child));
@@ -48,14 +86,6 @@ static bool is_32bit(void)
 	return ident[4] == 1;
 }
 
-static const char *own_directory(void)
-{
-	static bool made;
-	ck_assert(made || mkdtemp(directory));
-	made = true;
-	return directory;
-}
-
 /* The target as a word: the pid, or a core of it. */
 static const char *target(bool as_core)
 {
@@ -64,6 +94,13 @@ static const char *target(bool as_core)
 	snprintf(word, sizeof word, "%d", (int)child.pid);
 	if (!as_core)
 		return word;
+	if (emulated()) {
+		kill(child.pid, SIGABRT);
+		child_wait_signal(&child);
+		each_core(take_core);
+		ck_assert_msg(*core, "qemu wrote no core");
+		return core;
+	}
 	char prefix[32];
 	snprintf(prefix, sizeof prefix, "%s/core", own_directory());
 	snprintf(core, sizeof core, "%s.%s", prefix, word);
@@ -73,21 +110,34 @@ static const char *target(bool as_core)
 	return core;
 }
 
+/* $FLOTSAM_OPTIONS, as flotsam_blocks() has them: "--sysroot DIR", or nothing. */
+static char **command_line(const char *command, const char *at, const char *format, const char *operand)
+{
+	static char options[4096], *argv[16], *save;
+	int n = 0;
+	const char *words[] = { flotsam_path(), command, at, "--format", format };
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		argv[n++] = (char *)(uintptr_t)words[i];
+	snprintf(options, sizeof options, "%s", getenv("FLOTSAM_OPTIONS") ? getenv("FLOTSAM_OPTIONS") : "");
+	for (char *w = strtok_r(options, " ", &save); w && n < 14; w = strtok_r(NULL, " ", &save))
+		argv[n++] = w;
+	argv[n++] = (char *)(uintptr_t)operand;
+	argv[n] = NULL;
+	return argv;
+}
+
 static json_t *ask(const char *command, const char *at, const char *operand)
 {
-	char *argv[] = { (char *)(uintptr_t)flotsam_path(), (char *)(uintptr_t)command, (char *)(uintptr_t)at, (char *)(uintptr_t)"--format",
-			 (char *)(uintptr_t)"json", (char *)(uintptr_t)operand, NULL };
 	int status;
-	json_t *j = run_json(argv, &status);
+	json_t *j = run_json(command_line(command, at, "json", operand), &status);
 	ck_assert_msg(j && !status, "%s %s %s ended with %d", command, at, operand ? operand : "", status);
 	return j;
 }
 
 static char *ask_text(const char *command, const char *at, const char *operand)
 {
-	char *argv[] = { (char *)(uintptr_t)flotsam_path(), (char *)(uintptr_t)command, (char *)(uintptr_t)at, (char *)(uintptr_t)operand, NULL };
 	int status;
-	char *text = run_text(argv, &status);
+	char *text = run_text(command_line(command, at, "text", operand), &status);
 	ck_assert_msg(text && !status, "%s %s %s ended with %d", command, at, operand, status);
 	return text;
 }
@@ -123,16 +173,25 @@ static uint64_t bias_of(const char *module)
 static bool same_mnemonic(const char *theirs, const char *ours)
 {
 	/* Behind a prefix, "lock" or "rep", the mnemonic itself; of string instructions objdump tells the size by the operand. */
-	size_t n = strcspn(theirs, " "), mine = strcspn(ours, " ");
+	size_t n = strcspn(theirs, " \t"), mine = strcspn(ours, " ");
 	if (n == mine && !strncmp(ours, theirs, n) && (!ours[n] || !strncmp(ours + n, theirs + n, 4)))
 		return true;
+	static const char *const same[][2] = { { "mov", "movz" }, { "mov", "movn" }, { "b.cs", "b.hs" }, { "b.cc", "b.lo" } }; /* aarch64 */
+	for (size_t i = 0; emulated() && i < sizeof same / sizeof *same; i++)
+		if (!strncmp(theirs, same[i][0], strlen(same[i][0])) && !strcmp(ours, same[i][1]))
+			return true;
 	return !strcmp(ours, "nop") && (!strncmp(theirs, "xchg   ", 7) || !strncmp(theirs, "cs nop", 6) || !strncmp(theirs, "data16", 6) ||
 					!strncmp(theirs, "lea    ", 7));
 }
 
-/* objdump's "55 48 89 e5 " as JSON has it. */
+/* objdump's "55 48 89 e5 " as JSON has it; of aarch64 it is one word. */
 static bool same_bytes(const char *theirs, const char *ours)
 {
+	if (emulated()) {
+		unsigned b[4];
+		return sscanf(theirs, "%2x%2x%2x%2x", &b[3], &b[2], &b[1], &b[0]) == 4 &&
+		       strtoul(ours, NULL, 16) == (b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3]);
+	}
 	for (; *theirs && *theirs != '\t'; theirs++)
 		if (*theirs != ' ' && *theirs != *ours++)
 			return false;
@@ -145,7 +204,7 @@ static bool same_target(char *theirs, const json_t *ours, uint64_t bias, bool na
 	char *end = theirs + strlen(theirs), *open = strrchr(theirs, '<'), *digits = open;
 	if (!open || end[-1] != '>' || open - theirs < 3 || open[-1] != ' ')
 		return true;
-	while (digits - 1 > theirs && digits[-2] != ' ')
+	while (digits - 1 > theirs && digits[-2] != ' ' && digits[-2] != '\t')
 		digits--;
 	if (address_of(ours, "target") != strtoull(digits - 1, NULL, 16) + bias)
 		return false;
@@ -157,22 +216,43 @@ static bool same_target(char *theirs, const json_t *ours, uint64_t bias, bool na
 	       (!strcmp(name + n, "@got") && !strncmp(name, open + 1, n) && open[1 + n] == '@');
 }
 
+static const char *objdump_program(void)
+{
+	return emulated() ? "aarch64-linux-gnu-objdump" : "objdump";
+}
+
 static char *objdump(const char *module, uint64_t start, uint64_t end)
 {
 	char from[64], to[64];
 	int status;
 	snprintf(from, sizeof from, "--start-address=0x%llx", (unsigned long long)start);
 	snprintf(to, sizeof to, "--stop-address=0x%llx", (unsigned long long)end);
-	char *argv[] = { (char *)(uintptr_t)"objdump", (char *)(uintptr_t)"-dwMintel", from, to, (char *)(uintptr_t)module, NULL };
+	char *argv[] = { (char *)(uintptr_t)objdump_program(), (char *)(uintptr_t)(emulated() ? "-dw" : "-dwMintel"), from, to,
+			 (char *)(uintptr_t)module, NULL };
 	char *text = run_text(argv, &status);
 	ck_assert_msg(text && !status, "objdump ended with %d", status);
 	return text;
 }
 
+/* Of an emulated program: the kernel knows the emulator's mappings alone. The symbol's address in the file tells as well. */
+static uint64_t bias_by_symbol(const char *module, const json_t *j)
+{
+	char option[128];
+	int status;
+	snprintf(option, sizeof option, "--disassemble=%s", text_of(j, "function"));
+	char *argv[] = { (char *)(uintptr_t)objdump_program(), (char *)(uintptr_t)"-d", option, (char *)(uintptr_t)module, NULL };
+	char *text = run_text(argv, &status), *head = strstr(text, "\n0"), *end;
+	ck_assert_msg(!status && head, "objdump ended with %d: %.200s", status, text);
+	uint64_t address = strtoull(head, &end, 16);
+	ck_assert(!strncmp(end, " <", 2));
+	free(text);
+	return address_of(j, "start") - address;
+}
+
 static void compare_with_objdump(const json_t *j)
 {
 	const char *module = text_of(j, "module");
-	uint64_t bias = bias_of(module);
+	uint64_t bias = emulated() ? bias_by_symbol(module, j) : bias_of(module);
 	char *text = objdump(module, address_of(j, "start") - bias, address_of(j, "end") - bias), *save = NULL;
 	bool own = strstr(module, "/threads");
 	size_t i = 0;
@@ -456,14 +536,15 @@ static void find_all(const json_t *truth, const char *at, bool by_line)
 	}
 	ck_assert(json_integer_value(json_object_get(code, "decoded_bytes")) > 0);
 	ck_assert(json_equal(json_object_get(code, "bytes"), json_object_get(code, "searched_bytes")));
-	ck_assert(json_equal(json_object_get(code, "elsewhere_bytes"), json_object_get(truth, "elsewhere")));
-	ck_assert(strstr(text, "candidates") && strstr(text, "decoded") && strstr(text, "12.0 KiB of executable"));
+	/* qemu has a page of code of its own in the guest. */
+	ck_assert(emulated() || json_equal(json_object_get(code, "elsewhere_bytes"), json_object_get(truth, "elsewhere")));
+	ck_assert(strstr(text, "candidates") && strstr(text, "decoded") && (emulated() || strstr(text, "12.0 KiB of executable")));
 	json_decref(j);
 	free(text);
 }
 
 static const char *const askers[] = { "asks_o0", "asks_o2", "asks_os", "asks_new_o0", "asks_new_o2" };
-enum { N_ASKERS = sizeof askers / sizeof *askers };
+enum { N_ASKERS = sizeof askers / sizeof *askers, N_EMULATED = 2 }; /* -Os of aarch64 merges a call of calloc with one of realloc */
 
 START_TEST(known_sites_are_candidates)
 {
@@ -586,9 +667,48 @@ START_TEST(sites_by_number)
 }
 END_TEST
 
+START_TEST(emulated_sites)
+{
+	json_t *truth = start(askers[_i]);
+	find_all(truth, target(true), true);
+	json_decref(truth);
+}
+END_TEST
+
+START_TEST(emulated_disassembly)
+{
+	static const char *const functions[] = { "main", "build", "truth_print", "truth_wait", "start" };
+	if (!have_program(objdump_program())) {
+		puts("SKIP disas of aarch64: needs binutils-aarch64-linux-gnu");
+		return;
+	}
+	json_decref(start("threads"));
+	const char *at = target(true);
+	for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+		json_t *j = ask("disas", at, functions[i]);
+		compare_with_objdump(j);
+		char *text = ask_text("disas", at, functions[i]);
+		compare_text(j, text);
+		free(text);
+		json_decref(j);
+	}
+}
+END_TEST
+
+static TCase *emulated_case(void)
+{
+	TCase *t = tcase_create("emulated");
+	tcase_set_timeout(t, 120);
+	tcase_add_loop_test(t, emulated_sites, 0, N_EMULATED);
+	tcase_add_test(t, emulated_disassembly);
+	return t;
+}
+
 int main(void)
 {
 	Suite *s = suite_create("code");
+	if (emulated())
+		suite_add_tcase(s, emulated_case());
 	TCase *t = tcase_create("disas");
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, disassembly_is_objdumps, 0, 2);
