@@ -5,6 +5,7 @@
 #include <check.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -358,6 +359,44 @@ static void compare_map(void)
 	json_decref(map);
 }
 
+static size_t count(const char *text, const char *what)
+{
+	size_t n = 0;
+	for (const char *at = text; (at = strstr(at, what)); at += strlen(what))
+		n++;
+	return n;
+}
+
+/* Cells in colour are as many as cells in letters, the legend's aside, and each has the colour of its state; without a terminal
+ * that can do it they are letters. */
+static void compare_colours(void)
+{
+	enum { KINDS_IN_LEGEND = 7 };
+	int status;
+	json_t *map = ask_json("map", "0");
+	const char *cells = word(json_array_get(json_object_get(map, "heaps"), 0), "cells");
+	char *argv[] = { (char *)(uintptr_t)flotsam_path(), (char *)(uintptr_t) "map", ask_target, (char *)(uintptr_t) "0", (char *)(uintptr_t) "--color",
+			 (char *)(uintptr_t) "always", NULL };
+	size_t changes = 0;
+	for (size_t i = 1; cells[i]; i++)
+		changes += (cells[i] & ~0x20) != (cells[i - 1] & ~0x20);
+	setenv("LC_ALL", "C.UTF-8", 1);
+	char *colour = run_text(argv, &status);
+	setenv("LC_ALL", "C", 1);
+	char *letters = run_text(argv, &status);
+	unsetenv("LC_ALL");
+	size_t full = count(colour, "\xe2\x96\x88"), shaded = count(colour, "\xe2\x96\x91");
+	locale_t utf8 = newlocale(LC_ALL_MASK, "C.UTF-8", (locale_t)0);
+	ck_assert_uint_eq(full + shaded, utf8 ? strlen(cells) + KINDS_IN_LEGEND : 0);
+	if (utf8)
+		freelocale(utf8);
+	ck_assert_uint_ge(count(colour, "\x1b["), changes);
+	ck_assert_uint_eq(count(letters, "\xe2"), 0);
+	free(colour);
+	free(letters);
+	json_decref(map);
+}
+
 static void compare_all(const json_t *truth)
 {
 	static const char *const commands[] = { "arenas", "heaps", "bins", "tcache", "trim", "map" };
@@ -365,6 +404,7 @@ static void compare_all(const json_t *truth)
 	compare_caches(truth);
 	compare_chunks();
 	compare_map();
+	compare_colours();
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
 		free(ask_text(commands[i], NULL));
 	free(ask_text("arena", "1"));
