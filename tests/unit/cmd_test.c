@@ -250,7 +250,9 @@ START_TEST(commands_have_what_help_needs)
 	size_t n = 0;
 	for (const struct command *c; (c = command_get(n)); n++) {
 		ck_assert_ptr_eq(command_by_name(c->name), c);
-		ck_assert(c->summary && c->help && c->formats[0] && (c->run || !strcmp(c->name, "shell") || !strcmp(c->name, "time")));
+		/* What has no run() is front's own: it needs more than a session. */
+		ck_assert_msg(c->run || strstr(" shell time watch exercise run ", c->name), "%s does nothing", c->name);
+		ck_assert_msg(c->summary && c->help && c->formats[0], "%s: help has nothing to say", c->name);
 		ck_assert_msg(strlen(c->summary) <= 53, "%s: the line of help is wider than 80 columns", c->name);
 		ck_assert_msg(strstr(c->help, c->name), "the help of %s has no example", c->name);
 	}
