@@ -155,9 +155,15 @@ static bool find_global(struct modules *ms, const char *name, struct module **re
 static struct err *no_variable(struct modules *ms, const char *name)
 {
 	struct symbol s;
-	for (size_t i = 0; i < modules_count(ms); i++)
-		if (modules_symbol(ms, modules_get(ms, i), name, &s))
-			return err_hint(err_new(ERR_NOT_FOUND, "%s has no DWARF: %s is known by its symbol alone", modules_get(ms, i)->name, name), "x/4gx %s", name);
+	for (size_t i = 0; i < modules_count(ms); i++) {
+		struct module *m = modules_get(ms, i);
+		if (!modules_symbol(ms, m, name, &s))
+			continue;
+		if (s.is_function)
+			return err_hint(err_new(ERR_NOT_FOUND, "%s is a function", name), "disas %s", name);
+		return err_hint(err_new(ERR_NOT_FOUND, m->have_dwarf ? "the DWARF of %s has no %s: it is known by its symbol alone" : "%s has no DWARF: %s is known by its symbol alone",
+					m->name, name), "x/4gx %s", name);
+	}
 	return err_hint(err_new(ERR_NOT_FOUND, "no variable is called '%s'", name), "locals lists those of the frame; print TYPE ADDR");
 }
 

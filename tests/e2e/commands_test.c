@@ -95,6 +95,9 @@ static const struct row {
 	{ "sites $own", "block=$own;chunk_bytes=912;candidates[function~run(void*)].call=malloc;candidates[function~run(void*)].bytes=900", "run(void*)", 0 },
 	{ "refresh", "stopped_seconds>-1", "New picture: stopped", PROMPT },
 	{ "time who $second", NULL, "$list", PROMPT },
+	{ "help", NULL, "who points where;threads;COMMAND | shell-command", PROMPT },
+	{ "help malloc", NULL, "arenas;tcache;trim", PROMPT },
+	{ "x/2i stand", "function=stand;instructions.length=2", "sub;sou\\x1b[31mrce.cc", PROMPT },
 	{ "help who", NULL, "every pointer to it", PROMPT },
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };

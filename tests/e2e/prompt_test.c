@@ -307,6 +307,14 @@ START_TEST(errors_cost_a_line)
 	ck_assert_int_eq(status, 2);
 	ck_assert_msg(strstr(text, "blocks\n"), "%s", text);
 	free(text);
+	/* The nearest names; the beginning of one name is enough, that of several is not. */
+	char shell[256];
+	snprintf(shell, sizeof shell, "'%s' shell %s -e blokcs -e 'thr --format jsonl' -e t 2>&1", flotsam_path(), pid);
+	char *argv[] = { (char[]){ "sh" }, (char[]){ "-c" }, shell, NULL };
+	text = run_text(argv, &status);
+	ck_assert_msg(strstr(text, "did you mean blocks?") && strstr(text, "{\"thread\":1,") && strstr(text, "'t' may be several commands"), "%s", text);
+	ck_assert_msg(strstr(text, "threads, ") && strstr(text, "tcache"), "%s", text);
+	free(text);
 }
 END_TEST
 

@@ -330,6 +330,7 @@ START_TEST(wrong_names_are_refused)
 	static const struct { const char *word, *second; int status; } wrong[] = {
 		{ "no_such_variable", NULL, 3 }, { "g_numbers.nothing", NULL, 3 }, { "g_numbers[3]", NULL, 2 }, { "*g_numbers", NULL, 2 },
 		{ "no_such_type", "g_numbers", 3 }, { "g_numbers->", NULL, 3 }, { "g_matrix[", NULL, 2 }, { "*g_null", NULL, 0 },
+		{ "a_function", NULL, 3 },
 	};
 	int status;
 	start("values");
