@@ -19,6 +19,7 @@ struct arguments { /* a parsed command line */
 	const char *target;	/* pid in decimal, or path */
 	bool core_named;	/* by -c */
 	struct session_options session;
+	bool debuginfod; /* ask its servers for debug files */
 	const char *format;	/* NULL: the command's first */
 	const char *output;	/* -o FILE, or NULL */
 	const char *color;	/* auto, always, never */

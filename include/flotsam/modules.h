@@ -38,6 +38,9 @@ struct module {
 struct modules;
 struct modules_options {
 	const char *debug_dir;	/* besides /usr/lib/debug; or NULL */
+	/* Where no debug file is: one of this build-id (in hexadecimal) from elsewhere, -1: none. NULL: nobody is asked. */
+	int (*fetch)(void *ctx, const char *build_id);
+	void *fetch_ctx;
 };
 
 /* Finds all modules in the picture's mappings (live: opens files through the target) and adds their file bytes to the

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 enum option_id { O_PID, O_CORE, O_FORMAT, O_OUTPUT, O_TOP, O_QUIET, O_VERBOSE, O_COLOR, O_SHOW, O_CLASS, O_STATE, O_MIN_SIZE, O_MAX_STOP, O_FORCE,
-		 O_NO_RESTART, O_SWAP, O_SHARED, O_SPOOL, O_SYSROOT, O_DEBUG_DIR, O_ARENA_FROM, O_INTERIOR, O_NO_RULE, O_NO_VECTOR, O_TAGGED, O_UNALIGNED,
+		 O_NO_RESTART, O_SWAP, O_SHARED, O_SPOOL, O_SYSROOT, O_DEBUG_DIR, O_DEBUGINFOD, O_ARENA_FROM, O_INTERIOR, O_NO_RULE, O_NO_VECTOR, O_TAGGED, O_UNALIGNED,
 		 O_THREADS, O_ROOT, O_FAIL_ON, O_SUPPRESS, O_AGAINST, O_CONTENT, O_INTERVAL, O_LOOK, O_GROWTH, O_LEVEL, O_HOLD, O_COUNT, O_METRICS, O_EXECUTE, O_SCRIPT, O_ONLY, O_HELP, O_VERSION };
 
 enum option_group { G_OUTPUT, G_BLOCKS, G_CHECK, G_TIME, G_LOOK, G_RULES, G_OTHER };
@@ -52,6 +52,7 @@ static const struct option_row {
 	{ O_SYSROOT, G_LOOK, 0, "sysroot", "DIR", "where the files named in a core are" },
 	{ O_ROOT, G_LOOK, 0, "root", "DIR", "flotsam system: read a saved /proc and /sys there" },
 	{ O_DEBUG_DIR, G_LOOK, 0, "debug-dir", "DIR", "separate debug files, besides /usr/lib/debug" },
+	{ O_DEBUGINFOD, G_LOOK, 0, "debuginfod", NULL, "ask the servers of $DEBUGINFOD_URLS for the others" },
 	{ O_ARENA_FROM, G_LOOK, 0, "arena-from", "WAY", "find malloc's state by this alone: symbols, file,\nlive, code or heap" },
 	{ O_INTERIOR, G_RULES, 0, "interior", "RULE", "a block with inner pointers alone is: possible,\nreachable, or lost (ignore)" },
 	{ O_NO_RULE, G_RULES, 0, "no-rule", "NAME", "switch one interior rule off, by its name in -v" },
@@ -228,6 +229,9 @@ static struct err *apply(struct arguments *a, enum option_id id, const char *val
 		break;
 	case O_DEBUG_DIR:
 		s->modules.debug_dir = value;
+		break;
+	case O_DEBUGINFOD:
+		a->debuginfod = true;
 		break;
 	case O_ARENA_FROM:
 		TRY(choose("arena-from", value, arena_sources, &choice));

@@ -20,7 +20,7 @@ struct reply { int32_t os, status; };
 const char outside_pager[] = "export LESS=\"${LESS-FRX}\"; if [ -n \"$PAGER\" ]; then exec sh -c \"$PAGER\"; "
 			     "elif command -v less >/dev/null; then exec less; elif command -v more >/dev/null; then exec more; else exec cat; fi";
 
-static bool send_with_fd(int to, const void *data, size_t n, int fd)
+bool front_send(int to, const void *data, size_t n, int fd)
 {
 	struct iovec v = { (void *)data, n };
 	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = { 0 };
@@ -38,7 +38,7 @@ static bool send_with_fd(int to, const void *data, size_t n, int fd)
 	return k == (ssize_t)n;
 }
 
-static ssize_t receive_with_fd(int from, void *data, size_t n, int *ret_fd)
+ssize_t front_receive(int from, void *data, size_t n, int *ret_fd)
 {
 	struct iovec v = { data, n };
 	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control;
@@ -54,7 +54,7 @@ static ssize_t receive_with_fd(int from, void *data, size_t n, int *ret_fd)
 }
 
 /* The caller's ids, and no capability that our file brought along. */
-static void shed_rights(void)
+void front_shed_rights(void)
 {
 	if (setresgid(getgid(), getgid(), getgid()) || setresuid(getuid(), getuid(), getuid()))
 		_exit(1);
@@ -90,7 +90,7 @@ static void serve(int fd)
 {
 	static struct request q;
 	int given;
-	for (ssize_t k; (k = receive_with_fd(fd, &q, sizeof q, &given)) == (ssize_t)sizeof q;) {
+	for (ssize_t k; (k = front_receive(fd, &q, sizeof q, &given)) == (ssize_t)sizeof q;) {
 		struct reply r = { 0 };
 		int opened = -1;
 		q.text[sizeof q.text - 1] = '\0';
@@ -100,7 +100,7 @@ static void serve(int fd)
 			opened = open(q.text, O_WRONLY | O_CREAT | O_CLOEXEC | (q.kind == REQUEST_APPEND ? O_APPEND : O_TRUNC), 0600);
 			r.os = opened < 0 ? errno : 0;
 		}
-		if (!send_with_fd(fd, &r, sizeof r, opened))
+		if (!front_send(fd, &r, sizeof r, opened))
 			break;
 		if (opened >= 0)
 			close(opened);
@@ -122,7 +122,7 @@ struct err *outside_start(struct outside **ret)
 		close(pair[0]);
 		signal(SIGINT, SIG_IGN);
 		signal(SIGQUIT, SIG_IGN);
-		shed_rights();
+		front_shed_rights();
 		serve(pair[1]);
 		_exit(0);
 	}
@@ -156,7 +156,7 @@ static struct err *ask(struct outside *w, enum request_kind kind, const char *te
 	if (strlen(text) >= sizeof q.text)
 		return err_new(ERR_LIMIT, "a command of more than %zu bytes", sizeof q.text - 1);
 	memcpy(q.text, text, strlen(text));
-	return send_with_fd(w->fd, &q, sizeof q, fd) ? NULL : err_os(errno, "the process that runs shell commands has ended");
+	return front_send(w->fd, &q, sizeof q, fd) ? NULL : err_os(errno, "the process that runs shell commands has ended");
 }
 
 struct err *outside_run(struct outside *w, const char *command, int *ret_fd)
@@ -177,14 +177,14 @@ int outside_wait(struct outside *w)
 {
 	struct reply r = { 0 };
 	int fd;
-	return receive_with_fd(w->fd, &r, sizeof r, &fd) == (ssize_t)sizeof r && !r.os ? r.status : -1;
+	return front_receive(w->fd, &r, sizeof r, &fd) == (ssize_t)sizeof r && !r.os ? r.status : -1;
 }
 
 struct err *outside_open(struct outside *w, const char *path, bool append, int *ret_fd)
 {
 	struct reply r = { 0 };
 	TRY(ask(w, append ? REQUEST_APPEND : REQUEST_OPEN, path, -1));
-	if (receive_with_fd(w->fd, &r, sizeof r, ret_fd) != (ssize_t)sizeof r)
+	if (front_receive(w->fd, &r, sizeof r, ret_fd) != (ssize_t)sizeof r)
 		return err_new(ERR_OS, "the process that opens files has ended");
 	return r.os ? err_os(r.os, "cannot write %s", path) : NULL;
 }

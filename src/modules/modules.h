@@ -33,7 +33,7 @@ struct priv { /* of one module */
 	size_t memory_bytes;
 	Dwarf *dwarf, *alt;
 	int alt_fd;
-	bool symbols_read, lines_read, dwarf_tried;
+	bool symbols_read, lines_read, dwarf_tried, debug_tried;
 	bool asks_for_loader;	/* PT_INTERP */
 	uint64_t dynamic, dynamic_bytes; /* PT_DYNAMIC; 0, 0: none */
 	VEC(struct raw_symbol) symbols, tls;

@@ -2,6 +2,7 @@
 #include "modules.h"
 
 #include <fcntl.h>
+#include <stdarg.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,52 +29,90 @@ static int open_debug_path(struct modules *ms, const char *path)
 	return fd;
 }
 
-static bool try_debug(struct modules *ms, struct module *m, const char *path)
+/* CRC-32 as .gnu_debuglink has it (gdb manual, Separate Debug Files). */
+static uint32_t crc_of(const char *p, size_t n)
+{
+	uint32_t crc = ~0u;
+	for (size_t i = 0; i < n; i++) {
+		crc ^= (uint8_t)p[i];
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+	}
+	return ~crc;
+}
+
+/* Of a file without a build-id the link's checksum must do. */
+static bool is_debug_of(Elf *elf, const struct module *m, const GElf_Word *crc)
+{
+	size_t n = 0;
+	if (m->build_id_n >= 2)
+		return same_build_id(elf, m);
+	const char *bytes = crc ? elf_rawfile(elf, &n) : NULL;
+	return bytes && crc_of(bytes, n) == *crc;
+}
+
+static bool take_debug(struct module *m, int fd, const GElf_Word *crc)
 {
 	struct priv *p = priv_of(m);
-	int fd = open_debug_path(ms, path);
-	if (fd < 0)
-		return false;
-	Elf *elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
-	if (elf && elf_kind(elf) == ELF_K_ELF && same_build_id(elf, m)) {
+	Elf *elf = fd < 0 ? NULL : elf_begin(fd, ELF_C_READ_MMAP, NULL);
+	if (elf && elf_kind(elf) == ELF_K_ELF && is_debug_of(elf, m, crc)) {
 		p->debug_fd = fd;
 		p->debug_elf = elf;
 		return true;
 	}
 	elf_end(elf);
-	close(fd);
+	if (fd >= 0)
+		close(fd);
 	return false;
 }
 
-static const char *const debug_roots[] = { NULL, "/usr/lib/debug" };
+static bool try_debug(struct modules *ms, struct module *m, const GElf_Word *crc, const char *format, ...) __attribute__((format(printf, 4, 5)));
+static bool try_debug(struct modules *ms, struct module *m, const GElf_Word *crc, const char *format, ...)
+{
+	char path[LIMIT_PATH];
+	va_list ap;
+	va_start(ap, format);
+	int n = vsnprintf(path, sizeof path, format, ap);
+	va_end(ap);
+	return n > 0 && (size_t)n < sizeof path && take_debug(m, open_debug_path(ms, path), crc);
+}
+
+/* Beside the file, in .debug there, and below the debug roots. */
+static bool by_link(struct modules *ms, struct module *m, const char *const *roots, size_t n)
+{
+	GElf_Word crc;
+	const char *link = priv_of(m)->elf ? dwelf_elf_gnu_debuglink(priv_of(m)->elf, &crc) : NULL;
+	int dir = (int)(m->name - m->path);
+	if (!link || !*link || strchr(link, '/'))
+		return false;
+	/* A file may name itself. */
+	if (strcmp(link, m->name) && try_debug(ms, m, &crc, "%.*s%s", dir, m->path, link))
+		return true;
+	if (try_debug(ms, m, &crc, "%.*s.debug/%s", dir, m->path, link))
+		return true;
+	for (size_t i = 0; i < n; i++)
+		if (roots[i] && try_debug(ms, m, &crc, "%s%.*s%s", roots[i], dir, m->path, link))
+			return true;
+	return false;
+}
 
 void modules_open_debug(struct modules *ms, struct module *m)
 {
+	const char *const roots[] = { ms->o.debug_dir, "/usr/lib/debug" };
 	struct priv *p = priv_of(m);
-	char id[2 * sizeof m->build_id + 1], path[LIMIT_PATH];
-	if (p->debug_elf || m->build_id_n < 2)
+	char id[2 * sizeof m->build_id + 1] = "";
+	if (p->debug_elf || p->debug_tried)
 		return;
+	p->debug_tried = true;
 	for (unsigned i = 0; i < m->build_id_n; i++)
 		snprintf(id + 2 * i, 3, "%02x", m->build_id[i]);
-	for (size_t i = 0; i < sizeof debug_roots / sizeof debug_roots[0]; i++) {
-		const char *root = debug_roots[i] ? debug_roots[i] : ms->o.debug_dir;
-		if (!root)
-			continue;
-		snprintf(path, sizeof path, "%s/.build-id/%.2s/%s.debug", root, id, id + 2);
-		if (try_debug(ms, m, path))
+	for (size_t i = 0; i < sizeof roots / sizeof roots[0] && m->build_id_n >= 2; i++)
+		if (roots[i] && try_debug(ms, m, NULL, "%s/.build-id/%.2s/%s.debug", roots[i], id, id + 2))
 			return;
-	}
-	/* .gnu_debuglink: beside the file, in .debug, and below the debug root. */
-	GElf_Word crc;
-	const char *link = p->elf ? dwelf_elf_gnu_debuglink(p->elf, &crc) : NULL;
-	if (!link || strchr(link, '/'))
+	if (by_link(ms, m, roots, sizeof roots / sizeof roots[0]))
 		return;
-	int dir = (int)(m->name - m->path);
-	snprintf(path, sizeof path, "%.*s.debug/%s", dir, m->path, link);
-	if (try_debug(ms, m, path))
-		return;
-	snprintf(path, sizeof path, "/usr/lib/debug%.*s%s", dir, m->path, link);
-	try_debug(ms, m, path);
+	if (ms->o.fetch && m->build_id_n >= 2 && m->role != MODULE_VDSO)
+		take_debug(m, ms->o.fetch(ms->o.fetch_ctx, id), NULL);
 }
 
 static void add_symbol(struct module *m, const GElf_Sym *sym, const char *name)

@@ -435,6 +435,11 @@ START_TEST(rights_of_its_own)
 	ck_assert_msg(page && status == 0 && strstr(page, "Uid:\t65534\t65534\t65534\t65534\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n"), "%s", page);
 	free(page);
 	ck_assert(!stat(to_file + strlen("blocks used count > "), &st) && st.st_uid == NOBODY && st.st_size > 0);
+	/* Nor does it bring its rights to servers and caches that the environment names. */
+	setenv("DEBUGINFOD_URLS", "http://127.0.0.1:9", 1);
+	const char *asking[] = { copy, "report", target_text, "--debuginfod", NULL };
+	free(run_text((char *const *)asking, &status));
+	ck_assert_int_eq(status, 2);
 	json_decref(truth);
 }
 END_TEST
