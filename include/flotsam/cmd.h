@@ -2,7 +2,7 @@
 #ifndef FLOTSAM_CMD_H
 #define FLOTSAM_CMD_H
 
-#include "flotsam/census.h"
+#include "flotsam/growth.h"
 #include "flotsam/out.h"
 #include "flotsam/session.h"
 
@@ -48,6 +48,8 @@ struct arguments { /* a parsed command line */
 	double growth, level;	/* bytes a second; part of the limit */
 	uint64_t count;		/* --count; 0: until the end */
 	const char *metrics;	/* --prometheus FILE, or NULL */
+	const char *command_line; /* --run */
+	uint64_t rounds, per;	/* --rounds, --per; 0: not said */
 	const char *by_name;	/* the word that a live target was found by, or NULL */
 	struct look_name looks[MAX_LOOKS]; /* of TARGET_MANY; or what --against names */
 	unsigned n_looks, n_taken;
@@ -65,7 +67,7 @@ enum target_need { TARGET_ONE, TARGET_OPTIONAL, TARGET_SITTING /* at the prompt 
 		   TARGET_MANY /* two or more, of which censuses are made: s is NULL */ };
 enum completes { COMPLETES_NOTHING, COMPLETES_ADDRESS, COMPLETES_VALUE /* an address, or a type */, COMPLETES_FILTER, COMPLETES_COMMAND, COMPLETES_THREAD };
 
-enum driver { DRIVER_NONE, DRIVER_WATCH };
+enum driver { DRIVER_NONE, DRIVER_WATCH, DRIVER_EXERCISE };
 
 enum { N_FORMATS = 5 };
 struct command {
@@ -111,6 +113,15 @@ const char *desk_set_name(const struct desk *d, size_t i);
 
 /* The report of a session as Prometheus metrics. */
 struct err *command_metrics(const struct arguments *a, struct session *s, struct out *o) MUST_CHECK;
+struct exercise_result { /* figures: before the first round, and after each */
+	size_t rounds;
+	uint64_t per;		/* requests a round */
+	double *rss, *threads, *descriptors, *seconds; /* seconds: of each round */
+	const struct diff *diff;
+	const struct growth *growth;
+};
+/* True: something grows. Sorts r->seconds. */
+bool command_exercise_print(const struct arguments *a, const struct exercise_result *r, struct out *o);
 /* The process that is called so now. ERR_NOT_FOUND, or ERR_USAGE when there are several. */
 struct err *arguments_find(const char *name, struct look_name *ret) MUST_CHECK;
 

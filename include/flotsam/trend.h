@@ -39,6 +39,8 @@ struct trend trend_judge(const struct sample *s, size_t n);
 double trend_kendall(const struct sample *s, size_t n);
 /* Upper tail of the normal distribution. */
 double trend_tail(double z);
+/* The slope of least squares and its bounds of 95 in 100, by Student's distribution. False: less than three samples. */
+bool trend_regression(const struct sample *s, size_t n, double *ret_slope, double *ret_low, double *ret_high);
 /* Seconds from the level to a limit at this slope; negative: never. */
 double trend_seconds_until(double level, double slope, double limit);
 

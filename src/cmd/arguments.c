@@ -9,10 +9,10 @@
 
 enum option_id { O_PID, O_CORE, O_FORMAT, O_OUTPUT, O_TOP, O_QUIET, O_VERBOSE, O_COLOR, O_SHOW, O_CLASS, O_STATE, O_MIN_SIZE, O_MAX_STOP, O_FORCE,
 		 O_NO_RESTART, O_SWAP, O_SHARED, O_SPOOL, O_SYSROOT, O_DEBUG_DIR, O_DEBUGINFOD, O_ARENA_FROM, O_INTERIOR, O_NO_RULE, O_NO_VECTOR, O_TAGGED, O_UNALIGNED,
-		 O_THREADS, O_ROOT, O_FAIL_ON, O_SUPPRESS, O_AGAINST, O_CONTENT, O_INTERVAL, O_LOOK, O_GROWTH, O_LEVEL, O_HOLD, O_COUNT, O_METRICS, O_EXECUTE, O_SCRIPT, O_ONLY, O_HELP, O_VERSION };
+		 O_THREADS, O_ROOT, O_FAIL_ON, O_SUPPRESS, O_AGAINST, O_CONTENT, O_INTERVAL, O_LOOK, O_GROWTH, O_LEVEL, O_HOLD, O_COUNT, O_METRICS, O_RUN, O_ROUNDS, O_PER, O_EXECUTE, O_SCRIPT, O_ONLY, O_HELP, O_VERSION };
 
 enum option_group { G_OUTPUT, G_BLOCKS, G_CHECK, G_TIME, G_LOOK, G_RULES, G_OTHER };
-static const char *const group_names[] = { "output", "the list of blocks (flotsam blocks)", "flotsam check", "flotsam watch", "the look", "what counts as a pointer", "other" };
+static const char *const group_names[] = { "output", "the list of blocks (flotsam blocks)", "flotsam check", "flotsam watch, flotsam exercise", "the look", "what counts as a pointer", "other" };
 
 static const struct option_row {
 	enum option_id id;
@@ -40,6 +40,9 @@ static const struct option_row {
 	{ O_HOLD, G_TIME, 0, "hold", "TIME", "the level must hold so long (5m)" },
 	{ O_COUNT, G_TIME, 0, "count", "N", "end after N samples" },
 	{ O_METRICS, G_TIME, 0, "prometheus", "FILE", "write the metrics of each look there" },
+	{ O_RUN, G_TIME, 0, "run", "COMMAND", "exercise: what drives the target, by the shell" },
+	{ O_ROUNDS, G_TIME, 0, "rounds", "N", "exercise: how often (10)" },
+	{ O_PER, G_TIME, 0, "per", "N", "exercise: requests that one run makes (1)" },
 	{ O_CONTENT, G_OUTPUT, 0, "content", "WHAT", "flotsam snap: none" },
 	{ O_PID, G_LOOK, 'p', NULL, "PID", "look at this process" },
 	{ O_CORE, G_LOOK, 'c', NULL, "CORE", "read this core; its program may stand beside it" },
@@ -285,6 +288,13 @@ static struct err *apply(struct arguments *a, enum option_id id, const char *val
 	case O_METRICS:
 		a->metrics = value;
 		break;
+	case O_RUN:
+		a->command_line = value;
+		break;
+	case O_ROUNDS:
+		return number("--rounds", value, &a->rounds);
+	case O_PER:
+		return number("--per", value, &a->per);
 	case O_CONTENT:
 		TRY(choose("content", value, contents, &choice));
 		a->content = contents[choice];
@@ -531,6 +541,9 @@ static struct err *check_time(const struct arguments *a)
 {
 	enum driver d = a->command->driver;
 	bool watch = a->interval > 0 || a->look_every > 0 || a->hold > 0 || a->growth > 0 || a->level > 0 || a->count || a->metrics;
+	bool exercise = a->command_line || a->rounds || a->per;
+	if (exercise && d != DRIVER_EXERCISE)
+		return err_hint(err_new(ERR_USAGE, "%s drives nothing", a->command->name), "flotsam exercise takes --run, --rounds, --per");
 	if (watch && d != DRIVER_WATCH)
 		return err_hint(err_new(ERR_USAGE, "%s does not watch", a->command->name), "flotsam watch takes --interval, --look, --growth, --level, --hold, --count, --prometheus");
 	if (d != DRIVER_NONE && a->prompt)

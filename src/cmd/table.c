@@ -14,6 +14,7 @@ static const struct command *const table[] = {
 	&command_diff,
 	&command_snap,
 	&command_watch,
+	&command_exercise,
 	&command_resources,
 	&command_locals,
 	&command_print,

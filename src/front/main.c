@@ -32,7 +32,7 @@ static void catch_signals(void)
 static struct err *drive(const struct arguments *a, struct progress *progress, const struct output *f, struct out *o, int *ret_status)
 {
 	output_begin(f);
-	return front_watch(a, progress, o, ret_status);
+	return (a->command->driver == DRIVER_WATCH ? front_watch : front_exercise)(a, progress, o, ret_status);
 }
 
 /* One command, in batch. */

@@ -128,6 +128,11 @@ START_TEST(by_hand)
 	ck_assert(fabs(trend_tail(1.959964) - 0.025) < 1e-6);
 	ck_assert(fabs(trend_tail(0) - 0.5) < 1e-12);
 	ck_assert(trend_seconds_until(100, 2, 300) == 100 && trend_seconds_until(100, -1, 300) < 0 && trend_seconds_until(400, 1, 300) == 0);
+	/* Least squares: 31 / 35, and Student's 2.776445 for four degrees of freedom times the standard error. */
+	double slope, low, high;
+	ck_assert(trend_regression(s, 6, &slope, &low, &high));
+	ck_assert(fabs(slope - 0.885714) < 1e-5);
+	ck_assert(fabs(low - 0.241259) < 1e-3 && fabs(high - 1.530170) < 1e-3);
 	/* A restart between the two halves: only pairs within them count. */
 	for (size_t i = 3; i < 6; i++)
 		s[i].run = 1;
