@@ -307,6 +307,54 @@ START_TEST(hostile_root)
 }
 END_TEST
 
+/* The same where a debug file of the program would be, below the root. The decoy beside the root is the right one. */
+static const struct {
+	const char *name, *command;
+	bool found;
+} debug_traps[] = {
+	{ "a debug file", "cp %s/decoy.debug %s", true },
+	{ "a link to one below the root", "mkdir r && cp %s/decoy.debug r && ln -s ../../../../../r/decoy.debug %s", true },
+	{ "an absolute link", "ln -s %s/decoy.debug %s", false },
+	{ "a link with ..", "ln -s ../../../../../../../../../../../../../../../../../..%s/decoy.debug %s", false },
+	{ "a magic link", "ln -s /proc/self/root%s/decoy.debug %s", false },
+	{ "a fifo", ": %s && mkfifo %s", false },
+	{ "a directory", "ls %s >/dev/null && mkdir %s", false },
+	{ "another's debug file", "ls %s >/dev/null && objcopy --only-keep-debug app/libgone.so %s", false },
+};
+enum { N_DEBUG_TRAPS = sizeof debug_traps / sizeof *debug_traps };
+
+START_TEST(hostile_debug_files)
+{
+	char command[PATH_MAX], id[128] = "", path[256];
+	const struct place p = { .namespaces = CLONE_NEWNS, .below_root = true };
+	const char *root = make_root("dlopen");
+	if (!as_nobody("hostile_debug_files", ",+sys_ptrace"))
+		return;
+	shell("objcopy --only-keep-debug %s/app/dlopen %s/decoy.debug && objcopy -S %s/app/dlopen", root, dir, root);
+	snprintf(command, sizeof command, "readelf -n %s/app/dlopen | sed -n 's/.*Build ID: //p'", root);
+	FILE *f = popen(command, "re");
+	ck_assert(f && fgets(id, sizeof id, f) && !pclose(f));
+	id[strcspn(id, "\n")] = '\0';
+	snprintf(path, sizeof path, "usr/lib/debug/.build-id/%.2s/%s.debug", id, id + 2);
+	snprintf(command, sizeof command, debug_traps[_i].command, dir, path);
+	shell("cd %s && mkdir -p usr/lib/debug/.build-id/%.2s && %s", root, id, command);
+	json_t *truth = start("hostile_debug_files", &p, "dlopen", root), *each;
+	if (!truth)
+		return;
+	const char *argv[] = { flotsam_path(), "modules", target_text, "--format", "json", NULL };
+	size_t i;
+	int status;
+	bool full = false;
+	json_t *modules = run_json((char *const *)argv, &status);
+	ck_assert_msg(modules && status == 0, "flotsam modules ended with %d", status);
+	json_array_foreach(modules, i, each)
+		full |= !strcmp(text_of(each, "name"), "dlopen") && !strcmp(text_of(each, "symbols"), "full");
+	ck_assert_msg(full == debug_traps[_i].found, "%s: %s", debug_traps[_i].name, full ? "taken" : "not found");
+	json_decref(modules);
+	json_decref(truth);
+}
+END_TEST
+
 /* CAP_SYS_PTRACE alone: all but residency, and what is missing has the capability's name with it. */
 START_TEST(ptrace_alone)
 {
@@ -451,6 +499,7 @@ int main(void)
 	tcase_add_unchecked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, truth_of_places, 0, N_PLACES * 4);
 	tcase_add_loop_test(t, hostile_root, 0, N_TRAPS);
+	tcase_add_loop_test(t, hostile_debug_files, 0, N_DEBUG_TRAPS);
 	tcase_add_test(t, ptrace_alone);
 	tcase_add_test(t, replaced_library);
 	tcase_add_test(t, a_namespace_above);
