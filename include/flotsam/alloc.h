@@ -50,6 +50,7 @@ struct alloc_facts {
 	char version[32];	/* "2.36", or a range such as "2.35 to 2.42" */
 	const char *found_by;	/* "symbols", "file signature", "live signature", "disassembly", "heap info" */
 	bool walked;
+	bool quiet;		/* after the walk: nobody was inside malloc, so that each list could be judged */
 	unsigned granule;	/* MALLOC_ALIGNMENT */
 	unsigned header;	/* bytes in front of the payload: 2 words */
 	unsigned mmap_tail;	/* bytes at an mmapped chunk's end that are not usable */

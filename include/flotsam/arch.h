@@ -19,6 +19,9 @@ struct arch {
 	int16_t reg_tp;		/* thread pointer's index into pr_reg; -1: not there (i386: GDT; aarch64: NT_ARM_TLS) */
 	uint16_t reg_result, reg_syscall; /* syscall result, and the syscall number kept beside it (orig_rax) */
 	uint16_t low_vectors; /* bytes of the extended state without AVX-512's registers; 0: no such part */
+	bool keeps_call;	/* the number is the kernel's own copy, -1 outside of a call; else the register that calls take it from */
+	const uint16_t *heap_calls; /* system calls that malloc makes while its structures are being changed, then 0 */
+	uint16_t call_tgkill, call_futex;
 	const char *system_calls; /* the instructions that make one, side by side */
 	uint8_t n_system_calls, system_call_bytes; /* how many, bytes of each */
 	bool signs_returns;	/* the upper bits of a return address may be a signature */
@@ -39,6 +42,7 @@ struct arch {
 /* NULL when not known. */
 const struct arch *arch_find(uint16_t elf_machine, uint8_t elf_class);
 const struct arch *arch_host(void);
+bool arch_is_heap_call(const struct arch *a, uint64_t call);
 /* Word `index` of a general register set (raw pr_reg bytes); 0 when outside. */
 uint64_t arch_reg(const struct arch *a, struct span gregs, int index);
 

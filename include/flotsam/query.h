@@ -52,7 +52,7 @@ struct report {
 	struct sparse_label sparse; /* that keeps most sparse pages; label NULL: not worth a line */
 	char *sparse_holder;	/* of its sample; NULL: unknown */
 	VEC(struct arena_line) arenas;
-	bool complete, at_most;		/* coverage */
+	bool complete, at_most, quiet;	/* coverage */
 	VEC(char *) notes;		/* what the reader must know, in words */
 	VEC(const struct finding *) findings;
 	size_t findings_dropped;

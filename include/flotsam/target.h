@@ -23,6 +23,7 @@ struct mapping {
 struct thread {
 	pid_t tid;
 	char comm[16];
+	int signal;	     /* of a core: what killed it; 0: none */
 	bool stopped;	     /* false: could not be stopped, registers unknown */
 	struct span gregs;   /* pr_reg bytes, empty when unknown */
 	struct span fpregs;  /* all extended state (xstate where there is, else NT_FPREGSET): scanned as words */

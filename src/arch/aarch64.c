@@ -5,6 +5,9 @@
 static const int8_t dwarf[] = { 0,  1,	2,  3,	4,  5,	6,  7,	8,  9,	10, 11, 12, 13, 14, 15,
 				16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31 };
 
+/* prctl, brk, munmap, mremap, mmap, mprotect, madvise, getrandom: see x86_64.c */
+static const uint16_t heap_calls[] = { 167, 214, 215, 216, 222, 226, 233, 278, 0 };
+
 const struct arch arch_aarch64 = {
 	.name = "aarch64",
 	.elf_machine = EM_AARCH64,
@@ -21,6 +24,9 @@ const struct arch arch_aarch64 = {
 	.reg_tp = -1, /* NT_ARM_TLS */
 	.reg_result = 0,
 	.reg_syscall = 8,
+	.heap_calls = heap_calls,
+	.call_tgkill = 131,
+	.call_futex = 98,
 	.system_calls = "\x01\x00\x00\xd4", /* svc #0 (Arm ARM, C6.2) */
 	.n_system_calls = 1,
 	.system_call_bytes = 4,

@@ -4,6 +4,9 @@
 /* DWARF: eax ecx edx ebx esp ebp esi edi eip (System V ABI i386). */
 static const int8_t dwarf[] = { 6, 1, 2, 0, 15, 5, 3, 4, 12 };
 
+/* brk, munmap, mprotect, mremap, prctl, mmap2, madvise, getrandom: see x86_64.c */
+static const uint16_t heap_calls[] = { 45, 91, 125, 163, 172, 192, 219, 355, 0 };
+
 const struct arch arch_i386 = {
 	.name = "i386",
 	.elf_machine = EM_386,
@@ -20,6 +23,10 @@ const struct arch arch_i386 = {
 	.reg_tp = -1, /* gs base is in the GDT: NT_386_TLS */
 	.reg_result = 6,
 	.reg_syscall = 11,
+	.keeps_call = true,
+	.heap_calls = heap_calls,
+	.call_tgkill = 270,
+	.call_futex = 240,
 	.system_calls = "\x0f\x05\x0f\x34\xcd\x80", /* syscall, sysenter, int 0x80 (Intel SDM vol. 2) */
 	.n_system_calls = 3,
 	.system_call_bytes = 2,

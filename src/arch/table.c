@@ -31,3 +31,11 @@ uint64_t arch_reg(const struct arch *a, struct span gregs, int index)
 		span_word(gregs, (size_t)index * a->word, a->word, a->big, &v);
 	return v;
 }
+
+bool arch_is_heap_call(const struct arch *a, uint64_t call)
+{
+	for (const uint16_t *c = a->heap_calls; c && *c; c++)
+		if (*c == call)
+			return true;
+	return false;
+}

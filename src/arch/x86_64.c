@@ -4,6 +4,9 @@
 /* DWARF: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip (System V ABI AMD64, figure 3.36). */
 static const int8_t dwarf[] = { 10, 12, 11, 5, 13, 14, 4, 19, 9, 8, 7, 6, 3, 2, 1, 0, 16 };
 
+/* mmap, mprotect, munmap, brk, mremap, madvise, prctl (names of mappings, 2.39), getrandom (the tcache's key, 2.34) */
+static const uint16_t heap_calls[] = { 9, 10, 11, 12, 25, 28, 157, 318, 0 };
+
 const struct arch arch_x86_64 = {
 	.name = "x86_64",
 	.elf_machine = EM_X86_64,
@@ -21,6 +24,10 @@ const struct arch arch_x86_64 = {
 	.reg_result = 10,
 	.reg_syscall = 15,
 	.low_vectors = 512 + 64 + 256, /* FXSAVE, header, YMM_Hi128 (Intel SDM vol. 1, 13.4) */
+	.keeps_call = true,
+	.heap_calls = heap_calls,
+	.call_tgkill = 234,
+	.call_futex = 202,
 	.system_calls = "\x0f\x05\x0f\x34\xcd\x80", /* syscall, sysenter, int 0x80 (Intel SDM vol. 2) */
 	.n_system_calls = 3,
 	.system_call_bytes = 2,

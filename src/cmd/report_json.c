@@ -58,6 +58,7 @@ static void coverage(struct json *j, const struct report *r)
 	out_json_object(j, "coverage");
 	out_json_bool(j, "complete", r->complete);
 	out_json_bool(j, "at_most", r->at_most);
+	out_json_bool(j, "quiet", r->quiet);
 	out_json_u64(j, "read_bytes", p->read_bytes);
 	out_json_array(j, "skipped");
 	for (size_t i = 0; i < p->skipped.n; i++) {
@@ -299,6 +300,7 @@ static void timings(struct json *j, const struct session *s)
 	out_json_object(j, "timings");
 	if (p->stopped_seconds >= 0) {
 		out_json_double(j, "stopped", p->stopped_seconds, 6);
+		out_json_u64(j, "stops", (uint64_t)p->stops);
 		out_json_double(j, "copy", p->copy_seconds, 6);
 	} else {
 		out_json_null(j, "stopped");

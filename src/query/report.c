@@ -256,8 +256,9 @@ static void judge_coverage(struct report *r)
 		note(r, "the core is truncated: a leak list would be wrong");
 	if (s->blocks && s->alloc->partial)
 		note(r, "a part of the heap could not be walked: see the findings");
-	if (!p->quiet && s->target->live)
-		note(r, "a thread was inside malloc at the stop: blocks in transit are not judged");
+	r->quiet = s->blocks ? s->alloc->facts.quiet : p->quiet;
+	if (!r->quiet)
+		note(r, "a thread was inside malloc: blocks in transit are not judged");
 	if (s->runtime->language)
 		note(r, "%s manages memory of its own: its regions are roots, and are not walked", s->runtime->language);
 	for (size_t i = 0; i < modules_count(s->modules); i++) {

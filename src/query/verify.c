@@ -115,7 +115,7 @@ static struct err *fill(struct verify *v)
 	TRY(session_types(s));
 	v->walked = s->blocks != NULL;
 	v->complete = v->walked && !s->alloc->partial && !p->truncated;
-	v->in_malloc = !p->quiet;
+	v->in_malloc = v->walked ? !s->alloc->facts.quiet : !p->quiet;
 	if (v->walked)
 		count(v);
 	if (interrupted)

@@ -98,6 +98,9 @@ static bool add_thread(struct core *c, struct span desc)
 		return false;
 	span_u32(desc, a->prstatus_pid, a->big, &tid);
 	t->tid = (pid_t)tid;
+	uint32_t signal = 0; /* pr_cursig, behind three ints (linux/elfcore.h: elf_prstatus_common) */
+	span_u32(desc, 12, a->big, &signal);
+	t->signal = (int)(a->big ? signal >> 16 : signal & 0xffff);
 	t->gregs = span_sub(desc, a->prstatus_reg, (size_t)a->n_gregs * a->word);
 	t->stopped = t->gregs.n;
 	if (a->reg_tp >= 0)
@@ -434,17 +437,21 @@ static bool all_zero(const uint8_t *p, uint64_t n)
 	return true;
 }
 
-enum { FRAMES_BYTES = 1024 };
+enum { FRAMES_BYTES = 1024, NEAR_BYTES = 1 << 16 };
 
 /* A stack in use has words other than 0 above its pointer. gcore stops writing a mapping where it meets a page that cannot
- * be read (gdb/gcore.c: gcore_copy_callback), and a guard page of glibc 2.42 is one: the rest of the stack is left zero. */
-static bool stack_is_lost(const struct picture *p, uint64_t sp)
+ * be read (gdb/gcore.c: gcore_copy_callback), and a guard page of glibc 2.42 is one: the rest of the stack is left zero. That
+ * of a thread that has not run yet is zero too, but for the descriptor at its end. */
+static bool stack_is_lost(const struct picture *p, const struct thread *t, uint64_t sp)
 {
+	uint64_t bytes = FRAMES_BYTES;
+	if (t->tp > sp && t->tp - sp < NEAR_BYTES)
+		bytes += t->tp - sp;
 	for (size_t i = 0; i < p->extents.n; i++) {
 		const struct extent *e = &p->extents.at[i];
 		uint64_t off = sp - e->address;
 		if (sp >= e->address && off < e->bytes)
-			return all_zero(e->data + off, e->bytes - off < FRAMES_BYTES ? e->bytes - off : FRAMES_BYTES);
+			return all_zero(e->data + off, e->bytes - off < bytes ? e->bytes - off : bytes);
 	}
 	return true;
 }
@@ -455,7 +462,7 @@ static void count_lost_stacks(struct core *c)
 	size_t lost = 0;
 	for (size_t i = 0; i < p->threads.n; i++) {
 		const struct thread *t = &p->threads.at[i];
-		lost += t->gregs.n && stack_is_lost(p, arch_reg(c->arch, t->gregs, c->arch->reg_sp));
+		lost += t->gregs.n && stack_is_lost(p, t, arch_reg(c->arch, t->gregs, c->arch->reg_sp));
 	}
 	if (!lost)
 		return;

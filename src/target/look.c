@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { QUIET_TRIES = 20, QUIET_SUM_MS = 50, GREGS_MAX = 512, TOUCH_MAX = 256 << 20 };
+enum { QUIET_TRIES = 20, QUIET_SUM_MS = 50, STEP_OUT_MS = 20, STEP_US = 30, MOST_STEP_US = 2000, GREGS_MAX = 512, TOUCH_MAX = 256 << 20 };
 #ifndef NT_X86_XSTATE
 #define NT_X86_XSTATE 0x202
 #endif
@@ -93,6 +93,47 @@ static void let_go(struct look *l)
 	look_restart_waits(l);
 	l->left = tracees_release(&l->ts);
 	l->stopped += monotonic_seconds() - l->ts.interrupted_at;
+	l->ts.interrupted_at = 0;
+}
+
+/* Lets as many of the threads inside go on as there are processors: a thread that waits for one is caught where it was.
+ * From *next on, in turn. */
+static bool let_some_on(struct look *l, size_t *next)
+{
+	unsigned n = 0;
+	for (size_t i = 0; i < l->ts.n && n < l->processors; i++) {
+		struct tracee *t = &l->ts.at[(*next + i) % l->ts.n];
+		if (!t->inside)
+			continue;
+		if (!tracee_go_on(t))
+			return false;
+		if (++n == l->processors)
+			*next += i + 1;
+	}
+	return n;
+}
+
+/* The threads inside malloc go on, for a moment at a time; who is caught outside stays. A thread outside holds no lock of
+ * malloc's, so that the others can come out. */
+static bool step_out(struct look *l)
+{
+	double until = l->ts.interrupted_at + STEP_OUT_MS / 1e3;
+	unsigned us = STEP_US;
+	size_t inside, before = SIZE_MAX, next = 0;
+	while (!look_is_quiet(l, &inside)) {
+		if (!inside || l->h->shared->abort || l->ts.exec_seen || l->ts.too_many || monotonic_seconds() > until)
+			return false;
+		/* On a busy machine they wait for a processor first. */
+		us = inside < before ? STEP_US : us * 3 < MOST_STEP_US ? us * 3 : MOST_STEP_US;
+		before = inside;
+		bool on = let_some_on(l, &next);
+		if (on)
+			usleep(us);
+		tracees_stop(&l->ts);
+		if (!on)
+			return false;
+	}
+	return true;
 }
 
 /* Stops until nobody is inside malloc, or the patience for that is used up. */
@@ -103,7 +144,7 @@ static void stop_quietly(struct look *l)
 		l->stops++;
 		if (l->ts.exec_seen || l->ts.too_many)
 			return;
-		l->quiet = look_is_quiet(l);
+		l->quiet = step_out(l);
 		if (l->quiet || tries == QUIET_TRIES || l->h->shared->abort || l->stopped * 1e3 > QUIET_SUM_MS)
 			return;
 		let_go(l);
@@ -341,7 +382,8 @@ void look_take(const struct holder *h, const struct holder_plan *plan, const cha
 {
 	static struct look l;
 	static struct holder_reply r;
-	l = (struct look){ .h = h, .plan = plan, .data_fd = -1, .tables_fd = -1 };
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	l = (struct look){ .h = h, .plan = plan, .data_fd = -1, .tables_fd = -1, .processors = processors > 0 ? (unsigned)processors : 1 };
 	r.os = make_room(&l, spool, attempt);
 	/* Readers keep all signals blocked: the alarm comes to us. */
 	signal(SIGALRM, on_alarm);

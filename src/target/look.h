@@ -27,7 +27,7 @@ struct look {
 	struct waits *now; /* waits restarted in this look */
 	size_t left;	   /* threads that never stopped */
 	double stopped, copying;
-	unsigned stops;
+	unsigned stops, processors;
 	bool quiet;
 
 	/* The readers' */
@@ -44,8 +44,8 @@ struct look {
 int look_start_readers(struct look *l);
 void look_copy(struct look *l);
 
-/* quiet.c: nobody is inside malloc. */
-bool look_is_quiet(struct look *l);
+/* quiet.c: nobody is inside malloc. Marks those that are, as far as that can be told, and counts them. */
+bool look_is_quiet(struct look *l, size_t *ret_inside);
 /* quiet.c: puts back the syscalls that our stop alone made return EINTR. */
 void look_restart_waits(struct look *l);
 

@@ -8,7 +8,7 @@
 #include <sys/uio.h>
 
 /* Frames of malloc are shallow: behind a leaf such as memset or brk its return addresses lie this near. */
-enum { STACK_WORDS = 48 };
+enum { STACK_WORDS = 96 };
 
 static bool in_code(const struct holder_plan *plan, uint64_t address)
 {
@@ -17,25 +17,6 @@ static bool in_code(const struct holder_plan *plan, uint64_t address)
 		if (address >= code[2 * i] && address < code[2 * i + 1])
 			return true;
 	return false;
-}
-
-/* Syscalls that malloc makes while its structures are being changed. A thread in any other is elsewhere, whatever its stack
- * still holds of former calls; one that waits for a lock (futex) has changed nothing yet. */
-static bool call_of_malloc(uint64_t call)
-{
-	switch (call) {
-	case SYS_brk:
-	case SYS_mmap:
-	case SYS_munmap:
-	case SYS_mremap:
-	case SYS_madvise:
-	case SYS_mprotect:
-	case SYS_getrandom: /* the tcache's key, 2.34 */
-	case SYS_prctl:	    /* names of its mappings, 2.39 */
-		return true;
-	default:
-		return false;
-	}
 }
 
 /* The registers that the question needs. False for a program of another word size, whose calls have other numbers. */
@@ -60,7 +41,9 @@ static bool thread_in_malloc(const struct look *l, pid_t tid)
 		return false;
 	if (in_code(l->plan, r[a->reg_pc]))
 		return true;
-	if (knows_call() && (int64_t)r[a->reg_syscall] >= 0 && !call_of_malloc(r[a->reg_syscall]))
+	/* In any other call it is elsewhere, whatever its stack still holds of former calls; one that waits for a lock (futex)
+	 * has changed nothing yet. */
+	if (knows_call() && (int64_t)r[a->reg_syscall] >= 0 && !arch_is_heap_call(a, r[a->reg_syscall]))
 		return false;
 	ssize_t n = pages_read(l->pages.mem_fd, tid, words, sizeof words, r[a->reg_sp]);
 	for (ssize_t i = 0; i < n / 8; i++)
@@ -69,22 +52,31 @@ static bool thread_in_malloc(const struct look *l, pid_t tid)
 	return false;
 }
 
-bool look_is_quiet(struct look *l)
+static bool mutexes_are_free(const struct look *l, pid_t tid)
 {
-	pid_t any = 0;
-	for (size_t i = 0; i < l->ts.n; i++) {
-		if (l->ts.at[i].state != TRACEE_STOPPED)
-			continue;
-		any = l->ts.at[i].tid;
-		if (thread_in_malloc(l, any))
-			return false;
-	}
-	for (uint64_t i = 0; any && i < l->plan->n_mutexes; i++) {
+	for (uint64_t i = 0; tid && i < l->plan->n_mutexes; i++) {
 		int32_t value = 0;
-		if (pages_read(l->pages.mem_fd, any, &value, 4, l->plan->words[i]) == 4 && value)
+		if (pages_read(l->pages.mem_fd, tid, &value, 4, l->plan->words[i]) == 4 && value)
 			return false;
 	}
 	return true;
+}
+
+bool look_is_quiet(struct look *l, size_t *ret_inside)
+{
+	pid_t any = 0;
+	*ret_inside = 0;
+	for (size_t i = 0; i < l->ts.n; i++) {
+		struct tracee *t = &l->ts.at[i];
+		if (t->state != TRACEE_STOPPED)
+			continue;
+		if (!t->judged)
+			t->inside = thread_in_malloc(l, t->tid);
+		t->judged = true;
+		*ret_inside += t->inside;
+		any = t->tid;
+	}
+	return !*ret_inside && mutexes_are_free(l, any);
 }
 
 /* Calls that return EINTR to a thread that was stopped and has no handler to run: signal(7), "Interruption of system calls

@@ -185,11 +185,13 @@ void tracees_stop(struct tracees *ts)
 {
 	while (each_listed(ts, seize_one) && !ts->too_many)
 		;
-	ts->interrupted_at = monotonic_seconds();
+	double began = monotonic_seconds();
+	if (!ts->interrupted_at)
+		ts->interrupted_at = began;
 	for (size_t i = 0; i < ts->n; i++)
 		if (ts->at[i].state == TRACEE_RUNNING)
 			ptrace(PTRACE_INTERRUPT, ts->at[i].tid, 0, 0);
-	double until = ts->interrupted_at + PATIENCE_MS / 1e3, storm_until = ts->interrupted_at + STORM_MS / 1e3;
+	double until = began + PATIENCE_MS / 1e3, storm_until = began + STORM_MS / 1e3;
 	while (!ts->exec_seen && !ts->too_many) {
 		bool any;
 		size_t running = reap(ts, &any);
@@ -205,6 +207,16 @@ void tracees_stop(struct tracees *ts)
 			wait_for_report();
 		}
 	}
+}
+
+bool tracee_go_on(struct tracee *t)
+{
+	/* Job control stopped it, or it makes a thread: PTRACE_CONT would do more than undo our stop. */
+	if (t->state != TRACEE_STOPPED || !t->by_us || ptrace(PTRACE_CONT, t->tid, 0, 0))
+		return false;
+	t->state = TRACEE_RUNNING;
+	t->judged = t->inside = false;
+	return true;
 }
 
 size_t tracees_release(struct tracees *ts)

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 static const char *const all[] = { /* a line each, so that additions do not collide */
@@ -236,26 +235,6 @@ START_TEST(core_of_gcore)
 	json_decref(truth);
 }
 END_TEST
-
-/* Whether the kernel writes a core beside the program: a plain name, and no limit. */
-static bool kernel_writes_cores(const char **ret_why)
-{
-	char pattern[256] = "";
-	struct rlimit limit;
-	FILE *p = fopen("/proc/sys/kernel/core_pattern", "r");
-	if (p) {
-		if (!fgets(pattern, sizeof pattern, p))
-			pattern[0] = 0;
-		fclose(p);
-	}
-	if (getenv("TRUTH_EMULATED")) /* qemu-user writes the guest's core itself, beside the program */
-		return true;
-	*ret_why = "a kernel.core_pattern that is a plain name";
-	if (!*pattern || *pattern == '|' || strchr(pattern, '/'))
-		return false;
-	*ret_why = "a hard limit of core size that is not 0";
-	return !getrlimit(RLIMIT_CORE, &limit) && limit.rlim_max == RLIM_INFINITY;
-}
 
 /* Aborts the fixture and returns the core that it leaves in the directory. */
 static const char *abort_child(void)

@@ -198,6 +198,37 @@ int child_wait_signal(struct child *c)
 	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
+bool kernel_writes_cores(const char **ret_why)
+{
+	char pattern[256] = "";
+	struct rlimit limit;
+	FILE *p = fopen("/proc/sys/kernel/core_pattern", "r");
+	if (p) {
+		if (!fgets(pattern, sizeof pattern, p))
+			pattern[0] = 0;
+		fclose(p);
+	}
+	if (getenv("TRUTH_EMULATED")) /* qemu-user writes the guest's core itself, beside the program */
+		return true;
+	*ret_why = "a kernel.core_pattern that is a plain name";
+	if (!*pattern || *pattern == '|' || strchr(pattern, '/'))
+		return false;
+	*ret_why = "a hard limit of core size that is not 0";
+	return !getrlimit(RLIMIT_CORE, &limit) && limit.rlim_max == RLIM_INFINITY;
+}
+
+bool only_file_in(const char *directory, char *ret, size_t n)
+{
+	DIR *d = opendir(directory);
+	*ret = 0;
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (e->d_name[0] != '.')
+			snprintf(ret, n, "%s/%s", directory, e->d_name);
+	if (d)
+		closedir(d);
+	return *ret;
+}
+
 char *run_text(char *const argv[], int *ret_status)
 {
 	int out[2], status = 0;

@@ -22,6 +22,11 @@ bool child_settled(const struct child *c);
 void child_end(struct child *c);	/* end of its input, then SIGKILL */
 int child_wait_signal(struct child *c);	/* the signal it died of, 0: another end */
 
+/* Whether the kernel writes a core into the directory where a program runs: a plain name, and no limit. */
+bool kernel_writes_cores(const char **ret_why);
+/* The path of a directory's file, of which there is one. False: there is none. */
+bool only_file_in(const char *directory, char *ret, size_t n);
+
 /* Runs a command to its end: standard output as one string (free it), its exit status in *ret_status. stderr is ours.
  * $FLOTSAM_LAUNCH: words in front of flotsam ("setpriv --reuid 65534"). */
 char *run_text(char *const argv[], int *ret_status);

@@ -144,7 +144,7 @@ static void whole(struct scene *s)
 {
 	*s = (struct scene){ .row = { .name = "live" } };
 	s->report.session = &s->session;
-	s->report.complete = true;
+	s->report.complete = s->report.quiet = true;
 	s->session = (struct session){ .target = &s->target, .alloc = &s->alloc, .blocks = &s->blocks, .graph = &s->graph, .uptime = 7384,
 				       .timings = { .read = 0.012, .walk = 0.003, .mark = 0.004, .holders = 0.005, .types = 0.001 },
 				       .cgroup = { .known = true, .version = 2, .usage = MIB(300), .limit = MIB(512), .anon = MIB(100), .file = MIB(150) } };
@@ -155,6 +155,8 @@ static void whole(struct scene *s)
 	s->target.picture.threads.n = 3;
 	s->target.picture.read_bytes = MIB(101);
 	s->target.picture.stopped_seconds = 0.0123;
+	s->target.picture.stops = 1;
+	s->target.picture.quiet = true;
 	s->target.picture.copy_seconds = 0.01;
 	s->alloc.facts = (struct alloc_facts){ .name = "glibc", .version = "2.36", .found_by = "symbols", .walked = true };
 	s->alloc.arenas.n = 2;

@@ -156,7 +156,7 @@ static struct err *add_arena(struct glibc *g, uint64_t address)
 		g->alloc->arenas.n--;
 		return NULL;
 	}
-	if (a->mutex)
+	if (a->mutex && !g->died_inside)
 		g->transit_expected = true;
 	struct runtime_extent *e = vec_push(&g->alloc->state_extents);
 	if (!e)

@@ -108,7 +108,7 @@ static void judge_unlisted(struct glibc *g, const struct chunk_sink *sink, struc
 	while (!interrupted && sink->next_unlisted(sink->ctx, &cursor, &chunk, &size)) {
 		const struct segment *s = glibc_segment_at(g->alloc, chunk);
 		int arena = s && s->arena >= 0 ? s->arena : -1;
-		if (g->transit_expected || (arena >= 0 && g->alloc->arenas.at[arena].mutex)) {
+		if (g->transit_expected || (arena >= 0 && g->alloc->arenas.at[arena].mutex && !g->died_inside)) {
 			sink->listed(sink->ctx, chunk, size, BLOCK_IN_TRANSIT);
 			continue;
 		}

@@ -12,28 +12,6 @@ static bool image_reader(void *ctx, uint64_t address, void *to, size_t n)
 	return image_read(ctx, address, to, n);
 }
 
-/* malloc's code, for "is a thread inside": the functions that a program calls and that lead to the local ones between
- * them. Each symbol's range is enough: inside a local function the caller is on the stack. */
-static const char *const malloc_functions[] = { "malloc", "free", "realloc", "calloc", "memalign", "aligned_alloc",
-						"posix_memalign", "valloc", "malloc_trim", "cfree", "_int_malloc", "_int_free",
-						"_int_free_merge_chunk", "_int_free_maybe_consolidate", "sysmalloc",
-						"malloc_consolidate", "unlink_chunk", "_int_realloc", "_int_memalign",
-						"tcache_init", "sysmalloc_mmap", "systrim", "heap_trim", "arena_get2", "_int_free_chunk" };
-
-static bool add_code(struct modules *ms, struct module *m, struct quiet_plan *quiet)
-{
-	for (size_t i = 0; i < sizeof malloc_functions / sizeof malloc_functions[0]; i++) {
-		struct symbol s;
-		if (!modules_symbol(ms, m, malloc_functions[i], &s) || !s.size)
-			continue;
-		struct page_run *r = vec_push(&quiet->code);
-		if (!r)
-			return false;
-		*r = (struct page_run){ .start = s.address, .end = s.address + s.size };
-	}
-	return true;
-}
-
 static struct err *locate(struct target *t, struct modules *ms, const struct alloc_options *o, struct quiet_plan *quiet)
 {
 	struct module *libc = modules_by_role(ms, MODULE_LIBC);
@@ -44,7 +22,7 @@ static struct err *locate(struct target *t, struct modules *ms, const struct all
 	struct glibc_search q = { ms, libc, t->arch, &t->picture, r, o->from };
 	TRY(glibc_find(&q, &p));
 	AUTO_FREE uint64_t *arenas = calloc(LIMIT_ARENAS, sizeof *arenas);
-	if (!arenas || !add_code(ms, libc, quiet))
+	if (!arenas || !glibc_code(ms, libc, quiet))
 		return err_nomem();
 	size_t n;
 	glibc_ring(&r, &p, arenas, LIMIT_ARENAS, &n); /* what was seen of an open ring is worth a look as well */
@@ -126,7 +104,8 @@ static struct err *open_glibc(struct image *img, struct modules *ms, struct runt
 	g->header = 2 * g->w;
 	g->granule = 16; /* MALLOC_ALIGNMENT, i386 since 2.26 too (sysdeps/i386/malloc-alignment.h) */
 	g->min_chunk = 4 * g->w;
-	g->transit_expected = !image_picture(img)->quiet;
+	if (!glibc_who_is_inside(g, libc))
+		return err_nomem();
 	a->facts = (struct alloc_facts){ .name = "glibc", .found_by = g->place.found_by, .granule = g->granule, .header = g->header,
 					 .mmap_tail = g->l->mmap_trailer ? g->w : 0, .min_chunk = g->min_chunk };
 	read_params(g);
@@ -183,8 +162,12 @@ static struct err *walk_glibc(struct alloc *a, struct image *img, const struct c
 		walk_lists(g, sink);
 	}
 	/* After half of the lists it would ask after all the rest. */
-	if (!interrupted)
-		glibc_check(g, sink);
+	if (interrupted)
+		return err_new(ERR_INTERRUPTED, "interrupted");
+	glibc_in_hand(g, sink);
+	glibc_check(g, sink);
+	glibc_drop_doubtful(g);
+	a->facts.quiet = !g->transit_expected;
 	return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
 }
 
@@ -208,6 +191,7 @@ static void close_glibc(struct alloc *a)
 	if (g) {
 		vec_free(&g->suspects);
 		vec_free(&g->anchors);
+		vec_free(&g->plan.code);
 		free(g->broken);
 	}
 	free(g);

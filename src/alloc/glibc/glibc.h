@@ -111,7 +111,9 @@ struct glibc { /* alloc.priv */
 	uint64_t sbrk_base;
 	uint64_t tcache_count;
 	int64_t tcache_word;	/* where the pointer to a thread's cache stands, from the thread pointer */
+	struct quiet_plan plan; /* malloc's code */
 	bool transit_expected;	/* somebody may be inside malloc */
+	bool died_inside;	/* a core's thread, of a damaged heap or of malloc's own checks */
 	bool walked_twice;
 	VEC(struct suspect) suspects;
 	VEC(uint64_t) anchors;	/* places that lists name as chunks, and that the walk passed over; sorted */
@@ -153,6 +155,11 @@ void glibc_tcaches(struct glibc *g);		       /* tcache structs by thread */
 void glibc_tcaches_by_content(struct glibc *g, const struct chunk_sink *sink);
 struct err *glibc_walk_segments(struct glibc *g, const struct chunk_sink *sink) MUST_CHECK;
 void glibc_walk_bins(struct glibc *g, const struct chunk_sink *sink);
+/* inside.c: fills quiet with malloc's code; false without memory. */
+bool glibc_code(struct modules *ms, struct module *m, struct quiet_plan *quiet);
+bool glibc_who_is_inside(struct glibc *g, struct module *libc);
+void glibc_in_hand(struct glibc *g, const struct chunk_sink *sink); /* labels what they had in hand, when the lists are known */
+void glibc_drop_doubtful(struct glibc *g); /* findings about what somebody was changing */
 /* Suspects, and: free by walk == free by bins. What is left over is in transit where somebody was changing it, else a finding. */
 void glibc_check(struct glibc *g, const struct chunk_sink *sink);
 /* A finding about a list, unless somebody stands inside malloc: a half-made list is no damage. */
