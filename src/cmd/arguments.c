@@ -43,7 +43,7 @@ static const struct option_row {
 	{ O_RUN, G_TIME, 0, "run", "COMMAND", "exercise: what drives the target, by the shell" },
 	{ O_ROUNDS, G_TIME, 0, "rounds", "N", "exercise: how often (10)" },
 	{ O_PER, G_TIME, 0, "per", "N", "exercise: requests that one run makes (1)" },
-	{ O_CONTENT, G_OUTPUT, 0, "content", "WHAT", "flotsam snap: none" },
+	{ O_CONTENT, G_OUTPUT, 0, "content", "WHAT", "flotsam snap: none, or full: a core" },
 	{ O_PID, G_LOOK, 'p', NULL, "PID", "look at this process" },
 	{ O_CORE, G_LOOK, 'c', NULL, "CORE", "read this core; its program may stand beside it" },
 	{ O_MAX_STOP, G_LOOK, 0, "max-stop", "SECONDS", "let the target go after that, whatever happens (5)" },
@@ -125,7 +125,7 @@ static struct err *rule_off(const char *value, struct arguments *a)
 
 static const char *const colors[] = { "auto", "always", "never", NULL };
 static const char *const arena_sources[] = { "symbols", "file", "live", "code", "heap", NULL };
-static const char *const contents[] = { "none", NULL };
+static const char *const contents[] = { "none", "full", NULL };
 static const char *const interiors[] = { "possible", "reachable", "ignore", NULL };
 static const char *const classes[] = { "reachable", "possible", "definite", "indirect", "runtime", NULL };
 

@@ -2,6 +2,7 @@
 #ifndef CMD_ROWS_H
 #define CMD_ROWS_H
 #include "flotsam/cmd.h"
+#include "flotsam/corefile.h"
 #include "flotsam/diff.h"
 #include "flotsam/profile.h"
 #include "flotsam/query.h"

@@ -5,6 +5,8 @@
 
 static struct err *prepare(struct arguments *a)
 {
+	if (a->content && !strcmp(a->content, "full") && (!a->output || a->prompt))
+		return err_hint(err_new(ERR_USAGE, "a core needs a file of its own"), "flotsam snap TARGET --content=full -o FILE");
 	if (!a->output && isatty(STDOUT_FILENO))
 		return err_hint(err_new(ERR_USAGE, "snap needs a file: a census is no text"), "flotsam snap TARGET -o FILE");
 	return NULL;
@@ -13,7 +15,10 @@ static struct err *prepare(struct arguments *a)
 static struct err *run(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
 {
 	struct census_bytes b;
-	(void)a;
+	if (a->content && !strcmp(a->content, "full")) {
+		*ret_status = s->target->picture.at_most ? EXIT_PARTIAL : EXIT_REPORT;
+		return corefile_write(s, o->fd);
+	}
 	TRY(census_make(s, &b));
 	out_bytes(o, (const char *)b.at, b.n);
 	free(b.at);
@@ -27,6 +32,7 @@ const struct command command_snap = {
 	.formats = { "census" },
 	.help = "  flotsam snap 4242 -o now.census      every block, none of its bytes\n"
 		"  flotsam report now.census            what it said then, on any machine\n"
+		"  flotsam snap 4242 -o core.4242 --content=full   a core, as gdb opens it\n"
 		"  flotsam diff now.census 4242         what has grown since\n",
 	.group = GROUP_REPORT,
 	.whole_file = true,

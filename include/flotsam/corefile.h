@@ -1,0 +1,11 @@
+/* corefile: a look as a standard ELF core: what gdb, eu-stack and flotsam open. Memory that was read is in it, memory that was never
+ * touched is a hole, what was not read is left out. */
+#ifndef FLOTSAM_COREFILE_H
+#define FLOTSAM_COREFILE_H
+
+#include "flotsam/session.h"
+
+/* Into an empty regular file. */
+struct err *corefile_write(const struct session *s, int fd) MUST_CHECK;
+
+#endif
