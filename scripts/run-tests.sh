@@ -1,8 +1,8 @@
 #!/bin/bash
-# Runs test programs one after the other and counts. usage: run-tests.sh PROGRAM...
+# Runs test programs, as many at a time as there are cores, and counts. usage: run-tests.sh PROGRAM...
 # A program either is of libcheck ("NN%: Checks: N, Failures: N, Errors: N") or prints "ok NAME" and "not ok NAME: why" lines.
 # "SKIP NAME: needs PACKAGE" is a test that was left out. A program that crashes, or says nothing that can be counted, failed.
-# Environment: MODE, CC, FLOTSAM, FIXTURES, for check-all CACHE; VERBOSE=1 prints all output. Last line: N passed, N failed, N skipped
+# Environment: MODE, CC, FLOTSAM, FIXTURES, for check-all CACHE; VERBOSE=1 prints all output, TEST_JOBS=1 has no two at a time. Last line: N passed, N failed, N skipped
 set -u
 
 export CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT:-120} CK_VERBOSITY=normal
@@ -31,16 +31,16 @@ count() { # PATTERN FILE
 # What counts the lines that ran writes a file at the end.
 [ "${MODE:-release}" = cov ] && export FLOTSAM_SANDBOX=off
 
-passed=0 failed=0 skipped=0
-for program; do
+# PROGRAM: its line, what it says of failures, and as the last line three numbers.
+run_one() {
+	local program=$1 name log started=$SECONDS status p=0 f=0 s checks failures errors
 	name=$(basename "$program")
 	case $program in */*) ;; *) program=./$program ;; esac
 	log=$tmp/$name.log
-	started=$SECONDS
-	timeout -k 10 "$program_timeout" "$program" >"$log" 2>&1 </dev/null
+	# What a shell starts in the background ignores Ctrl-C, which is not how tests are to find it.
+	env --default-signal=INT,QUIT timeout -k 10 "$program_timeout" "$program" >"$log" 2>&1 </dev/null
 	status=$?
 
-	p=0 f=0
 	s=$(count '^SKIP ' "$log")
 	while read -r checks failures errors; do
 		p=$((p + checks - failures - errors)) f=$((f + failures + errors))
@@ -52,14 +52,13 @@ for program; do
 		p=$(count '^ok ' "$log") f=$(count '^not ok ' "$log")
 		[ $((p + f + s)) -gt 0 ] || f=1
 	fi
-	[ $status -eq 0 ] || [ $f -gt 0 ] || f=1
-	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	[ $status -eq 0 ] || [ "$f" -gt 0 ] || f=1
 
 	printf '%-28s %4d passed' "$name" "$p"
-	[ $f -gt 0 ] && printf ', %d failed' "$f"
+	[ "$f" -gt 0 ] && printf ', %d failed' "$f"
 	[ "$s" -gt 0 ] && printf ', %d skipped' "$s"
 	printf '  (%d s)\n' $((SECONDS - started))
-	if [ $f -gt 0 ]; then
+	if [ "$f" -gt 0 ]; then
 		[ $status -eq 124 ] && echo "  did not end in $program_timeout s"
 		[ $status -gt 128 ] && echo "  died of signal $((status - 128))"
 		# What failed first: a sanitizer may have much to say behind it.
@@ -70,6 +69,31 @@ for program; do
 	else
 		grep '^SKIP ' "$log" | sed 's/^/  /'
 	fi
+	echo "$p $f $s"
+}
+
+jobs=${TEST_JOBS:-$(nproc)} passed=0 failed=0 skipped=0
+declare -A result_of
+# Takes the result of one that ended.
+collect() {
+	local pid p f s
+	wait -n -p pid || true
+	[ -n "${pid-}" ] || return
+	head -n -1 "${result_of[$pid]}"
+	read -r p f s < <(tail -n 1 "${result_of[$pid]}")
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	running=$((running - 1))
+}
+running=0 n=0
+for program; do
+	[ $running -lt "$jobs" ] || collect
+	n=$((n + 1))
+	run_one "$program" >"$tmp/result.$n" &
+	result_of[$!]=$tmp/result.$n
+	running=$((running + 1))
+done
+while [ $running -gt 0 ]; do
+	collect
 done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]
