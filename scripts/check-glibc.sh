@@ -195,6 +195,7 @@ foreign_checks() { # SUITE ROOT TRIPLET FIXTURES
 	# parent's thread id.
 	export TRUTH_EMULATED=1 TRUTH_LEAVE_OUT="$in_cxx|leader_gone|forked"
 	truth "$library" 'qemu, core' kernel "$4" "--sysroot $root" "$emulator" -L "$root"
+	run_case arena_from_test emulated "$library" 'qemu, each way to arenas' "$4" "--sysroot $root" "$emulator" -L "$root"
 	run_case code_test emulated "$library" 'qemu, code' "$4" "--sysroot $root" "$emulator" -L "$root"
 	foreign_stacks "$library" "$root" "$version" "$4"
 	for kind in static static-pie; do

@@ -1,5 +1,5 @@
 /* Each way to find malloc's arenas alone must lead to the same walk: on this machine's libc, on static programs, stripped and not,
- * live and on cores. And a second malloc in the process is named. */
+ * live and on cores; with $TRUTH_EMULATED on those of aarch64 that qemu-user wrote. And a second malloc in the process is named. */
 #include "process.h"
 
 #include <check.h>
@@ -38,7 +38,8 @@ static json_t *start(const char *name)
 {
 	char *argv[] = { (char *)(uintptr_t)name, NULL };
 	atexit(clean_up);
-	ck_assert_msg(child_start(&child, argv, NULL, false), "%s does not start", name);
+	bool emulated = getenv("TRUTH_EMULATED");
+	ck_assert_msg(child_start(&child, argv, emulated ? own_directory() : NULL, emulated), "%s does not start", name);
 	json_t *truth = child_json(&child);
 	ck_assert_msg(truth, "%s says no truth", name);
 	ck_assert(child_settled(&child));
@@ -253,13 +254,18 @@ static void names_second(const char *target, uint64_t dynamic)
 	json_decref(r);
 }
 
+static uint64_t dynamic_of_second(const json_t *truth)
+{
+	const char *why = json_string_value(json_object_get(json_array_get(json_object_get(truth, "blocks"), 0), "why")), *behind = strstr(why, "0x");
+	ck_assert(behind);
+	return strtoull(behind, NULL, 16);
+}
+
 /* Of the two libcs the one that dlmopen() loaded holds the address; so does a static program's plugin. */
 START_TEST(a_second_malloc)
 {
 	json_t *truth = start("second");
-	const char *why = json_string_value(json_object_get(json_array_get(json_object_get(truth, "blocks"), 0), "why")), *behind = strstr(why, "0x");
-	ck_assert(behind);
-	uint64_t dynamic = strtoull(behind, NULL, 16);
+	uint64_t dynamic = dynamic_of_second(truth);
 	names_second(pid_word(), dynamic);
 	if (have_program("gcore"))
 		names_second(core_word(), dynamic);
@@ -319,9 +325,39 @@ START_TEST(a_debugging_malloc)
 }
 END_TEST
 
+static const char *emulated_core(void)
+{
+	static char core[512];
+	ck_assert_msg(child_emulated_core(&child, own_directory(), core, sizeof core), "qemu wrote no core");
+	return core;
+}
+
+START_TEST(emulated_libc)
+{
+	json_t *truth = start("threads");
+	compare_ways(truth, emulated_core(), IN_FILE | LIVE | CODE | HEAP);
+	json_decref(truth);
+}
+END_TEST
+
+START_TEST(emulated_second)
+{
+	json_t *truth = start("second");
+	names_second(emulated_core(), dynamic_of_second(truth));
+	json_decref(truth);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("arena_from");
+	if (getenv("TRUTH_EMULATED")) {
+		TCase *emulated = tcase_create("emulated");
+		tcase_set_timeout(emulated, 300);
+		tcase_add_test(emulated, emulated_libc);
+		tcase_add_test(emulated, emulated_second);
+		suite_add_tcase(s, emulated);
+	}
 	TCase *t = tcase_create("libc");
 	tcase_set_timeout(t, 300);
 	tcase_add_test(t, own_libc);

@@ -5,7 +5,6 @@
 
 #include <check.h>
 #include <dirent.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,35 +15,14 @@ static char program[64];
 static bool merges_lines; /* by optimisation for size, or by another compiler's */
 static char directory[] = "/tmp/flotsam-code-XXXXXX", core[512], stripped[128];
 
-/* qemu's, of the guest, and the emulator's own beside it. */
-static void each_core(void (*f)(const char *path))
-{
-	DIR *d = opendir(directory);
-	for (struct dirent *e; d && (e = readdir(d));) {
-		char path[sizeof directory + sizeof e->d_name];
-		snprintf(path, sizeof path, "%s/%s", directory, e->d_name);
-		if (e->d_name[0] != '.')
-			f(path);
-	}
-	if (d)
-		closedir(d);
-}
-
-static void remove_file(const char *path)
-{
-	unlink(path);
-}
-
-static void take_core(const char *path)
-{
-	if (strstr(path, "/qemu_"))
-		snprintf(core, sizeof core, "%s", path);
-}
-
 static void clean_up(void)
 {
 	child_end(&child);
-	each_core(remove_file);
+	DIR *d = opendir(directory);
+	for (struct dirent *e; d && (e = readdir(d));)
+		unlinkat(dirfd(d), e->d_name, 0);
+	if (d)
+		closedir(d);
 	rmdir(directory);
 }
 
@@ -95,10 +73,7 @@ static const char *target(bool as_core)
 	if (!as_core)
 		return word;
 	if (emulated()) {
-		kill(child.pid, SIGABRT);
-		child_wait_signal(&child);
-		each_core(take_core);
-		ck_assert_msg(*core, "qemu wrote no core");
+		ck_assert_msg(child_emulated_core(&child, directory, core, sizeof core), "qemu wrote no core");
 		return core;
 	}
 	char prefix[32];
@@ -698,7 +673,7 @@ END_TEST
 static TCase *emulated_case(void)
 {
 	TCase *t = tcase_create("emulated");
-	tcase_set_timeout(t, 120);
+	tcase_set_timeout(t, 300);
 	tcase_add_loop_test(t, emulated_sites, 0, N_EMULATED);
 	tcase_add_test(t, emulated_disassembly);
 	return t;
@@ -710,16 +685,16 @@ int main(void)
 	if (emulated())
 		suite_add_tcase(s, emulated_case());
 	TCase *t = tcase_create("disas");
-	tcase_set_timeout(t, 120);
+	tcase_set_timeout(t, 300);
 	tcase_add_loop_test(t, disassembly_is_objdumps, 0, 2);
 	tcase_add_test(t, calls_have_names);
 	suite_add_tcase(s, t);
 	t = tcase_create("frames"); /* gdb must know the program, which is not so when ld.so was told to run it */
-	tcase_set_timeout(t, 120);
+	tcase_set_timeout(t, 300);
 	tcase_add_loop_test(t, the_frame_is_marked, 0, 2);
 	suite_add_tcase(s, t);
 	t = tcase_create("sites");
-	tcase_set_timeout(t, 120);
+	tcase_set_timeout(t, 300);
 	tcase_add_loop_test(t, known_sites_are_candidates, 0, N_ASKERS);
 	tcase_add_test(t, sites_without_symbols);
 	tcase_add_test(t, sites_of_a_stripped_static_program);

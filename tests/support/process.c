@@ -229,6 +229,23 @@ bool only_file_in(const char *directory, char *ret, size_t n)
 	return *ret;
 }
 
+bool child_emulated_core(struct child *c, const char *directory, char *ret, size_t n)
+{
+	bool found = false;
+	kill(c->pid, SIGABRT);
+	child_wait_signal(c);
+	DIR *d = opendir(directory);
+	/* A core of the emulator may lie beside the guest's. */
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (!strncmp(e->d_name, "qemu_", 5)) {
+			snprintf(ret, n, "%s/%s", directory, e->d_name);
+			found = true;
+		}
+	if (d)
+		closedir(d);
+	return found;
+}
+
 char *run_text(char *const argv[], int *ret_status)
 {
 	int out[2], status = 0;

@@ -20,6 +20,8 @@ json_t *child_json(struct child *c);
 /* Waits until every thread of it sleeps in the kernel. */
 bool child_settled(const struct child *c);
 void child_end(struct child *c);	/* end of its input, then SIGKILL */
+/* Aborts an emulated child and finds the guest's core, which qemu-user writes where the child was started. */
+bool child_emulated_core(struct child *c, const char *directory, char *ret, size_t n);
 int child_wait_signal(struct child *c);	/* the signal it died of, 0: another end */
 
 /* Whether the kernel writes a core into the directory where a program runs: a plain name, and no limit. */
