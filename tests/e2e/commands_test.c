@@ -469,6 +469,17 @@ START_TEST(of_a_process)
 	start();
 	sit("live", pid);
 	check_answers("live");
+	/* Formats of others, which the report alone has. */
+	static const char *const foreign[][2] = { { "folded", "g_evil\\x1b[2J" }, { "prometheus", "g_evil\\\\x1b[2J" } };
+	for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+		int status;
+		const char *argv[] = { flotsam_path(), "report", pid, "--format", foreign[i][0], NULL };
+		char *said = run_text((char *const *)argv, &status);
+		is_tame(foreign[i][0], said);
+		CHECK(strstr(said, foreign[i][1]), "%s: %.200s", foreign[i][0], said);
+		free(said);
+	}
+	no_faults();
 }
 END_TEST
 
