@@ -55,6 +55,7 @@ struct modules {
 	VEC(struct module *) list; /* sorted by start */
 	struct map64 vtables;	/* address -> pointer to the class name, 0: none */
 	struct map64 looks;	/* address -> does it look like a vtable */
+	struct map64 scopes, scoped_units; /* what is around a type, by its entry; the units that were read for that */
 	struct map64 functions;	/* raw name of a symbol, by its pointer -> readable name */
 	struct allocation_sites *sites; /* NULL: not asked for yet */
 	VEC(char *) names;	/* strings that live as long as this */

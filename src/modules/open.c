@@ -507,6 +507,8 @@ struct err *modules_refresh(struct modules *ms, struct image *img)
 	ms->img = img;
 	modules_detach(ms);
 	map64_free(&ms->functions); /* by pointers into modules that may go */
+	map64_free(&ms->scopes);
+	map64_free(&ms->scoped_units);
 	code_forget_sites(ms);
 	for (size_t i = 0; i < ms->list.n; i++) {
 		struct module *m = ms->list.at[i];
@@ -535,6 +537,8 @@ void modules_close(struct modules *ms)
 	map64_free(&ms->vtables);
 	map64_free(&ms->looks);
 	map64_free(&ms->functions);
+	map64_free(&ms->scopes);
+	map64_free(&ms->scoped_units);
 	free(ms);
 }
 

@@ -112,8 +112,6 @@ static bool is_c(Dwarf_Die *die)
 static const char *keyword(Dwarf_Die *die)
 {
 	int tag = dwarf_tag(die);
-	if (!is_c(die))
-		return "";
 	return tag == DW_TAG_structure_type ? "struct " : tag == DW_TAG_union_type ? "union " : tag == DW_TAG_enumeration_type ? "enum " : "";
 }
 
@@ -191,7 +189,7 @@ static bool add_declarator(Dwarf_Die *type, struct strbuf *tail, struct strbuf *
 	}
 }
 
-char *type_name(Dwarf_Die *type)
+char *type_name(struct modules *ms, Dwarf_Die *type)
 {
 	enum { LONGEST = 4096 };
 	struct strbuf tail = { 0 }, front = { 0 };
@@ -202,7 +200,8 @@ char *type_name(Dwarf_Die *type)
 	for (int i = 0; known && i < MAX_LINKS && tail.n < LONGEST && add_declarator(&at, &tail, &front); i++)
 		known = type_ref(&at, DW_AT_type, &at);
 	const char *name = known ? dwarf_diename(&at) : "void";
-	strbuf_printf(&front, "%s%.*s", name && known ? keyword(&at) : "", LONGEST, name ? name : nameless(dwarf_tag(&at)));
+	bool named = known && name, c = named && is_c(&at);
+	strbuf_printf(&front, "%s%s%.*s", c ? keyword(&at) : "", named && !c ? type_scope(ms, &at) : "", LONGEST, name ? name : nameless(dwarf_tag(&at)));
 	if (tail.n)
 		strbuf_printf(&front, tail.text[0] == ' ' ? "%s" : " %s", tail.text);
 	strbuf_free(&tail);
@@ -211,12 +210,17 @@ char *type_name(Dwarf_Die *type)
 
 /* The index: hashes of names, with their namespaces and without. A name is written in many ways: blanks do not count. */
 
+static uint64_t hash_part(uint64_t h, const char *name, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (name[i] != ' ')
+			h = (h ^ (uint8_t)name[i]) * 0x100000001b3u;
+	return h;
+}
+
 static uint64_t hash_more(uint64_t h, const char *name)
 {
-	for (; *name; name++)
-		if (*name != ' ')
-			h = (h ^ (uint8_t)*name) * 0x100000001b3u;
-	return h;
+	return hash_part(h, name, strlen(name));
 }
 #define HASH_START 0xcbf29ce484222325u
 
@@ -370,7 +374,12 @@ static const char *without_keyword(const char *name)
 
 bool named_find(struct modules *ms, const char *name, enum named_kind kind, struct module **ret_module, Dwarf_Die *ret)
 {
-	uint64_t hash = hash_more(HASH_START, kind == NAMED_TYPE ? without_keyword(name) : name);
+	static const char nameless_scope[] = "(anonymous namespace)::"; /* as gdb says it; the index leaves it out */
+	uint64_t hash = HASH_START;
+	const char *from = kind == NAMED_TYPE ? without_keyword(name) : name;
+	for (const char *p; (p = strstr(from, nameless_scope)); from = p + sizeof nameless_scope - 1)
+		hash = hash_part(hash, from, (size_t)(p - from));
+	hash = hash_more(hash, from);
 	bool found = false;
 	for (size_t i = 0; i < ms->list.n && !interrupted; i++) {
 		Dwarf_Die die;

@@ -296,7 +296,7 @@ static void push_member(struct work *w, const struct item *of, Dwarf_Die *member
 		return;
 	it.name = dwarf_diename(member);
 	if (dwarf_tag(member) == DW_TAG_inheritance) {
-		char *base = type_name(&it.at.type), *name;
+		char *base = type_name(w->e->ms, &it.at.type), *name;
 		it.name = base && asprintf(&name, "<%s>", base) > 0 ? values_keep(w->v, name) : NULL;
 		free(base);
 	}
@@ -322,7 +322,7 @@ bool type_definition(struct modules *ms, Dwarf_Die *type)
 	Dwarf_Die other;
 	if (!dwarf_hasattr(type, DW_AT_declaration))
 		return true;
-	AUTO_FREE char *name = type_name(type);
+	AUTO_FREE char *name = type_name(ms, type);
 	if (!name || !named_find(ms, name, NAMED_TYPE, &m, &other) || dwarf_hasattr(&other, DW_AT_declaration))
 		return false;
 	*type = other;
@@ -446,6 +446,18 @@ static void add_value(struct work *w, const struct item *it, struct value *v)
 	}
 }
 
+/* "int [2][3]" of which so many dimensions are behind us. */
+static char *without_dimensions(char *name, unsigned n)
+{
+	char *run = name ? name + strlen(name) : NULL;
+	while (run > name && run[-1] == ']')
+		while (run > name && *--run != '[')
+			;
+	for (; n && run && *run == '['; n--)
+		memmove(run, strchr(run, ']') + 1, strlen(strchr(run, ']')));
+	return name;
+}
+
 static void next(struct work *w)
 {
 	struct item it = w->stack.at[--w->stack.n];
@@ -453,7 +465,7 @@ static void next(struct work *w)
 			   .parameter = it.parameter };
 	if (it.at.place.in_memory)
 		v.address = it.at.place.address + it.at.offset;
-	v.type = values_keep(w->v, type_name(it.at.void_type ? NULL : &it.at.type));
+	v.type = values_keep(w->v, without_dimensions(type_name(w->e->ms, it.at.void_type ? NULL : &it.at.type), it.at.dimension));
 	w->marked = w->stack.n;
 	if (!v.missing && it.depth > MAX_DEPTH)
 		v.missing = "nested too deep";

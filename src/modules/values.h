@@ -17,8 +17,10 @@ bool type_size(Dwarf_Die *type, unsigned word, uint64_t *ret);
 /* Number of dimensions of an array type, with the elements of each (0: unknown); at most MAX_DIMENSIONS. */
 enum { MAX_DIMENSIONS = 8 };
 unsigned type_dimensions(Dwarf_Die *array, uint64_t ret[MAX_DIMENSIONS]);
-/* "struct point *", "char [8]". The caller frees. type NULL: void. */
-char *type_name(Dwarf_Die *type);
+/* "struct point *", "ns::box<int> [8]". The caller frees. type NULL: void. */
+char *type_name(struct modules *ms, Dwarf_Die *type);
+/* "ns::outer::" of ns::outer::name; "" when nothing is around it. */
+const char *type_scope(struct modules *ms, Dwarf_Die *type);
 /* The bytes of one element, and its type; false: not known. *ret_last: it is no array of the same type any more. */
 bool type_element(Dwarf_Die *array, unsigned dimension, unsigned word, Dwarf_Die *ret, uint64_t *ret_size, bool *ret_last);
 bool type_is_char(Dwarf_Die *peeled);

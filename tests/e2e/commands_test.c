@@ -54,7 +54,7 @@ static const struct row {
 	{ "print *g_circle", "values[0].members[name=radius].value=2.5;values[0].members[name=first].block.address=$list", "radius = 2.5;block 72 B", 0 },
 	{ "print node $second", "values[0].address=$second;values[0].members[name=id].value=2;values[0].members[name=name].value~\\033[2J",
 	  "id = 2;\"node 2 \\033[2J", 0 },
-	{ "print $circle", "values[0].type=circle;values[0].members[name=radius].value=2.5", "radius = 2.5", 0 },
+	{ "print $circle", "values[0].type=shape::circle;values[0].members[name=radius].value=2.5", "radius = 2.5", 0 },
 	{ "print g_array", "values[0].value~array \\033[2J\\033]0;owned\\a\\b\\r", "array \\033[2J", 0 },
 	{ "print t_number", "values[0].value=55", "55", PROMPT },
 	{ "system", "page_bytes=4096;memory.total_bytes>1", "", 0 },
