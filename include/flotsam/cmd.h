@@ -50,6 +50,7 @@ struct arguments { /* a parsed command line */
 	const char *metrics;	/* --prometheus FILE, or NULL */
 	const char *command_line; /* --run */
 	uint64_t rounds, per;	/* --rounds, --per; 0: not said */
+	char *const *run_words;	/* of run: the program and its arguments; NULL-terminated */
 	const char *by_name;	/* the word that a live target was found by, or NULL */
 	struct look_name looks[MAX_LOOKS]; /* of TARGET_MANY; or what --against names */
 	unsigned n_looks, n_taken;
@@ -67,7 +68,7 @@ enum target_need { TARGET_ONE, TARGET_OPTIONAL, TARGET_SITTING /* at the prompt 
 		   TARGET_MANY /* two or more, of which censuses are made: s is NULL */ };
 enum completes { COMPLETES_NOTHING, COMPLETES_ADDRESS, COMPLETES_VALUE /* an address, or a type */, COMPLETES_FILTER, COMPLETES_COMMAND, COMPLETES_THREAD };
 
-enum driver { DRIVER_NONE, DRIVER_WATCH, DRIVER_EXERCISE };
+enum driver { DRIVER_NONE, DRIVER_WATCH, DRIVER_EXERCISE, DRIVER_RUN };
 
 enum { N_FORMATS = 5 };
 struct command {

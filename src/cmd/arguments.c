@@ -643,6 +643,10 @@ struct err *arguments_parse(int argc, char **argv, struct arguments *ret)
 	bool operands_only = false;
 	for (int i = 1; i < argc; i++) {
 		const char *word = argv[i];
+		if (ret->command && ret->command->driver == DRIVER_RUN && (!strcmp(word, "--") ? argv[i + 1] != NULL : word[0] != '-')) {
+			ret->run_words = argv + i + !strcmp(word, "--");
+			break;
+		}
 		if (!operands_only && !strcmp(word, "--")) {
 			operands_only = true;
 		} else if (!operands_only && word[0] == '-' && word[1]) {
@@ -740,7 +744,9 @@ static const char *target_word(const struct command *c)
 
 void help_print(struct out *o, const struct command *c)
 {
-	if (c) {
+	if (c && c->driver == DRIVER_RUN) {
+		out_printf(o, "flotsam %s [OPTIONS] -- PROGRAM [ARGUMENT...]\n%s\n\n%s", c->name, c->summary, c->help);
+	} else if (c) {
 		out_printf(o, "flotsam %s %s%s%s [OPTIONS]\n%s\n\n%s", c->name, target_word(c), c->operands ? " " : "", c->operands ? c->operands : "",
 			   c->summary, c->help);
 	} else {

@@ -55,6 +55,7 @@ extern const struct command command_diff;
 extern const struct command command_snap;
 extern const struct command command_watch;
 extern const struct command command_exercise;
+extern const struct command command_run;
 
 /* Values of options: "5m" in seconds, "50MB/h" in bytes a second, "80%" as 0.8. */
 struct err *cmd_duration(const char *option, const char *value, double *ret) MUST_CHECK;

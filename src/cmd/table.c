@@ -15,6 +15,7 @@ static const struct command *const table[] = {
 	&command_snap,
 	&command_watch,
 	&command_exercise,
+	&command_run,
 	&command_resources,
 	&command_locals,
 	&command_print,

@@ -63,6 +63,8 @@ void looks_free(struct arguments *a);
 
 /* Commands that take looks over time, and read nothing of the target's but numbers of /proc: they stay outside. */
 struct err *front_watch(const struct arguments *a, struct progress *p, struct out *o, int *ret_status) MUST_CHECK;
+/* Starts a program, see run.c. */
+struct err *front_run(const struct arguments *a, struct progress *p, struct out *o, int *ret_status) MUST_CHECK;
 struct err *front_exercise(const struct arguments *a, struct progress *p, struct out *o, int *ret_status) MUST_CHECK;
 
 /* Prints the error and frees it; the exit status. */

@@ -31,8 +31,11 @@ static void catch_signals(void)
 
 static struct err *drive(const struct arguments *a, struct progress *progress, const struct output *f, struct out *o, int *ret_status)
 {
+	static struct err *(*const drivers[])(const struct arguments *a, struct progress *p, struct out *o, int *ret_status) = {
+		[DRIVER_WATCH] = front_watch, [DRIVER_EXERCISE] = front_exercise, [DRIVER_RUN] = front_run,
+	};
 	output_begin(f);
-	return (a->command->driver == DRIVER_WATCH ? front_watch : front_exercise)(a, progress, o, ret_status);
+	return drivers[a->command->driver](a, progress, o, ret_status);
 }
 
 /* One command, in batch. */
