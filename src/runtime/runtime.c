@@ -203,7 +203,9 @@ static bool known_descriptor(const struct finder *f, uint64_t tp)
 	return false;
 }
 
-struct dead_scan { struct finder *f; uint64_t tid_at; bool failed; };
+/* Each descriptor is compared with each thread: a core may be made of descriptors. */
+enum { MOST_DEAD = 16384, MOST_COMPARISONS = 1 << 28 };
+struct dead_scan { struct finder *f; uint64_t tid_at, left; bool failed; };
 
 /* By what the descriptors of living threads say themselves: in another pid namespace the kernel's numbers are others. */
 static bool tid_lives(const struct dead_scan *d, uint32_t tid)
@@ -259,6 +261,9 @@ static bool scan_for_dead(void *ctx, uint64_t address, const uint8_t *data, size
 		uint64_t self;
 		if (!span_word((struct span){ data, n }, at + robust - address, w, d->f->arch->big, &self) || self != at + robust)
 			continue;
+		if (d->left < d->f->p->threads.n || d->f->r->dead_threads.n >= MOST_DEAD)
+			return false;
+		d->left -= d->f->p->threads.n;
 		if (is_dead_descriptor(d, at) && !add_dead(d->f, at + d->f->descriptor))
 			return !(d->failed = true);
 	}
@@ -270,7 +275,7 @@ enum { EARLY_BYTES = 1 << 20 };
 
 static bool find_dead(struct finder *f)
 {
-	struct dead_scan d = { .f = f, .tid_at = tid_offset(f) };
+	struct dead_scan d = { .f = f, .tid_at = tid_offset(f), .left = MOST_COMPARISONS };
 	if (!d.tid_at)
 		return true;
 	for (size_t i = 0; i < f->p->maps.n && !d.failed; i++) {

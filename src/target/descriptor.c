@@ -6,10 +6,11 @@ enum {
 	TCB_ALIGN = 64, /* nptl/descr.h: TCB_ALIGNMENT; where the thread pointer has it the descriptor's start may not */
 	LEAST_DESCRIPTOR = 0x400, MOST_DESCRIPTOR = 0x2000, DESCRIPTOR_STEP = 16,
 	MOST_STATIC_TLS = 1 << 20, MOST_MODULES = 1 << 16,
+	MOST_COMPARISONS = 1 << 28, /* of descriptors with threads: a core may be made of descriptors */
 };
 
 struct found { size_t thread; uint64_t at; };
-struct search { struct picture *p; VEC(struct found) found; };
+struct search { struct picture *p; uint64_t left; VEC(struct found) found; };
 
 static struct span extent_span(const struct extent *e)
 {
@@ -48,6 +49,9 @@ static bool take_descriptor(struct search *s, const struct extent *e, uint64_t o
 	uint32_t tid = 0;
 	if (!span_u32(extent_span(e), offset + (a->tls_below_tp ? a->tid_slot : a->descriptor_tid), a->big, &tid))
 		return true;
+	if (s->left < s->p->threads.n)
+		return false;
+	s->left -= s->p->threads.n;
 	for (size_t i = 0; i < s->p->threads.n; i++) {
 		if (s->p->threads.at[i].tp || s->p->threads.at[i].tid != (pid_t)tid)
 			continue;
@@ -118,7 +122,7 @@ static void find_only_thread(struct picture *p)
 void core_find_descriptors(struct picture *p)
 {
 	const struct arch *a = p->arch;
-	struct search s = { .p = p };
+	struct search s = { .p = p, .left = MOST_COMPARISONS };
 	size_t without = 0;
 	for (size_t i = 0; i < p->threads.n; i++)
 		without += !p->threads.at[i].tp;
