@@ -93,16 +93,21 @@ check-one: $(BIN) $(FIXTURES) $(B)/tests/$(T)
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_NAMES := $(patsubst tests/fuzz/%_fuzz.c,%,$(FUZZ_SRC))
 FUZZ_REPLAY := $(FUZZ_NAMES:%=$(B)/tests/%_replay)
-FUZZ_FLAGS := -fsanitize=fuzzer,address,undefined -g -O1
+FUZZ_FLAGS := -fsanitize=address,undefined -g -O1
+FUZZ_CFLAGS = -std=gnu17 -D_GNU_SOURCE -Iinclude -I. -Itests/support $(FUZZ_FLAGS) -pthread $(PKG_CFLAGS)
+FUZZ_OBJ := $(patsubst %.c,build/fuzz/obj/%.o,$(filter-out src/front/%,$(SRC)) $(SUPPORT_SRC))
 SECONDS ?= 60
-.PHONY: fuzz need-clang fuzz-replay-programs
+.PHONY: fuzz fuzz-built need-clang fuzz-replay-programs
+.SECONDARY: $(FUZZ_OBJ)
 fuzz-replay-programs: $(FUZZ_REPLAY)
 $(B)/tests/%_replay: tests/fuzz/%_fuzz.c tests/fuzz/replay.h $(SUPPORT_OBJ) $(LIB) $(B)/flags
 	$(Q)mkdir -p $(@D); $(SAY) "  TEST  $<"; $(CC) $(TEST_CFLAGS) -DCORPUS='"fixtures/corpus/$*"' -include tests/fuzz/replay.h \
 		$(ALL_LDFLAGS) -o $@ $< $(SUPPORT_OBJ) $(LIB) $(TEST_LIBS) $(PKG_LIBS) -lm -lstdc++
-build/fuzz/%: tests/fuzz/%_fuzz.c $(SRC) $(SUPPORT_SRC) $(B)/flags | need-clang
-	$(Q)mkdir -p $(@D); $(SAY) "  FUZZ  $<"; clang -std=gnu17 -D_GNU_SOURCE -Iinclude -I. -Itests/support $(FUZZ_FLAGS) -pthread \
-		$(PKG_CFLAGS) -o $@ $< $(filter-out src/front/main.c,$(SRC)) $(SUPPORT_SRC) $(TEST_LIBS) $(PKG_LIBS) -lm -lstdc++
+build/fuzz/obj/%.o: %.c | need-clang
+	$(Q)mkdir -p $(@D); $(SAY) "  FUZZ  $<"; clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+build/fuzz/%: tests/fuzz/%_fuzz.c $(FUZZ_OBJ) | need-clang
+	$(Q)$(SAY) "  FUZZ  $<"; clang $(FUZZ_CFLAGS) -fsanitize=fuzzer -o $@ $< $(FUZZ_OBJ) $(TEST_LIBS) $(PKG_LIBS) -lm -lstdc++
+-include $(FUZZ_OBJ:.o=.d)
 need-clang:
 	$(Q)command -v clang >/dev/null || { echo 'fuzzing needs clang: apt-get install clang' >&2; exit 1; }
 fuzz: need-clang $(FUZZ_NAMES:%=build/fuzz/%)
