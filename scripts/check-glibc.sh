@@ -141,6 +141,10 @@ library_checks() { # SUITE ROOT TRIPLET LOADER FIXTURES
 	# Nothing there names a program that its loader was given: of two libraries the program's is not known.
 	TRUTH_LEAVE_OUT=second truth "$library" 'ld.so, core without names' nameless "$fixtures" '' "${ld[@]}"
 	run_case malloc_test trim "$library" 'what malloc_trim gives back' "$fixtures" '' "${ld[@]}"
+	if [ "${triplet%%-*}" = x86_64 ]; then
+		run_case verify_test damage "$library" 'damaged heaps' "$fixtures" '' "${ld[@]}"
+		run_case verify_test attacks "$library" 'heaps under attack' "$fixtures" '' "${ld[@]}"
+	fi
 	run_case malloc_test lists "$library" "malloc's own figures" "$fixtures" '' "${ld[@]}"
 	# gdb takes its time: on i386 one library will do. It leaves out stacks with guard pages as 2.42 makes them; which threads
 	# have ended can then not be told.

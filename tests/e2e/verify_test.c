@@ -227,15 +227,17 @@ static void free_modes(struct modes *m)
 int main(void)
 {
 	Suite *s = suite_create("verify");
-	TCase *t = tcase_create("damage");
+	TCase *t = tcase_create("damage"), *attacks = tcase_create("attacks"), *host = tcase_create("host");
 	list_modes("damage", &damages);
 	list_modes("exploits", &exploits);
 	tcase_add_loop_test(t, in_the_main_arena, 0, damages.n);
 	tcase_add_loop_test(t, in_an_arena_of_a_thread_and_unseen, 0, damages.n);
-	tcase_add_loop_test(t, where_heaps_are_attacked, 0, exploits.n);
-	tcase_add_loop_test(t, whole_heaps_have_no_findings, 0, (int)(sizeof whole / sizeof *whole));
-	tcase_add_test(t, the_neighbour_is_named);
+	tcase_add_loop_test(attacks, where_heaps_are_attacked, 0, exploits.n);
+	tcase_add_loop_test(host, whole_heaps_have_no_findings, 0, (int)(sizeof whole / sizeof *whole));
+	tcase_add_test(host, the_neighbour_is_named);
 	suite_add_tcase(s, t);
+	suite_add_tcase(s, attacks);
+	suite_add_tcase(s, host);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
 	int failed = srunner_ntests_failed(r) + (damages.n < 50 || exploits.n < 10);

@@ -108,16 +108,24 @@ static void read_top(struct glibc *g, struct arena *a)
 
 enum { NONCONTIGUOUS = 2, LOCKED = 2 };
 
-/* A lock is 0, 1 or 2 (sysdeps/nptl/lowlevellock.h), and of the flags 2.27 and later know one alone. */
-static void check_mutex(struct glibc *g, struct arena *a, uint32_t flags)
+static void bad_record(struct glibc *g, uint64_t address, uint64_t found, const char *what)
 {
-	if (a->mutex <= LOCKED && !(flags & ~(uint32_t)NONCONTIGUOUS))
-		return;
-	bool lock = a->mutex > LOCKED;
-	findings_add_words(&g->alloc->findings,
-			   &(struct finding){ .kind = "bad-arena", .address = a->address + (lock ? 0 : 4), .found = lock ? a->mutex : flags, .has_found = true },
-			   "an arena's %s has a value that it cannot have", lock ? "lock" : "flags");
-	a->mutex = lock ? 0 : a->mutex;
+	findings_add_words(&g->alloc->findings, &(struct finding){ .kind = "bad-arena", .address = address, .found = found, .has_found = true },
+			   "%s has a value that it cannot have", what);
+}
+
+/* A lock is 0, 1 or 2 (sysdeps/nptl/lowlevellock.h), and of the flags 2.27 and later know one alone. */
+static void check_record(struct glibc *g, struct arena *a, uint32_t flags)
+{
+	uint64_t attached, at = a->address + g->l->arena.next + 2 * g->w;
+	if (flags & ~(uint32_t)NONCONTIGUOUS)
+		bad_record(g, a->address + 4, flags, "the word of an arena's flags");
+	if (word_at(g, at, &attached) && attached > LIMIT_THREADS)
+		bad_record(g, at, attached, "an arena's count of threads");
+	if (a->mutex > LOCKED) {
+		bad_record(g, a->address, a->mutex, "an arena's lock");
+		a->mutex = 0;
+	}
 }
 
 static bool read_arena(struct glibc *g, uint64_t address, struct arena *a)
@@ -130,7 +138,7 @@ static bool read_arena(struct glibc *g, uint64_t address, struct arena *a)
 		return false;
 	a->contiguous = a->main && !(flags & NONCONTIGUOUS);
 	a->consistent = true;
-	check_mutex(g, a, flags);
+	check_record(g, a, flags);
 	/* No heap yet: top is 0, or bin 1's own pseudo-chunk (malloc/malloc.c: initial_top). */
 	if (a->top == address + g->l->arena.bins - g->header || (!a->top && !a->system_mem))
 		a->top = 0;

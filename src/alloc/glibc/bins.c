@@ -57,11 +57,18 @@ static unsigned bin_of(const struct glibc *g, uint64_t size)
 	return size < (64 - shift) * g->granule ? (unsigned)(size / g->granule + shift) : large_bin(g, size);
 }
 
+/* A free chunk's size stands again behind it, and the next header calls it free: one of the two at least, or it was forged. */
+static bool ends_as_free(const struct glibc *g, uint64_t chunk, uint64_t size)
+{
+	uint64_t foot, field;
+	return image_word(g->img, chunk + size, &foot) && image_word(g->img, chunk + size + g->w, &field) && (foot == size || !(field & PREV_INUSE));
+}
+
 /* The link of the chunk before this one leads to no chunk. */
 static void bad_link(struct glibc *g, const struct chunk_sink *sink, const struct bin_walk *b, const char *text)
 {
 	uint64_t field;
-	if (!b->backwards && image_word(g->img, b->at + g->w, &field))
+	if (!b->backwards && image_word(g->img, b->at + g->w, &field) && ends_as_free(g, b->at, chunk_size(field)))
 		glibc_anchor(g, b->at, b->bin == 1 ? 0 : chunk_size(field));
 	g->broken[b->arena] = true;
 	if (b->backwards)
@@ -88,6 +95,10 @@ static void check_size(struct glibc *g, const struct chunk_sink *sink, const str
 {
 	struct finding f = { .kind = "bad-bin", .address = b->at + g->header, .found = size, .has_found = true,
 			     .neighbour = glibc_neighbour(g, sink, b->at) };
+	uint64_t high;
+	f.has_expected = b->bin > 1 && b->bin < 64; /* of a large bin many sizes are */
+	if (f.has_expected)
+		bin_range(g, b->bin, &f.expected, &high);
 	if (b->bin > 1 && bin_of(g, size) != b->bin)
 		glibc_bad_list(g, &f, "bin %u holds a chunk of %llu bytes, which belongs into bin %u", b->bin, (unsigned long long)size,
 			       bin_of(g, size));
@@ -223,6 +234,12 @@ static bool bin_step(struct glibc *g, const struct chunk_sink *sink, struct bin_
 	if (!block_state_is_used(state) && state != BLOCK_FREE && state != BLOCK_LOST) {
 		met_again(g, sink, b, state);
 		return false;
+	}
+	if (state == BLOCK_LOST && b->bin > 1 && b->bin < 64) { /* the list knows its size */
+		uint64_t low, high;
+		bin_range(g, b->bin, &low, &high);
+		if (size != low)
+			glibc_anchor(g, b->at + low, 0);
 	}
 	if (block_state_is_used(state))
 		called_used(g, sink, b, size, back == b->prev);

@@ -93,7 +93,8 @@ static void judge_not_merged(struct glibc *g, const struct chunk_sink *sink, con
 	if (!sink->get(sink->ctx, x->chunk, &size, &state) || !sink->get(sink->ctx, x->chunk + x->size, &size2, &state2))
 		return;
 	if (in_bin(state) && (in_bin(state2) || state2 == BLOCK_TOP))
-		glibc_bad_list(g, &(struct finding){ .kind = "not-merged", .address = x->chunk + x->size + g->header },
+		glibc_bad_list(g, &(struct finding){ .kind = "not-merged", .address = x->chunk + x->size + g->header,
+						     .neighbour = glibc_neighbour(g, sink, x->chunk) },
 			       "a free chunk follows another one; malloc would have merged them");
 }
 
@@ -135,6 +136,12 @@ static void judge_system_mem(struct glibc *g)
 {
 	for (size_t i = 0; i < g->alloc->arenas.n; i++) {
 		struct arena *a = &g->alloc->arenas.at[i];
+		uint64_t most, at = a->address + g->l->arena.system_mem + g->w; /* max_system_mem */
+		if (image_word(g->img, at, &most) && most < a->system_mem && !a->mutex)
+			findings_add_words(&g->alloc->findings,
+					   &(struct finding){ .kind = "system-mem", .address = at, .expected = a->system_mem, .has_expected = true,
+							      .found = most, .has_found = true },
+					   "arena %zu has more memory than it ever had by its own count", i);
 		if ((!a->top && !a->walked_bytes) || a->walked_bytes == a->system_mem || a->mutex)
 			continue;
 		findings_add_words(&g->alloc->findings,

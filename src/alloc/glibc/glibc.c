@@ -39,7 +39,7 @@ static void read_params(struct glibc *g)
 {
 	const struct params_layout *p = &g->l->params;
 	struct alloc_facts *f = &g->alloc->facts;
-	uint64_t at = g->place.params, hugepage = 0;
+	uint64_t at = g->place.params, hugepage = 0, bins;
 	uint32_t n_mmaps = 0, n_mmaps_max = 0, fixed = 0;
 	/* malloc/arena.c: HEAP_MAX_SIZE = 2 * DEFAULT_MMAP_THRESHOLD_MAX */
 	g->heap_max = g->w == 8 ? 64u << 20 : 1u << 20;
@@ -61,6 +61,12 @@ static void read_params(struct glibc *g)
 	image_word(g->img, at + p->sbrk_base, &g->sbrk_base);
 	image_word(g->img, at + p->tcache_count, &g->tcache_count);
 	f->tcache_count = g->tcache_count;
+	/* Overwritten to make malloc() take links from behind the cache's record. */
+	if (image_word(g->img, at + p->tcache_bins, &bins) && bins > g->l->tcache.bins)
+		findings_add_words(&g->alloc->findings,
+				   &(struct finding){ .kind = "bad-params", .address = at + p->tcache_bins, .expected = g->l->tcache.bins,
+						      .has_expected = true, .found = bins, .has_found = true },
+				   "a thread's cache is said to have more lists than there is room for");
 	if (p->hp_pagesize) { /* thp_pagesize, hp_pagesize */
 		image_word(g->img, at + p->hp_pagesize - g->w, &f->huge_page);
 		image_word(g->img, at + p->hp_pagesize, &hugepage);

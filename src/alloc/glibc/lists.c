@@ -79,6 +79,8 @@ static bool fastbin_step(struct glibc *g, const struct chunk_sink *sink, struct 
 		return bad_fastbin(g, sink, f, "double-free", "a chunk in a fastbin is free on another account too");
 	if (size != f->want && state != BLOCK_LOST) /* rather a stray link than a stray size: what it names stays in use */
 		return bad_fastbin(g, sink, f, "bad-fastbin", "a link of a fastbin leads to a chunk of another size");
+	if (state == BLOCK_LOST && size != f->want) /* its list knows its size */
+		glibc_anchor(g, chunk + f->want, 0);
 	if (!sink->listed(sink->ctx, chunk, size, BLOCK_FASTBIN))
 		return false;
 	glibc_count(g, f->list, size);
@@ -184,6 +186,8 @@ static bool entry_holds(struct caches *c, uint64_t entry, uint64_t link, uint64_
 						 : "a block in a thread's cache is free on another account too");
 		return false;
 	}
+	if (want && size != want && state == BLOCK_LOST)
+		glibc_anchor(g, entry - g->header + want, 0);
 	if (want && size != want && state != BLOCK_LOST) { /* rather a stray link than a stray size */
 		bad_tcache(c, "bad-tcache", link, holder, entry, "a link of a thread's cache leads to a block of another size");
 		return false;
@@ -221,6 +225,10 @@ static void tcache_list(struct caches *c, size_t index, unsigned bin)
 		glibc_bad_list(g, &(struct finding){ .kind = "bad-tcache", .address = tcache + (uint64_t)bin * g->l->tcache.count_bytes,
 						     .expected = n, .has_expected = true, .found = used, .has_found = true },
 			       "a thread's cache counts another number of blocks than its list has");
+	else if (n > g->tcache_count && g->tcache_count)
+		glibc_bad_list(g, &(struct finding){ .kind = "bad-tcache", .address = tcache + (uint64_t)bin * g->l->tcache.count_bytes,
+						     .expected = g->tcache_count, .has_expected = true, .found = n, .has_found = true },
+			       "a thread's cache holds more blocks of a size than malloc puts there");
 	struct cut_list *cut = n < used && used - n <= UINT16_MAX ? vec_push(&c->cut) : NULL;
 	if (cut)
 		*cut = (struct cut_list){ tcache, bin_size(g, bin), used - n, list };

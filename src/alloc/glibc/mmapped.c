@@ -309,8 +309,9 @@ static bool account(struct scan *s)
 	if (s->taken.n < counted && !choose(s, true))
 		return false;
 	uint64_t missing = counted > s->taken.n ? counted - s->taken.n : 0, sum = bytes_taken(s);
-	/* From 2.43 on the sum drifts with each mremap (malloc/malloc.c: mremap_chunk). */
-	uint64_t missing_bytes = !g->l->mmap_trailer && bytes > sum && (bytes - sum) % s->page == 0 ? bytes - sum : 0;
+	/* From 2.43 on the sum drifts by two words with each mremap (malloc/malloc.c: mremap_chunk): a page after hundreds. */
+	uint64_t missing_bytes = bytes > sum ? bytes - sum : 0;
+	missing_bytes = g->l->mmap_trailer ? align_down(missing_bytes, s->page) : missing_bytes % s->page == 0 ? missing_bytes : 0;
 	if ((missing || missing_bytes) && !find_holes(s))
 		return false;
 	if (missing && !take_lost(s, missing_bytes, &missing))

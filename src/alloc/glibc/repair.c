@@ -135,11 +135,13 @@ static int32_t step_score(struct range *r, uint64_t chunk, uint64_t field, uint6
 	bool behind = chunk + size < w->s->end && walk_load(w, chunk + size + w->g->w, &next);
 	/* A header that lies says nothing of the chunk before it either. */
 	behind &= !(r->cells[*ret_to].next & IS_LIE) || r->cells[*ret_to].next == IS_FENCE;
+	bool again = chunk + size < w->s->end && walk_load(w, chunk + size, &prev) && prev == size;
 	/* Blocks in use of threads' arenas all have the flag. */
-	if (!walk_flags_fit(w, field) || (!w->a->main && !(field & NON_MAIN) && behind && next & PREV_INUSE && chunk_size(next)))
+	bool unflagged = !w->a->main && !(field & NON_MAIN) && chunk + size < w->s->end;
+	if (!walk_flags_fit(w, field) || (unflagged && (behind ? next & PREV_INUSE && chunk_size(next) : !again)))
 		score -= COST_FLAGS;
 	if (behind && !(next & PREV_INUSE))
-		score += walk_load(w, chunk + size, &prev) && prev == size ? GAIN_PREV : -COST_PREV;
+		score += again ? GAIN_PREV : -COST_PREV;
 	return score;
 }
 
@@ -196,7 +198,8 @@ static void fill_cells(struct range *r)
 				*c = (struct cell){ 2 * GAIN_HEADER, IS_FENCE };
 		} else if (readable) {
 			int32_t score = step_score(r, chunk, field, &to);
-			if (score > UNREACHED && r->cells[to].score > UNREACHED && r->cells[to].score + score > c->score)
+			/* Of equals the header is believed, unless it also contradicts the one before. */
+			if (score > UNREACHED && r->cells[to].score > UNREACHED && r->cells[to].score + score >= c->score + !(field & PREV_INUSE))
 				*c = (struct cell){ r->cells[to].score + score, (uint32_t)to };
 		}
 		if (is_anchor(r, chunk))
