@@ -206,6 +206,8 @@ static struct err *judge_leaders(const struct census *c)
 
 struct err *census_judge(struct census *c)
 {
+	if (!c->look.kind || !c->look.writer)
+		return wrong("look", 0, "does not say of what it is");
 	TRY(judge_target(c->parts));
 	TRY(judge_modules(c->parts));
 	TRY(judge_runtime(c->parts));

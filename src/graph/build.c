@@ -150,7 +150,8 @@ static struct err *mark_strong(struct graph *g)
 			bit_set(g->stack_only_bits, priv->stack_ids.at[i]);
 	free(priv->stack_ids_met);
 	priv->stack_ids_met = NULL;
-	TRY(graph_run_marks(g, MARK_STRONG, priv->words.at + priv->n_memory, priv->words.n - priv->n_memory, NULL, 0));
+	if (priv->words.n > priv->n_memory)
+		TRY(graph_run_marks(g, MARK_STRONG, priv->words.at + priv->n_memory, priv->words.n - priv->n_memory, NULL, 0));
 	classify_marked(g, CLASS_REACHABLE, true);
 	return NULL;
 }

@@ -6,8 +6,31 @@ static bool word_at(const struct glibc *g, uint64_t address, uint64_t *ret)
 	return image_word(g->img, address, ret);
 }
 
+/* Far more memory than there are bytes: where it is said to lie was written to, or it comes from a hostile core. An index of it
+ * would cost more than it is worth. */
+static bool is_hollow(const struct glibc *g, uint64_t start, uint64_t end)
+{
+	enum { ALWAYS = 1 << 30, MOST_HOLLOW = 256 };
+	const struct picture *p = image_picture(g->img);
+	uint64_t held = 0;
+	if (end - start <= ALWAYS)
+		return false;
+	for (size_t i = 0; i < p->extents.n; i++) {
+		const struct extent *e = &p->extents.at[i];
+		if (e->address < end && e->address + e->bytes > start && !e->from_file)
+			held += e->bytes;
+	}
+	return (end - start) / MOST_HOLLOW > held;
+}
+
 bool glibc_add_segment(struct glibc *g, int arena, uint64_t header_from, uint64_t start, uint64_t end)
 {
+	if (start > end || (arena != ARENA_MMAP && is_hollow(g, start, end))) {
+		findings_add(&g->alloc->findings, "bad-heap", header_from, "a heap is said to have %llu MiB, and there are hardly any bytes",
+			     (unsigned long long)(end - start) >> 20);
+		g->alloc->partial = true;
+		return true;
+	}
 	struct segment *s = vec_push(&g->alloc->segments);
 	if (!s)
 		return false;

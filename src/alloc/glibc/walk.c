@@ -87,6 +87,13 @@ static bool chain_holds(struct walk *w, uint64_t chunk, int steps, uint64_t *ret
  * before it can be judged by where it leads. */
 enum { RESYNC_CHAIN = 4, RESYNC_FOLLOW = 64 };
 
+/* Memory without bytes may be of any size: the last place in it before there are some again. */
+static uint64_t before_bytes(const struct walk *w, uint64_t at)
+{
+	uint64_t next = image_next_dumped(w->g->img, at + w->g->w), to = next < w->s->end ? next : w->s->end;
+	return to > at + 2 * w->g->granule ? at + align_down(to - at - w->g->granule, w->g->granule) - w->g->granule : at;
+}
+
 static uint64_t resync(struct walk *w, uint64_t from, uint64_t *ret_far)
 {
 	for (uint64_t at = from; at < w->s->end; at += w->g->granule) {
@@ -95,7 +102,11 @@ static uint64_t resync(struct walk *w, uint64_t from, uint64_t *ret_far)
 			break;
 		if (walk_is_top(w, at))
 			return *ret_far = at;
-		if (walk_load(w, at + w->g->w, &field) && chunk_size(field) && chain_holds(w, at, RESYNC_CHAIN, ret_far)) {
+		if (!walk_load(w, at + w->g->w, &field)) {
+			at = before_bytes(w, at);
+			continue;
+		}
+		if (chunk_size(field) && chain_holds(w, at, RESYNC_CHAIN, ret_far)) {
 			chain_holds(w, at, RESYNC_FOLLOW, ret_far);
 			return at;
 		}
