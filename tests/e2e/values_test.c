@@ -214,13 +214,32 @@ static const char *const globals[] = {
 	"g_pointer[0]",
 };
 
+/* One sitting prints all of them, each into a file. */
+static void print_globals(void)
+{
+	char path[96];
+	int status;
+	snprintf(path, sizeof path, "%s/ours", directory);
+	FILE *f = fopen(path, "w");
+	ck_assert(f);
+	for (size_t i = 0; i < sizeof globals / sizeof *globals; i++)
+		fprintf(f, "print %s --format json > %s/%zu.json\n", globals[i], directory, i);
+	fclose(f);
+	const char *argv[] = { flotsam_path(), "shell", core, "-x", path, NULL };
+	free(run_text((char *const *)argv, &status));
+	ck_assert_int_eq(status, 0);
+}
+
 START_TEST(globals_as_gdb_has_them)
 {
 	if (!start_with_core("values", "globals"))
 		return;
 	open_script();
+	print_globals();
 	for (size_t i = 0; i < sizeof globals / sizeof *globals; i++) {
-		json_t *j = flotsam("print", core, globals[i], NULL), *values = json_object_get(j, "values");
+		char file[96];
+		snprintf(file, sizeof file, "%s/%zu.json", directory, i);
+		json_t *j = json_load_file(file, 0, NULL), *values = json_object_get(j, "values");
 		ck_assert_msg(json_array_size(values) == 1, "%s has %zu values", globals[i], json_array_size(values));
 		char path[128];
 		snprintf(path, sizeof path, "(%s)", globals[i]);
@@ -351,6 +370,19 @@ START_TEST(objects_by_address)
 }
 END_TEST
 
+START_TEST(declared_types_stay_themselves)
+{
+	start("values");
+	json_t *j = flotsam("print", pid, "*g_declared", NULL), *v = json_array_get(json_object_get(j, "values"), 0);
+	ck_assert_str_eq(text_of(v, "type"), "shapes::only_declared");
+	ck_assert(!json_object_get(v, "members") && *text_of(v, "missing"));
+	json_decref(j);
+	j = flotsam("print", pid, "g_declared", NULL);
+	ck_assert_str_eq(text_of(json_array_get(json_object_get(j, "values"), 0), "type"), "shapes::only_declared *");
+	json_decref(j);
+}
+END_TEST
+
 START_TEST(wrong_names_are_refused)
 {
 	static const struct { const char *word, *second; int status; } wrong[] = {
@@ -377,6 +409,7 @@ int main(void)
 	tcase_add_test(tc, locals_of_threads);
 	tcase_add_test(tc, thread_variables);
 	tcase_add_test(tc, objects_by_address);
+	tcase_add_test(tc, declared_types_stay_themselves);
 	tcase_add_test(tc, wrong_names_are_refused);
 	suite_add_tcase(s, tc);
 	SRunner *r = srunner_create(s);
