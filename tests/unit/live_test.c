@@ -1,6 +1,7 @@
 /* Looks at running processes: forked children of the test, which say what they are by shared memory. What the kernel says in
  * /proc is the reference. */
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -109,14 +110,39 @@ static void child_with_threads(void)
 		pause();
 }
 
-/* sp and pc as /proc/PID/task/TID/syscall gives them. */
+/* /proc/PID/task/TID/syscall, once the thread waits in one: on its way there, and on its way back behind a stop, it runs. */
+static void waiting_in(long tid, char *line, int max)
+{
+	char path[64];
+	snprintf(path, sizeof path, "/proc/%d/task/%ld/syscall", (int)child, tid);
+	for (int tries = 0; tries < 20000; tries++) {
+		FILE *f = fopen(path, "r");
+		ck_assert(f && fgets(line, max, f));
+		fclose(f);
+		if (strncmp(line, "running", 7))
+			return;
+		usleep(1000);
+	}
+	ck_abort_msg("thread %ld does not come to rest", tid);
+}
+
+static void all_wait(void)
+{
+	char path[64], line[256];
+	snprintf(path, sizeof path, "/proc/%d/task", (int)child);
+	DIR *d = opendir(path);
+	ck_assert(d);
+	for (struct dirent *e; (e = readdir(d));)
+		if (e->d_name[0] != '.')
+			waiting_in(atol(e->d_name), line, sizeof line);
+	closedir(d);
+}
+
+/* sp and pc as the kernel gives them. */
 static void check_registers(const struct picture *p, const struct thread *t)
 {
-	char path[64], line[256] = "", *last, *before;
-	snprintf(path, sizeof path, "/proc/%d/task/%d/syscall", (int)child, (int)t->tid);
-	FILE *f = fopen(path, "r");
-	ck_assert(f && fgets(line, sizeof line, f));
-	fclose(f);
+	char line[256] = "", *last, *before;
+	waiting_in(t->tid, line, sizeof line);
 	last = strrchr(line, ' ');
 	ck_assert_ptr_nonnull(last);
 	*last = '\0';
@@ -129,6 +155,7 @@ static void check_registers(const struct picture *p, const struct thread *t)
 START_TEST(all_threads_have_registers)
 {
 	start(child_with_threads);
+	all_wait();
 	struct target *t = look(child);
 	ck_assert_uint_eq(t->picture.threads.n, 51);
 	for (size_t i = 0; i < t->picture.threads.n; i++) {
