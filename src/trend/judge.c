@@ -130,6 +130,14 @@ static double level_of(const struct sample *s, size_t n)
 	return trend_median(v, k);
 }
 
+/* The floor of the last half, and of its last half: nothing that slows down to a stop. */
+static bool slows_down(const struct sample *s, size_t n, double slope)
+{
+	struct sample l[TREND_LIMIT], f[TREND_LIMIT];
+	size_t n_late = late(s, n, l);
+	return n_late >= TREND_LEAST && trend_slope(f, floors(l, n_late, f)) < slope / 4;
+}
+
 /* It has risen; does its last half go on? */
 static bool goes_on(const struct sample *s, size_t n, double slope, struct trend *t)
 {
@@ -143,7 +151,7 @@ static bool goes_on(const struct sample *s, size_t n, double slope, struct trend
 		t->low = low;
 		t->high = high;
 	}
-	return grows;
+	return grows && !slows_down(l, n_late, late_slope);
 }
 
 struct trend trend_judge(const struct sample *all, size_t n_all)

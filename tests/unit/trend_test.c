@@ -95,6 +95,29 @@ START_TEST(score)
 }
 END_TEST
 
+/* What programs did: a file names the right answers in its first line, then "SECONDS BYTES". */
+START_TEST(recorded)
+{
+	static const char *const names[] = { "saw", "cache", "steady", "log", "api", "api-cut" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		char path[64], line[256], right[32] = "";
+		size_t n = 0;
+		snprintf(path, sizeof path, "tests/series/%s.txt", names[i]);
+		FILE *f = fopen(path, "r");
+		ck_assert_msg(f, "tests run at the top of the tree");
+		while (fgets(line, sizeof line, f)) {
+			if (!*right)
+				sscanf(line, "%31s", right);
+			else if (n < MOST && sscanf(line, "%lf %lf", &made[n].at, &made[n].value) == 2)
+				made[n++].run = 0;
+		}
+		fclose(f);
+		ck_assert_uint_gt(n, 60);
+		ck_assert_msg(strstr(right, trend_kind_name(trend_judge(made, n).kind)), "%s: %s, not %s", names[i], trend_kind_name(trend_judge(made, n).kind), right);
+	}
+}
+END_TEST
+
 /* The true slope lies within the bounds, nearly always. */
 START_TEST(bounds)
 {
@@ -179,6 +202,7 @@ int main(void)
 	TCase *t = tcase_create("trend");
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, score, 0, sizeof rows / sizeof *rows);
+	tcase_add_test(t, recorded);
 	tcase_add_test(t, bounds);
 	tcase_add_test(t, by_hand);
 	tcase_add_test(t, edges);
