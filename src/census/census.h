@@ -42,6 +42,8 @@ void codec_array(struct codec *k, char *v, size_t size); /* a NUL-terminated str
 #define CODEC_EACH(k, v, item)                                                                                         \
 	for (uint64_t each_n_ = codec_count(k, (v)->n), each_ = 0;                                                     \
 	     each_ < each_n_ && codec_item(k, (item) = (k)->writing ? &(v)->at[each_] : vec_push(v)); each_++)
+/* Writing, or there is something left of the section: members that came later are behind it. */
+bool codec_more(const struct codec *k);
 uint64_t codec_count(struct codec *k, uint64_t n);
 bool codec_item(struct codec *k, const void *item);
 

@@ -121,6 +121,11 @@ void codec_array(struct codec *k, char *v, size_t size)
 		memcpy(v, p, strlen(p) + 1);
 }
 
+bool codec_more(const struct codec *k)
+{
+	return k->writing || (!k->failed && k->at < k->in.n);
+}
+
 uint64_t codec_count(struct codec *k, uint64_t n)
 {
 	codec_u64(k, &n);

@@ -56,6 +56,9 @@ static struct err *judge_runtime(const struct session_parts *p)
 	for (size_t i = 0; i < rt->extents.n; i++)
 		if (rt->extents.at[i].kind > EXTENT_NO_ROOT || rt->extents.at[i].thread < -1 || rt->extents.at[i].thread >= threads)
 			return wrong("runtime", i, "is of no known kind or thread");
+	for (size_t i = 0; i < rt->regions.n; i++)
+		if (!rt->regions.at[i].label)
+			return wrong("runtime", i, "is a region without a name");
 	return (int64_t)rt->threads.n == threads ? NULL : wrong("runtime", rt->threads.n, "is not the last thread");
 }
 

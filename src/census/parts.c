@@ -198,6 +198,8 @@ void census_code_runtime(struct codec *k, struct session_parts *p)
 	}
 	CODEC_EACH(k, &rt->dead_threads, tp)
 		codec_u64(k, tp);
+	if (!codec_more(k)) /* as it was written until there were regions */
+		return;
 	last = 0;
 	CODEC_EACH(k, &rt->regions, region) {
 		code_range(k, &last, &region->start, &region->end);

@@ -181,6 +181,7 @@ void session_parts_free(struct session_parts *p)
 	vec_free(&p->runtime.extents);
 	vec_free(&p->runtime.threads);
 	vec_free(&p->runtime.dead_threads);
+	vec_free(&p->runtime.regions);
 	for (size_t i = 0; i < p->modules.n; i++)
 		vec_free(&p->modules.at[i].segments);
 	vec_free(&p->modules);
