@@ -122,7 +122,8 @@ if [ -z "$java" ] && fetch default-jre-headless; then
 		target=$(readlink "$link")
 		case $target in /*) [ -e "$link" ] || [ ! -e "$root$target" ] || ln -sfn "$root$target" "$link" ;; esac
 	done
-	java=$(ls "$root"/usr/lib/jvm/*/bin/java 2>/dev/null | head -n 1)
+	java=$(ls "$root"/usr/lib/jvm/java-*/bin/java 2>/dev/null | head -n 1)
+	[ -n "$java" ] || echo "SKIP runtimes: JVM: needs default-jre-headless"
 	export LD_LIBRARY_PATH=$(echo "$root"/usr/lib/*-linux-gnu)
 fi
 if [ -n "$java" ]; then
