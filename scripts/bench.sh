@@ -109,6 +109,31 @@ ask_the_prompt() {
 	done
 }
 
+ask_the_census() {
+	local run seconds kib status
+	for run in 1 2 3; do
+		rm -f "$tmp/census"
+		read -r seconds kib status < <("$bench/yard" run "$flotsam" snap "$pid" -o "$tmp/census" 2>"$tmp/err")
+		echo "$seconds" >>"$tmp/snap"
+		read -r seconds kib status < <("$bench/yard" run "$flotsam" blocks "$tmp/census" used count -o /dev/null 2>"$tmp/err")
+		echo "$seconds" >>"$tmp/census_read"
+		read -r seconds kib status < <("$bench/yard" run "$flotsam" diff -q "$tmp/census" "$tmp/census" -o /dev/null 2>"$tmp/err")
+		echo "$seconds" >>"$tmp/diff"
+		echo "$kib" >>"$tmp/diff_kib"
+	done
+}
+
+print_census() {
+	local all
+	all=$("$flotsam" blocks "$tmp/census" count --format csv 2>/dev/null | tail -n 1 | tr -d -c '0-9,' | cut -d, -f1)
+	row 'census: look and file, wall clock' snap
+	value '  beyond the report' "$(awk -v s="$(median "$tmp/snap")" -v p="$(median "$tmp/plain")" 'BEGIN { if (s != "" && p > 0) print s - p }')" s 3 at-most
+	value '  bytes of the file' "$(awk -v n="$(stat -c %s "$tmp/census")" -v b="$all" 'BEGIN { if (b > 0) print n / b }')" 'a block, free ones too' 3 at-most
+	row 'census: read back' census_read 1
+	row 'diff of two' diff 2
+	value '  peak memory (largest process)' "$(awk -v k="$(median "$tmp/diff_kib")" 'BEGIN { print k / 1024 }')" MiB 200 at-most
+}
+
 per_second() { # NAME UNITS FILE WHAT GOAL: how much of it in a second
 	value "$1" "$(awk -v n="$2" -v s="$(median "$tmp/$3")" 'BEGIN { if (n != "" && s > 0) print n / s }')" "$4" "$5" at-least
 }
@@ -175,8 +200,10 @@ measure() { # BLOCKS
 		done
 	fi
 	ask_the_prompt
+	ask_the_census
 	print_table
 	print_prompt "$1"
+	print_census
 	exec 7>&-
 	wait $heap
 	heap=
