@@ -359,7 +359,6 @@ START_TEST(calls_have_names)
 	json_array_foreach(json_object_get(j, "instructions"), i, in)
 		direct |= !strcmp(text_of(in, "mnemonic"), "call") && !strcmp(text_of(in, "target_name"), "build");
 	json_decref(j);
-	json_decref(j);
 	j = ask("disas", target(false), "truth_print");
 	json_array_foreach(json_object_get(j, "instructions"), i, in)
 		literal |= strstr(text_of(in, "target_text"), "\"pid\":") != NULL;
