@@ -71,6 +71,7 @@ fi
 
 cat >"$tmp/waits.js" <<'JS'
 const buffers = [], objects = [];
+globalThis.kept = [buffers, objects];
 for (let i = 0; i < 500; i++) buffers.push(Buffer.alloc(5000, 1));
 for (let i = 0; i < 300000; i++) objects.push({ number: i, text: 'x' + i });
 console.log('ready', JSON.stringify(process.memoryUsage()));
