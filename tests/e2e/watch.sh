@@ -4,8 +4,8 @@
 set -u
 cd "$(dirname "$0")/../.." || exit
 tmp=$(mktemp -d) || exit
-target= watcher= again=
-trap '[ -n "$watcher" ] && kill "$watcher" 2>/dev/null; exec 8>&- 9>&-; for p in $target $again; do kill "$p" 2>/dev/null; done; rm -rf "$tmp"' EXIT
+target= watcher= again= feeder=
+trap '[ -n "$watcher" ] && kill "$watcher" 2>/dev/null; exec 8>&- 9>&-; for p in $target $again $feeder; do kill "$p" 2>/dev/null; done; rm -rf "$tmp"' EXIT
 mkfifo "$tmp/in" "$tmp/in2"
 # By a name that nothing else has.
 name=flot-$$
@@ -78,8 +78,7 @@ before=$(wc -l <"$tmp/log")
 verdict 'appends' "$([ "$(tail -n 1 "$tmp/log" | grep -c '"reason":"count","samples":3,"lost_lines":0')" = 1 ] && [ "$(wc -l <"$tmp/log")" = $((before + 5)) ]; echo $?)"
 # Looks at times, and what has changed since the first.
 (
-	for _ in $(seq 50); do
-		echo 'lose 2 504' >&9
+	while echo 'lose 2 504' >&9; do
 		sleep 0.05
 	done
 ) &
@@ -87,7 +86,9 @@ feeder=$!
 "$FLOTSAM" watch $again --interval 0.5 --look 0.4s --count 4 >"$tmp/log2" 2>"$tmp/err"
 verdict 'looks at times' "$([ "$(grep -c '"event":"look".*"reason":"time"' "$tmp/log2")" -ge 2 ]; echo $?)"
 verdict 'what is new' "$(grep -q '"event":"look".*"new_leaked":{"blocks":[1-9]' "$tmp/log2"; echo $?)" "$(cat "$tmp/log2")"
-wait $feeder
+kill $feeder
+wait $feeder 2>/dev/null
+feeder=
 "$FLOTSAM" watch 999999999 >"$tmp/out" 2>&1
 verdict 'no such process' "$([ $? = 3 ]; echo $?)"
 "$FLOTSAM" watch $again --growth 50 >"$tmp/out" 2>&1
