@@ -22,6 +22,16 @@ blocks_are_held() {
 	*) why="$why; reachable and lost of 500 blocks: $found" ;;
 	esac
 }
+# Compilers and collectors of the runtime have come to rest: a second without a change of RSS.
+settle() {
+	local try last='' rss same=0
+	for try in $(seq 300); do
+		rss=$(sed -n 's/^VmRSS:[^0-9]*//p' "/proc/$server/status" 2>/dev/null)
+		if [ "$rss" = "$last" ]; then same=$((same + 1)); else same=0 last=$rss; fi
+		[ $same -lt 10 ] || return
+		sleep 0.1
+	done
+}
 # The group has between LEAST and MOST bytes, as far as an expression of the shell can tell when the server runs.
 check_runtime() { # LANGUAGE GROUP LEAST MOST HELD COMMAND...
 	local language=$1 group=$2 least=$3 most=$4 held=$5 status bytes why=
@@ -31,6 +41,7 @@ check_runtime() { # LANGUAGE GROUP LEAST MOST HELD COMMAND...
 		stop_server
 		return
 	fi
+	settle
 	"$flotsam" rss $server --format json --top 0 >"$tmp/rss" 2>"$tmp/err" || why="; rss: $(head -c 300 "$tmp/err")"
 	"$flotsam" report $server --format json >"$tmp/report" 2>>"$tmp/err"
 	status=$?
@@ -71,9 +82,11 @@ fi
 
 cat >"$tmp/waits.js" <<'JS'
 const buffers = [], objects = [];
+// A module's variables go with its function.
 globalThis.kept = [buffers, objects];
 for (let i = 0; i < 500; i++) buffers.push(Buffer.alloc(5000, 1));
 for (let i = 0; i < 300000; i++) objects.push({ number: i, text: 'x' + i });
+gc();
 console.log('ready', JSON.stringify(process.memoryUsage()));
 process.stdin.resume();
 JS
@@ -94,7 +107,8 @@ elif fetch nodejs; then
 	"${node[@]}" --version >/dev/null 2>"$tmp/log" || { echo "SKIP runtimes: V8: needs nodejs, or root ($(tail -n 1 "$tmp/log"))"; node=; }
 fi
 # The runtime counts pages that it has taken, touched or not.
-[ -z "${node:-}" ] || check_runtime V8 "V8's heap" '$(node_says heapUsed) * 9 / 10' '$(node_says heapTotal) * 12 / 10' yes "${node[@]}" "$tmp/waits.js"
+[ -z "${node:-}" ] || check_runtime V8 "V8's heap" '$(node_says heapUsed) * 9 / 10' '$(node_says heapTotal) * 12 / 10' yes \
+	"${node[@]}" --expose-gc --no-memory-reducer "$tmp/waits.js"
 
 # Waits.java, compiled for Java 8 and later:
 #   import java.nio.ByteBuffer;
@@ -140,7 +154,8 @@ if fetch fzf; then
 	mkfifo "$tmp/lines"
 	{ seq 300000; echo ready >"$tmp/out"; exec sleep 600; } >"$tmp/lines" 2>/dev/null &
 	writer=$!
-	check_runtime Go "Go's heap" '$(resident "^c[0-9a-f]*-")' '$(resident "^c[0-9a-f]*-")' no \
+	# What it gives back in the background it may have given back since.
+	check_runtime Go "Go's heap" '$(resident "^c[0-9a-f]*-") / 2' '$(resident "^c[0-9a-f]*-") * 2' no \
 		sh -c 'exec "$0" --filter=99999 <"$1" >/dev/null' "$root/usr/bin/fzf" "$tmp/lines"
 	kill $writer
 fi
