@@ -133,6 +133,11 @@ static void start(void)
 START_TEST(by_place)
 {
 	char value[96];
+	if (geteuid() && strcmp(cases[_i].after, ":")) {
+		printf("SKIP debug_files %s: needs root, who may open the file that is mapped\n", cases[_i].name);
+		fflush(stdout);
+		return;
+	}
 	atexit(end_all);
 	setup();
 	snprintf(value, sizeof value, "%s/dbg", dir);
