@@ -1,5 +1,5 @@
 /* DWARF: where things are declared, and how structs are laid out. Read when first asked. */
-#include "modules.h"
+#include "guard.h"
 
 #include <dwarf.h>
 #include <fcntl.h>
@@ -7,13 +7,20 @@
 
 enum { MAX_DIES = 20 << 20, MAX_DEPTH = 64 };
 
-Dwarf *modules_dwarf(struct modules *ms, struct module *m)
+struct job {
+	struct modules *ms;
+	struct module *m;
+	uint64_t pc;
+	struct source_line line;
+	bool found;
+};
+
+static void open_dwarf(void *ctx)
 {
+	struct job *j = ctx;
+	struct modules *ms = j->ms;
+	struct module *m = j->m;
 	struct priv *p = priv_of(m);
-	if (p->dwarf_tried)
-		return p->dwarf;
-	p->dwarf_tried = true;
-	modules_read_symbols(ms, m);
 	if (p->elf)
 		p->dwarf = dwarf_begin_elf(p->elf, DWARF_C_READ, NULL);
 	if (!p->dwarf) {
@@ -36,6 +43,17 @@ Dwarf *modules_dwarf(struct modules *ms, struct module *m)
 		if (p->alt)
 			dwarf_setalt(p->dwarf, p->alt);
 	}
+}
+
+Dwarf *modules_dwarf(struct modules *ms, struct module *m)
+{
+	struct priv *p = priv_of(m);
+	struct job j = { .ms = ms, .m = m };
+	if (p->dwarf_tried)
+		return p->dwarf;
+	p->dwarf_tried = true;
+	modules_read_symbols(ms, m);
+	modules_guarded(ms, m, open_dwarf, &j);
 	m->have_dwarf = p->dwarf != NULL;
 	return p->dwarf;
 }
@@ -109,16 +127,23 @@ static int compare_lines(const void *a, const void *b)
 	return x->address < y->address ? -1 : x->address > y->address;
 }
 
-static void read_lines(struct modules *ms, struct module *m)
+static void add_lines(void *ctx)
 {
-	struct priv *p = priv_of(m);
-	Dwarf *dw = modules_dwarf(ms, m);
+	struct job *j = ctx;
+	Dwarf *dw = modules_dwarf(j->ms, j->m);
 	Dwarf_CU *cu = NULL;
 	Dwarf_Die unit;
 	size_t budget = MAX_DIES;
-	p->lines_read = true;
 	while (dw && budget && !interrupted && !dwarf_get_units(dw, cu, &cu, NULL, NULL, &unit, NULL))
-		each_die(&unit, &budget, on_variable, m);
+		each_die(&unit, &budget, on_variable, j->m);
+}
+
+static void read_lines(struct modules *ms, struct module *m)
+{
+	struct priv *p = priv_of(m);
+	struct job j = { .ms = ms, .m = m };
+	p->lines_read = true;
+	modules_guarded(ms, m, add_lines, &j);
 	if (p->lines.n)
 		qsort(p->lines.at, p->lines.n, sizeof *p->lines.at, compare_lines);
 }
@@ -157,18 +182,27 @@ bool modules_data_line(struct modules *ms, uint64_t address, struct source_line 
 	return true;
 }
 
-bool modules_code_line(struct modules *ms, uint64_t pc, struct source_line *ret)
+static void find_line(void *ctx)
 {
-	struct module *m = modules_at(ms, pc);
+	struct job *j = ctx;
 	Dwarf_Die cu;
-	if (!m || !modules_unit_at(ms, m, pc, &cu))
-		return false;
-	Dwarf_Line *line = dwarf_getsrc_die(&cu, pc - m->bias);
+	if (!modules_unit_at(j->ms, j->m, j->pc, &cu))
+		return;
+	Dwarf_Line *line = dwarf_getsrc_die(&cu, j->pc - j->m->bias);
 	int number;
 	if (!line || dwarf_lineno(line, &number))
+		return;
+	j->line = (struct source_line){ base_name(dwarf_linesrc(line, NULL, NULL)), number };
+	j->found = j->line.file;
+}
+
+bool modules_code_line(struct modules *ms, uint64_t pc, struct source_line *ret)
+{
+	struct job j = { .ms = ms, .m = modules_at(ms, pc), .pc = pc };
+	if (!j.m || !modules_guarded(ms, j.m, find_line, &j) || !j.found)
 		return false;
-	*ret = (struct source_line){ base_name(dwarf_linesrc(line, NULL, NULL)), number };
-	return ret->file;
+	*ret = j.line;
+	return true;
 }
 
 struct wanted { const char *name; Dwarf_Die die; bool found; };

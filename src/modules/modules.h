@@ -46,6 +46,7 @@ struct priv { /* of one module */
 	bool tls_offset_known, tls_offset_tried;
 	uint64_t tls_offset;
 	struct code *code;	/* NULL: not asked for yet */
+	bool broken;		/* libdw crashed on it (guard.c) */
 };
 
 struct modules {
@@ -61,6 +62,7 @@ struct modules {
 	VEC(char *) names;	/* strings that live as long as this */
 	Dwfl *dwfl;		/* for unwinding; NULL until then */
 	struct walk *walk;	/* the thread that is being unwound */
+	bool broken;		/* unwinding crashed (guard.c) */
 };
 
 static inline struct priv *priv_of(const struct module *m)

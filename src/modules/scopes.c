@@ -1,6 +1,6 @@
 /* Which functions run at a pc: the one that the code belongs to, and those inlined there. Trees of entries are searched here
  * and not by libdw, whose search recurses as deep as a file likes. */
-#include "modules.h"
+#include "guard.h"
 
 #include <dwarf.h>
 
@@ -135,16 +135,25 @@ static struct source_line call_line(Dwarf_Die *die)
 	return (struct source_line){ slash ? slash + 1 : path, (int)line };
 }
 
-size_t modules_running(struct modules *ms, uint64_t pc, struct running ret[MAX_INLINED])
+struct job {
+	struct modules *ms;
+	struct module *m;
+	uint64_t pc;
+	struct source_line line;
+	struct running *ret;
+	size_t n;
+};
+
+static void find_running(void *ctx)
 {
-	struct module *m = modules_at(ms, pc);
+	struct job *j = ctx;
+	struct modules *ms = j->ms;
+	struct running *ret = j->ret;
 	struct scope_chain c = { 0 };
-	struct source_line line = { 0 };
+	struct source_line line = j->line;
 	size_t n = 0;
-	modules_code_line(ms, pc, &line);
-	ret[0] = (struct running){ .line = line };
-	if (!m || !modules_scopes(ms, m, pc, &c))
-		return 1;
+	if (!modules_scopes(ms, j->m, j->pc, &c))
+		return;
 	for (size_t i = c.n; i-- > 0 && n < MAX_INLINED;) {
 		int tag = dwarf_tag(&c.at[i]);
 		if (!is_function(tag))
@@ -154,5 +163,16 @@ size_t modules_running(struct modules *ms, uint64_t pc, struct running ret[MAX_I
 			break;
 		line = call_line(&c.at[i]);
 	}
-	return n ? n : 1;
+	j->n = n;
+}
+
+size_t modules_running(struct modules *ms, uint64_t pc, struct running ret[MAX_INLINED])
+{
+	struct job j = { .ms = ms, .m = modules_at(ms, pc), .pc = pc, .ret = ret };
+	modules_code_line(ms, pc, &j.line);
+	ret[0] = (struct running){ .line = j.line };
+	if (j.m && modules_guarded(ms, j.m, find_running, &j) && j.n)
+		return j.n;
+	ret[0] = (struct running){ .line = j.line };
+	return 1;
 }

@@ -1,6 +1,6 @@
 /* Stacks by call frame information, through libdwfl with our own files and memory: its finders would open paths as the host
  * sees them. */
-#include "modules.h"
+#include "guard.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -224,16 +224,24 @@ void modules_detach(struct modules *ms)
 	ms->dwfl = NULL;
 }
 
+static void walk_frames(void *ctx)
+{
+	struct walk *w = ctx;
+	if (attach(w->ms))
+		dwfl_getthread_frames(w->ms->dwfl, w->t->tid, on_frame, w);
+}
+
 size_t modules_unwind_registers(struct modules *ms, const struct thread *t, struct frame **ret, struct frame_registers **ret_registers)
 {
 	struct walk w = { .ms = ms, .t = t, .want_registers = ret_registers };
 	*ret = NULL;
 	if (ret_registers)
 		*ret_registers = NULL;
-	if (!t->gregs.n || !ms->img || !attach(ms))
+	if (!t->gregs.n || !ms->img)
 		return 0;
 	ms->walk = &w;
-	dwfl_getthread_frames(ms->dwfl, t->tid, on_frame, &w);
+	if (!modules_guarded(ms, NULL, walk_frames, &w))
+		ms->dwfl = NULL; /* what has come till then counts */
 	ms->walk = NULL;
 	if (ret_registers && w.registers.n < w.frames.n)
 		w.frames.n = w.registers.n; /* no memory */
