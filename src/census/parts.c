@@ -286,6 +286,10 @@ void census_code_alloc(struct codec *k, struct session_parts *p, struct census *
 	code_lists(k, a);
 	code_findings(k, &a->findings);
 	codec_bool(k, &a->partial);
+	if (codec_more(k)) /* until then the picture alone told */
+		codec_bool(k, &a->facts.quiet);
+	else
+		a->facts.quiet = p->target.picture.quiet;
 }
 
 void census_code_graph(struct codec *k, struct session_parts *p, struct census *c)
