@@ -49,6 +49,7 @@ extern const struct command command_print;
 extern const struct command command_help;
 extern const struct command command_time;
 extern const struct command command_system;
+extern const struct command command_buddyinfo;
 extern const struct command command_check;
 extern const struct command command_resources;
 extern const struct command command_diff;

@@ -308,10 +308,14 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	if (pid < 0 || pid > INT32_MAX || (end && *end))
 		return err_new(ERR_USAGE, "'%s' is no process", a->target);
 	TRY(query_machine(a->root ? a->root : "", (int)pid, s, &m));
-	if (!strcmp(a->format, "json"))
+	if (!strcmp(a->format, "json")) {
 		system_json(m, o);
-	else
+	} else if (a->command == &command_buddyinfo) {
+		zones(m, o);
+		orders(m, o);
+	} else {
 		system_text(a, m, o);
+	}
 	machine_free(m);
 	*ret_status = EXIT_REPORT;
 	return NULL;
@@ -325,6 +329,17 @@ const struct command command_system = {
 		"  flotsam system 4242                  and what holds for this process alone\n"
 		"  flotsam system --root ./saved        of a copy of another machine's /proc, /sys\n"
 		"  flotsam system -q                    the verdicts alone\n",
+	.group = GROUP_MACHINE,
+	.target = TARGET_UNSEEN,
+	.run = run,
+};
+
+const struct command command_buddyinfo = {
+	.name = "buddyinfo",
+	.summary = "free pages by zone and order, and their fragmentation",
+	.formats = { "text", "json" },
+	.help = "  flotsam buddyinfo\n"
+		"  flotsam buddyinfo --root ./saved\n",
 	.group = GROUP_MACHINE,
 	.target = TARGET_UNSEEN,
 	.run = run,

@@ -20,6 +20,7 @@ static const struct command *const table[] = {
 	&command_locals,
 	&command_print,
 	&command_system,
+	&command_buddyinfo,
 	&command_arenas,
 	&command_arena,
 	&command_heaps,

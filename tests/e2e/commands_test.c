@@ -58,6 +58,7 @@ static const struct row {
 	{ "print g_array", "values[0].value~array \\033[2J\\033]0;owned\\a\\b\\r", "array \\033[2J", 0 },
 	{ "print t_number", "values[0].value=55", "55", PROMPT },
 	{ "system", "page_bytes=4096;memory.total_bytes>1", "", 0 },
+	{ "buddyinfo", "page_bytes=4096;memory.total_bytes>1", "", 0 },
 	{ "arenas", "length=3;[0].main=true;[1].arena=1;[2].arena=mmap;[2].used_bytes=1052672", "mmap", 0 },
 	{ "arena 1", "arena=1;main=false;consistent=true;states[state=used].chunks=2", "used", 0 },
 	{ "heaps", "length=2;[0].arena=0;[1].arena=1;[1].used_chunks=2", "ARENA", 0 },
