@@ -90,6 +90,17 @@ code() { # LIBRARY DIRECTORY OPTIONS LAUNCH...
 	run_case code_test sites "$1" 'calls of malloc in code' "${@:2}"
 }
 
+# The settings of the environment, one by one.
+settings() { # LIBRARY FIXTURES LAUNCH...
+	local library=$1 fixtures=$2 log=$tmp/log p f
+	shift 2
+	FIXTURES=$fixtures FIXTURE_LAUNCH=$* TRUTH_ONLY='freed|mmapped|noncontiguous|sizes|threads' \
+		timeout -k 10 300 "${quiet[@]}" tests/e2e/odd_heaps.sh >"$log" 2>&1 </dev/null
+	p=$(grep -c '^ok ' "$log") f=$(grep -c '^not ok ' "$log")
+	[ $((p + f)) -gt 0 ] || f=1
+	row "$library" 'malloc set otherwise' "$p" "$f" 0 "$log"
+}
+
 # How flotsam found the arenas, and what it takes the library for.
 identity() { # LIBRARY WAY DIRECTORY VERSION FOUND-BY OPTIONS LAUNCH...
 	local library=$1 way=$2 directory=$3 version=$4 by=$5 options=$6 said pid in out
@@ -140,6 +151,10 @@ library_checks() { # SUITE ROOT TRIPLET LOADER FIXTURES
 	truth "$library" 'ld.so, core' kernel "$fixtures" '' "${ld[@]}"
 	# Nothing there names a program that its loader was given: of two libraries the program's is not known.
 	TRUTH_LEAVE_OUT=second truth "$library" 'ld.so, core without names' nameless "$fixtures" '' "${ld[@]}"
+	# Eight in so many are cores.
+	LOOKS=48 run_case inside_malloc_test cores "$library" 'died at any moment' "$fixtures" '' "${ld[@]}"
+	run_case inside_malloc_test deaths "$library" 'died of damage' "$fixtures" '' "${ld[@]}"
+	[ "${triplet%%-*}" != x86_64 ] || settings "$library" "$fixtures" "${ld[@]}"
 	run_case malloc_test trim "$library" 'what malloc_trim gives back' "$fixtures" '' "${ld[@]}"
 	if [ "${triplet%%-*}" = x86_64 ]; then
 		run_case verify_test damage "$library" 'damaged heaps' "$fixtures" '' "${ld[@]}"

@@ -21,7 +21,8 @@ struct arch {
 	uint16_t low_vectors; /* bytes of the extended state without AVX-512's registers; 0: no such part */
 	bool keeps_call;	/* the number is the kernel's own copy, -1 outside of a call; else the register that calls take it from */
 	const uint16_t *heap_calls; /* system calls that malloc makes while its structures are being changed, then 0 */
-	uint16_t call_tgkill, call_futex;
+	uint16_t raise_calls[2]; /* in which a thread is when it has raised a signal: tgkill, or, to glibc 2.34, rt_sigprocmask */
+	uint16_t call_futex;
 	const char *system_calls; /* the instructions that make one, side by side */
 	uint8_t n_system_calls, system_call_bytes; /* how many, bytes of each */
 	bool signs_returns;	/* the upper bits of a return address may be a signature */
