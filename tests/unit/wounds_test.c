@@ -125,7 +125,8 @@ static bool bearable(const struct made_heap *h, const struct made_word *word, ui
 	enum { BESIDE = 8, BESIDE_LEAKED = 2, STRAY = 2 };
 	if (is(word, "header")) { /* where somebody else's memory lies between two segments, some more */
 		/* Before 2.29 a cached chunk bears no mark by which it could be found behind a cut. */
-		unsigned rest = h->o.minor < 29 ? list_of(h, heap_block(h, word->address)->list) : 0;
+		const struct made_block *b = heap_block(h, word->address);
+		unsigned rest = h->o.minor < 29 ? list_of(h, b->list) + (b > h->blocks.at ? list_of(h, b[-1].list) : 0) : 0;
 		return l->moved + l->extra + l->turned <= BESIDE && l->leaked <= BESIDE_LEAKED + rest;
 	}
 	if (is(word, "mp_") || is(word, "heap_info"))
