@@ -52,14 +52,15 @@ static struct err *describe(struct session *s, const struct reference *r, struct
 	*ret = (struct row){ .r = r, .kind = r->live ? "block" : "stale" };
 	if (r->block != BLOCK_NONE)
 		ret->payload = blocks_payload(s->blocks, r->block);
-	if (!r->live || (r->block != BLOCK_NONE && graph_reference_holder(s->graph, r, &holder)))
+	if (!r->live)
 		return NULL;
-	if (r->block == BLOCK_NONE) {
-		struct err *e = graph_reference_holder(s->graph, r, &holder);
-		if (e) {
-			err_free(e);
-			return NULL;
-		}
+	/* A word of a block is no root, unless the block is a stack or the like. */
+	struct err *e = graph_reference_holder(s->graph, r, &holder);
+	if (e && e->kind != ERR_NOT_FOUND)
+		return e;
+	if (e) {
+		err_free(e);
+		return NULL;
 	}
 	ret->kind = "root";
 	ret->holder = &s->graph->holders.at[holder];

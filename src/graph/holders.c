@@ -433,6 +433,11 @@ static struct err *spread_all(struct graph *g, const struct named_word *named, b
 	struct graph_priv *priv = g->priv;
 	size_t n = g->blocks->n + 1u;
 	g->sets.n = 0;
+	/* Of a try that found no room, or was interrupted. */
+	free(g->set_narrow);
+	free(g->set_wide);
+	g->set_narrow = NULL;
+	g->set_wide = NULL;
 	if (wide)
 		g->set_wide = malloc(n * sizeof *g->set_wide);
 	else
@@ -469,8 +474,6 @@ struct err *graph_holders(struct graph *g)
 	qsort(named, priv->words.n, sizeof *named, compare_named);
 	TRY(spread_all(g, named, false, &fits));
 	if (!fits && !interrupted) {
-		free(g->set_narrow);
-		g->set_narrow = NULL;
 		TRY(spread_all(g, named, true, &fits));
 		if (!fits)
 			return err_new(ERR_LIMIT, "too many sets of holders");

@@ -80,11 +80,13 @@ static uint64_t some_pointer(struct model *m)
 {
 	const struct node *n = &m->nodes[below(m, (uint64_t)m->n_nodes)];
 	const struct made_block *b = &m->heap->blocks.at[below(m, m->heap->blocks.n)];
+	uint64_t end = n->payload + n->usable;
 	switch (below(m, 12)) {
 	case 0:
 		return n->payload + 1 + below(m, n->usable - 1);
 	case 1:
-		return n->payload + n->usable; /* one past the end */
+		/* One past the end; not of a mapping, where another may begin: malloc alone has that address (glibc_in_hand()). */
+		return end % 4096 ? end : end - 1;
 	case 2:
 		return b->state == BLOCK_USED ? n->payload : b->chunk + 2 * m->heap->o.word;
 	case 3:
@@ -283,8 +285,8 @@ static void same_class(const struct model *m, const struct session *s, int v, in
 	block_id id = blocks_at(s->blocks, m->nodes[v].payload);
 	enum block_class got = (enum block_class)s->graph->class_of[id];
 	if (got != m->class[v])
-		ck_abort_msg("seed %d: %#llx is %s, not %s", seed, (unsigned long long)m->nodes[v].payload, block_class_name(got),
-			     block_class_name(m->class[v]));
+		ck_abort_msg("seed %d: %#llx (%s) is %s, not %s", seed, (unsigned long long)m->nodes[v].payload,
+			     block_state_name(blocks_state(s->blocks, id)), block_class_name(got), block_class_name(m->class[v]));
 	bool stack_only = s->graph->stack_only_bits[id / 64] >> id % 64 & 1;
 	if (stack_only != m->stack_only[v])
 		ck_abort_msg("seed %d: %#llx: stack_only is %d", seed, (unsigned long long)m->nodes[v].payload, stack_only);
