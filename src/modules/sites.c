@@ -330,10 +330,10 @@ static void each_text(struct search *s, const struct code *c, scan_fn *f, bool c
 		const struct code_range *r = &c->text.at[i];
 		if (count)
 			s->result->code_bytes += r->end - r->start;
-		for (uint64_t at = r->start; at < r->end;) {
+		for (uint64_t at = r->start; at < r->end && !interrupted;) {
 			struct span b = code_bytes(s->ms, at, r->end);
-			if (!b.n) {
-				at = align_down(at, 4096) + 4096;
+			if (!b.n) { /* a file may claim more text than there are pages in the world */
+				at = s->ms->img ? image_next_dumped(s->ms->img, at) : r->end;
 				continue;
 			}
 			if (count)

@@ -530,16 +530,20 @@ START_TEST(differences_are_tame)
 {
 	int status;
 	start();
-	char other[16];
-	snprintf(other, sizeof other, "%d", (int)getpid());
+	char other[16], *rings[] = { (char[]){ "rings" }, NULL };
+	struct child second;
+	ck_assert(child_start(&second, rings, NULL, false));
+	json_decref(child_json(&second));
+	snprintf(other, sizeof other, "%d", (int)second.pid);
 	for (int json = 0; json < 2; json++) {
-		/* A second process, so that all groups of the first are gone: this test itself. */
+		/* A second process, so that all groups of the first are gone. */
 		const char *argv[] = { flotsam_path(), "diff", pid, other, "--force", "--top", "0", json ? "--format" : NULL, "json", NULL };
 		char *said = run_text((char *const *)argv, &status);
 		is_tame("diff", said);
 		CHECK(status == 0 && strstr(said, json ? "Ev\\u001b[31mil" : "Ev\\x1b[31mil"), "status %d: %s", status, said);
 		free(said);
 	}
+	child_end(&second);
 	no_faults();
 }
 END_TEST
