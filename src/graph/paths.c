@@ -8,12 +8,14 @@ enum { PARENT_WORD = 1u << 31 };
 #define PARENT_WEAK (PARENT_WORD - 2u)
 
 struct front_item { uint64_t payload, usable; block_id id; };
+struct front { VEC(struct front_item) list; };
 struct walk {
 	struct graph *g;
 	struct graph_priv *priv;
-	VEC(struct front_item) next;
+	struct front next;
 	bool nomem;
 };
+enum { AHEAD = 16 }; /* blocks whose bytes are asked for before they are read */
 
 bool graph_is_stack_block(const struct graph_priv *priv, block_id id)
 {
@@ -28,11 +30,12 @@ static void add(struct walk *w, block_id id, const struct target_block *t, uint3
 	w->priv->parents[id] = parent;
 	if (w->priv->stack_ids.n && graph_is_stack_block(w->priv, id))
 		return;
-	if (w->next.n == w->next.cap && !vec_reserve(&w->next, w->next.cap + 1024)) {
+	struct front_item *item = vec_push(&w->next.list);
+	if (!item) {
 		w->nomem = true;
 		return;
 	}
-	w->next.at[w->next.n++] = (struct front_item){ block_payload_of(w->g->blocks, t), block_usable_of(w->g->blocks, t), id };
+	*item = (struct front_item){ block_payload_of(w->g->blocks, t), block_usable_of(w->g->blocks, t), id };
 }
 
 static void on_edge(void *ctx, const struct edge *e)
@@ -42,17 +45,33 @@ static void on_edge(void *ctx, const struct edge *e)
 		add(w, e->id, &e->t, e->source);
 }
 
+static void look_ahead(const struct walk *w, const struct front_item *item)
+{
+	const uint8_t *data;
+	if (image_window_dumped(w->priv->img, item->payload, &data)) {
+		__builtin_prefetch(data);
+		__builtin_prefetch(data + 64);
+	}
+}
+
+/* Two lists take turns: a new one for each level would be memory that the kernel has to clear. */
 static void walk_levels(struct walk *w, struct edge_scan *s)
 {
-	while (w->next.n && !w->nomem && !interrupted) {
-		VEC(struct front_item) level = { w->next.at, w->next.n, w->next.cap };
-		w->next.at = NULL;
-		w->next.n = w->next.cap = 0;
-		for (size_t i = 0; i < level.n && !interrupted; i++)
-			graph_edge_block(s, level.at[i].payload, level.at[i].usable, level.at[i].id + 1);
+	struct front level = { 0 };
+	while (w->next.list.n && !w->nomem && !interrupted) {
+		struct front done = level;
+		level = w->next;
+		w->next = done;
+		w->next.list.n = 0;
+		for (size_t i = 0; i < level.list.n && !interrupted; i++) {
+			const struct front_item *item = &level.list.at[i];
+			if (i + AHEAD < level.list.n)
+				look_ahead(w, item + AHEAD);
+			graph_edge_block(s, item->payload, item->usable, item->id + 1);
+		}
 		graph_edge_drain(s);
-		vec_free(&level);
 	}
+	vec_free(&level.list);
 }
 
 static void add_seed(struct walk *w, block_id id, uint32_t parent)
@@ -96,7 +115,7 @@ struct err *graph_find_parents(struct graph *g)
 			add_seed(&w, priv->runtime_ids.at[i], PARENT_RUNTIME);
 	walk_levels(&w, &s);
 	walk_weak(&w, &s);
-	vec_free(&w.next);
+	vec_free(&w.next.list);
 	if (!interrupted && !w.nomem)
 		return NULL;
 	free(priv->parents);
