@@ -18,3 +18,5 @@ exercise 'lost uploads' 20 200 leaked lost_upload POST /upload 3000
 exercise 'no lost uploads while searching' 20 200 leaked - GET '/search?q=tin'
 exercise 'a log of requests' 20 200 g_request_log request_log GET /health
 exercise 'no timers while asked for health' 20 200 g_timers - GET /health
+exercise 'a clean endpoint leaves nothing' 20 200 - - GET /health
+exercise 'thumbnails fragment, and keep nothing' 20 200 - - GET /thumbnails
