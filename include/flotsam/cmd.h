@@ -34,6 +34,7 @@ struct arguments { /* a parsed command line */
 	const char *suppress;	/* --suppress FILE, or NULL */
 	char *suppress_text;	/* what it holds: its command frees it */
 	const char *content;	/* --content, or NULL */
+	const char *compress;	/* --compress, or NULL */
 	const char *words[MAX_WORDS]; /* operands behind the target */
 	unsigned n_words;
 	const char *execute[MAX_SCRIPTS]; /* -e, in order */

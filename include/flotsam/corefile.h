@@ -5,7 +5,7 @@
 
 #include "flotsam/session.h"
 
-/* Into an empty regular file. */
-struct err *corefile_write(const struct session *s, int fd) MUST_CHECK;
+/* Into an empty regular file: with holes, or compressed by zstd. */
+struct err *corefile_write(const struct session *s, int fd, bool compressed) MUST_CHECK;
 
 #endif

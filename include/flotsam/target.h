@@ -143,6 +143,12 @@ struct err *target_again(struct target *t, struct target **ret) MUST_CHECK;
 void target_close(struct target *t); /* NULL allowed */
 /* The mapping that holds address, or NULL. */
 const struct mapping *picture_mapping(const struct picture *p, uint64_t address);
+/* Writes what it is given as one zstd frame into fd, which stays the caller's. A frame is whole after compressor_end(). */
+struct compressor;
+struct err *compressor_open(int fd, struct compressor **ret) MUST_CHECK;
+struct err *compressor_put(struct compressor *c, const void *data, size_t n) MUST_CHECK;
+struct err *compressor_end(struct compressor *c) MUST_CHECK;
+void compressor_free(struct compressor *c); /* NULL allowed */
 /* Frees what the picture's vectors hold, not the bytes behind its extents. */
 void picture_clear(struct picture *p);
 

@@ -1,10 +1,9 @@
 /* The layout that the kernel gives a core (fs/binfmt_elf.c, elf_core_dump; struct elf_prstatus and elf_prpsinfo of
  * include/uapi/linux/elfcore.h), from the picture of a look. */
 #include "flotsam/corefile.h"
+#include "stream.h"
 
 #include <elf.h>
-#include <errno.h>
-#include <unistd.h>
 
 struct piece { /* of a mapping */
 	uint64_t start, end, offset; /* offset: in the file */
@@ -15,7 +14,7 @@ struct writer {
 	const struct session *s;
 	const struct picture *p;
 	unsigned word;
-	int fd;
+	struct stream to;
 	struct strbuf notes;
 	VEC(struct piece) pieces;
 };
@@ -207,19 +206,6 @@ static bool make_pieces(struct writer *w)
 	return true;
 }
 
-static struct err *write_at(int fd, const void *data, size_t n, uint64_t at)
-{
-	const char *p = data;
-	for (ssize_t k; n; p += k, at += (uint64_t)k, n -= (size_t)k) {
-		k = pwrite(fd, p, n, (off_t)at);
-		if (k < 0 && errno == EINTR && !interrupted)
-			k = 0;
-		else if (k < 0)
-			return err_os(errno, "cannot write the core");
-	}
-	return NULL;
-}
-
 static void header(struct writer *w, struct strbuf *b, uint64_t phdrs, uint64_t shoff)
 {
 	const struct arch *a = w->s->target->arch;
@@ -293,7 +279,7 @@ static struct err *write_heads(struct writer *w, uint64_t *ret_data)
 		section_header(w, &b, phdrs);
 	pad(&b, notes);
 	strbuf_add(&b, w->notes.text, w->notes.n);
-	struct err *e = b.failed ? err_nomem() : write_at(w->fd, b.text, b.n, 0);
+	struct err *e = b.failed ? err_nomem() : corefile_stream_put(&w->to, b.text, b.n, 0);
 	strbuf_free(&b);
 	*ret_data = at;
 	return e;
@@ -313,7 +299,7 @@ static struct err *write_extent(struct writer *w, const struct piece *x, const s
 		for (; end < to && !all_zero(e->data + (end - e->address), to - end < w->p->page ? to - end : w->p->page);)
 			end = to - end < w->p->page ? to : end + w->p->page;
 		if (end > from)
-			TRY(write_at(w->fd, e->data + (from - e->address), end - from, x->offset + (from - x->start)));
+			TRY(corefile_stream_put(&w->to, e->data + (from - e->address), end - from, x->offset + (from - x->start)));
 		from = end > from ? end : to - end < w->p->page ? to : end + w->p->page;
 	}
 	return NULL;
@@ -338,15 +324,18 @@ static struct err *write_memory(struct writer *w)
 	return NULL;
 }
 
-struct err *corefile_write(const struct session *s, int fd)
+struct err *corefile_write(const struct session *s, int fd, bool compressed)
 {
-	struct writer w = { .s = s, .p = &s->target->picture, .word = s->target->arch->word, .fd = fd };
+	struct writer w = { .s = s, .p = &s->target->picture, .word = s->target->arch->word };
 	uint64_t end = 0;
-	struct err *e = make_notes(&w) && make_pieces(&w) ? write_heads(&w, &end) : err_nomem();
-	if (!e && ftruncate(fd, (off_t)end))
-		e = err_os(errno, "cannot write the core");
+	struct err *e = make_notes(&w) && make_pieces(&w) ? corefile_stream_open(&w.to, fd, compressed) : err_nomem();
+	if (!e)
+		e = write_heads(&w, &end);
 	if (!e)
 		e = write_memory(&w);
+	if (!e)
+		e = corefile_stream_end(&w.to, end);
+	corefile_stream_close(&w.to);
 	strbuf_free(&w.notes);
 	vec_free(&w.pieces);
 	return e;

@@ -49,6 +49,21 @@ check 'flotsam stack' grep -q 'main()' "$tmp/stack"
 "$FLOTSAM" snap "$tmp/core" --content=full -o "$tmp/again" >"$tmp/out" 2>&1
 "$FLOTSAM" blocks "$tmp/again" --format csv >"$tmp/blocks.again" 2>"$tmp/err"
 check 'a core of it' cmp "$tmp/blocks.core" "$tmp/blocks.again"
+# Compressed it is the same file, by its name or by the option.
+"$FLOTSAM" snap "$pid" --content=full -o "$tmp/packed.zst" >"$tmp/out" 2>&1
+"$FLOTSAM" snap "$pid" --content=full --compress=zstd -o "$tmp/packed" >"$tmp/out" 2>&1
+for packed in packed.zst packed; do
+	"$FLOTSAM" blocks "$tmp/$packed" --format csv >"$tmp/blocks.packed" 2>"$tmp/err"
+	check "$packed: the blocks" cmp "$tmp/blocks.core" "$tmp/blocks.packed"
+	check "$packed: a zstd frame" [ "$(od -An -tx1 -N4 "$tmp/$packed" | tr -d ' ')" = 28b52ffd ]
+	if command -v zstd >/dev/null; then
+		check "$packed: whole, by zstd" zstd -q -t "$tmp/$packed"
+	else
+		echo 'SKIP full core compressed: needs zstd'
+	fi
+done
+check 'compressed is smaller' test "$(stat -c %s "$tmp/packed.zst")" -lt $(($(stat -c %b "$tmp/core") * 512))
+check 'a census is not compressed' sh -c "! '$FLOTSAM' snap $pid --compress=zstd -o '$tmp/no' 2>/dev/null && test ! -e '$tmp/no'"
 
 if command -v gdb >/dev/null; then
 	gdb -nx -batch -ex bt -ex 'print g_cache.first != 0' -ex 'print cache.blocks' "$FIXTURES/growth" "$tmp/core" >"$tmp/gdb" 2>&1
