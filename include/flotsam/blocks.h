@@ -68,14 +68,31 @@ struct block_cursor {
 	enum block_state state;
 	int arena;
 	size_t region_;
-	uint64_t next_;			/* chunk address to go on from */
+	uint64_t next_;		/* chunk address to go on from */
+	uint64_t starts_, base_; /* starts behind next_ in its word of the bitmap; where that word begins */
 };
 void blocks_begin(const struct blocks *b, struct block_cursor *c);
-bool blocks_next(struct block_cursor *c);
-/* The region of the current block. */
-static inline const struct region *blocks_cursor_region(const struct block_cursor *c) { return &c->b->regions[c->region_]; }
 /* Goes on at this block: the next blocks_next() gives it. */
 void blocks_seek(struct block_cursor *c, block_id id);
+/* The region of the current block. */
+static inline const struct region *blocks_cursor_region(const struct block_cursor *c) { return &c->b->regions[c->region_]; }
+
+/* To a block whose end no start in the word at hand tells. */
+bool blocks_next_far_(struct block_cursor *c);
+static inline bool blocks_next(struct block_cursor *c)
+{
+	if (!c->starts_)
+		return blocks_next_far_(c);
+	c->id++;
+	c->state = blocks_state(c->b, c->id);
+	c->chunk = c->next_;
+	c->next_ = c->base_ + ((uint64_t)__builtin_ctzl(c->starts_) << c->b->granule_shift);
+	c->starts_ &= c->starts_ - 1;
+	c->payload = c->chunk + c->b->header;
+	c->chunk_bytes = c->next_ - c->chunk;
+	c->usable = c->chunk_bytes - c->b->word; /* a chunk borrows the first word of the next */
+	return true;
+}
 
 /* The look-up itself, inline: marking makes hundreds of millions of them. Addresses of chunks, not of payloads. */
 

@@ -168,18 +168,35 @@ static bool next_region(struct block_cursor *c)
 	return true;
 }
 
-bool blocks_next(struct block_cursor *c)
+/* The chunk at next_, whose end is sought from its start. */
+static void next_in_region(struct block_cursor *c, const struct region *r)
+{
+	const struct blocks *b = c->b;
+	uint64_t n = region_granules(b, r), next;
+	c->chunk = c->next_ ? c->next_ : r->start;
+	next = region_start_after(r, region_granule(b, r, c->chunk), n);
+	if (next == n) {
+		c->next_ = r->end;
+	} else {
+		uint64_t in = next % GROUP_GRANULES;
+		uint64_t bits = r->groups[next / GROUP_GRANULES].bits[in / 64];
+		c->next_ = r->start + (next << b->granule_shift);
+		c->base_ = r->start + ((next - in % 64) << b->granule_shift);
+		c->starts_ = bits >> in % 64 >> 1 << in % 64 << 1;
+	}
+	c->chunk_bytes = c->next_ - c->chunk;
+	c->usable = c->chunk_bytes - b->word; /* a chunk borrows the first word of the next */
+}
+
+bool blocks_next_far_(struct block_cursor *c)
 {
 	const struct blocks *b = c->b;
 	if (c->region_ >= b->n_regions)
 		return false;
 	c->id = c->id == BLOCK_NONE ? 0 : c->id + 1;
+	if (c->id >= b->regions[c->region_].first_id + b->regions[c->region_].n_ids && !next_region(c))
+		return false;
 	const struct region *r = &b->regions[c->region_];
-	if (c->id >= r->first_id + r->n_ids) {
-		if (!next_region(c))
-			return false;
-		r = &b->regions[c->region_];
-	}
 	c->arena = r->arena;
 	c->state = blocks_state(b, c->id);
 	if (!r->groups) {
@@ -187,12 +204,7 @@ bool blocks_next(struct block_cursor *c)
 		c->chunk_bytes = r->end - r->start;
 		c->usable = alloc_usable(b->alloc, &b->alloc->segments.at[r->segment], c->chunk, c->chunk_bytes);
 	} else {
-		uint64_t n = region_granules(b, r);
-		c->chunk = c->next_ ? c->next_ : r->start;
-		uint64_t next = region_start_after(r, region_granule(b, r, c->chunk), n);
-		c->next_ = next == n ? r->end : r->start + (next << b->granule_shift);
-		c->chunk_bytes = c->next_ - c->chunk;
-		c->usable = c->chunk_bytes - b->word; /* a chunk borrows the first word of the next */
+		next_in_region(c, r);
 	}
 	c->payload = c->chunk + b->header;
 	return true;
