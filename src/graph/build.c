@@ -1,7 +1,7 @@
 /* From roots to classes, in the order of LEAKS.md: strong chains from memory, then from stacks and registers (what they add
  * is stack_only), then weak chains; offsets that nearly all blocks of a size are reached at are learned and the marking is
  * done again with them; mangled pointers are tried last; what no chain reaches is split into definite and indirect. */
-#include "graph.h"
+#include "pieces.h"
 
 static const char *const class_names[] = { NULL, "reachable", "possible", "definite", "indirect", "runtime" };
 static const char *const kind_names[] = { "global", "tls", "libc", "mapping", "kernel", "frame", "register" };
@@ -56,51 +56,70 @@ bool graph_is_tcache(const struct graph *g, uint64_t payload)
 	return false;
 }
 
+struct passing { /* over the index, in pieces */
+	struct graph *g;
+	const struct group_pieces *pieces;
+	enum block_class class;
+	bool stack_only;
+};
+
 /* Free chunks and bookkeeping are marked before all else: then nothing is ever scanned through them, and the hot path need
  * not look at states. */
-static void premark(struct graph *g)
+static void premark_piece(void *ctx, size_t i)
 {
-	struct blocks *b = g->blocks;
-	for (size_t i = 0; i < b->n_regions; i++) {
-		struct region *r = &b->regions[i];
-		block_id id = r->first_id;
-		if (!r->groups)
-			r->marks[0] = 0;
-		for (uint64_t k = 0; k < r->n_groups && !interrupted; k++)
-			for (int w = 0; w < GROUP_WORDS; w++) {
-				uint64_t marks = 0;
-				for (uint64_t bits = r->groups[k].bits[w]; bits; bits &= bits - 1, id++)
-					if (!block_state_is_used(blocks_state(b, id)))
-						marks |= bits & -bits;
-				r->marks[k * 8 + (uint64_t)w] = marks;
-			}
+	const struct passing *p = ctx;
+	const struct blocks *b = p->g->blocks;
+	const struct group_piece *piece = &p->pieces->list.at[i];
+	struct region *r = piece->region;
+	if (!r->groups)
+		r->marks[0] = 0;
+	for (uint64_t k = piece->from; k < piece->to; k++) {
+		block_id id = r->groups[k].rank;
+		for (int w = 0; w < GROUP_WORDS; w++) {
+			uint64_t marks = 0;
+			for (uint64_t bits = r->groups[k].bits[w]; bits; bits &= bits - 1, id++)
+				if (!block_state_is_used(blocks_state(b, id)))
+					marks |= bits & -bits;
+			r->marks[k * 8 + (uint64_t)w] = marks;
+		}
+	}
+}
+
+static void classify_block(const struct passing *p, block_id id)
+{
+	if (p->g->class_of[id] || !block_state_is_used(blocks_state(p->g->blocks, id)))
+		return;
+	p->g->class_of[id] = (uint8_t)p->class;
+	if (p->stack_only)
+		bit_set(p->g->stack_only_bits, id);
+}
+
+static void classify_piece(void *ctx, size_t i)
+{
+	const struct passing *p = ctx;
+	const struct group_piece *piece = &p->pieces->list.at[i];
+	const struct region *r = piece->region;
+	if (!r->groups && r->n_ids && r->marks[0] & 1)
+		classify_block(p, r->first_id);
+	for (uint64_t k = piece->from; k < piece->to; k++) {
+		block_id id = r->groups[k].rank;
+		for (int w = 0; w < GROUP_WORDS; w++) {
+			uint64_t marks = r->marks[k * 8 + (uint64_t)w], bits = r->groups[k].bits[w];
+			if (!(marks & bits))
+				id += bits_set(bits);
+			else
+				for (; bits; bits &= bits - 1, id++)
+					if (marks & bits & -bits)
+						classify_block(p, id);
+		}
 	}
 }
 
 /* Gives all blocks that are marked and have no class yet this class. */
-static void classify_marked(struct graph *g, enum block_class class, bool stack_only)
+static void classify_marked(struct graph *g, const struct group_pieces *pieces, enum block_class class, bool stack_only)
 {
-	struct blocks *b = g->blocks;
-	for (size_t i = 0; i < b->n_regions; i++) {
-		struct region *r = &b->regions[i];
-		block_id id = r->first_id;
-		if (!r->groups && r->n_ids && (r->marks[0] & 1) && !g->class_of[id]) {
-			g->class_of[id] = (uint8_t)class;
-			if (stack_only)
-				bit_set(g->stack_only_bits, id);
-		}
-		for (uint64_t k = 0; k < r->n_groups && !interrupted; k++)
-			for (int w = 0; w < GROUP_WORDS; w++) {
-				uint64_t marks = r->marks[k * 8 + (uint64_t)w];
-				for (uint64_t bits = r->groups[k].bits[w]; bits; bits &= bits - 1, id++) {
-					if (!(marks & bits & -bits) || g->class_of[id] || !block_state_is_used(blocks_state(b, id)))
-						continue;
-					g->class_of[id] = (uint8_t)class;
-					if (stack_only)
-						bit_set(g->stack_only_bits, id);
-				}
-			}
-	}
+	struct passing p = { g, pieces, class, stack_only };
+	graph_each_piece(g, pieces->list.n, classify_piece, &p);
 }
 
 struct seeds { VEC(uint64_t) at; };
@@ -118,7 +137,7 @@ static bool seed(struct graph *g, struct seeds *s, block_id id, bool scan)
 	return slot;
 }
 
-static struct err *mark_strong(struct graph *g)
+static struct err *mark_strong(struct graph *g, const struct group_pieces *pieces)
 {
 	struct graph_priv *priv = g->priv;
 	struct seeds s = { 0 };
@@ -144,20 +163,22 @@ static struct err *mark_strong(struct graph *g)
 	vec_free(&s.at);
 	if (e)
 		return e;
-	classify_marked(g, CLASS_REACHABLE, false);
+	classify_marked(g, pieces, CLASS_REACHABLE, false);
 	for (size_t i = 0; i < priv->stack_ids.n && stack_blocks; i++)
 		if (!bit_test(priv->stack_ids_met, priv->stack_ids.at[i]))
 			bit_set(g->stack_only_bits, priv->stack_ids.at[i]);
 	free(priv->stack_ids_met);
 	priv->stack_ids_met = NULL;
+	uint64_t before = g->marked;
 	if (priv->words.n > priv->n_memory)
 		TRY(graph_run_marks(g, MARK_STRONG, priv->words.at + priv->n_memory, priv->words.n - priv->n_memory, NULL, 0));
-	classify_marked(g, CLASS_REACHABLE, true);
+	if (g->marked > before)
+		classify_marked(g, pieces, CLASS_REACHABLE, true);
 	return NULL;
 }
 
 /* Everything below a weakly held block is possible, by whatever pointer. */
-static struct err *mark_weak(struct graph *g)
+static struct err *mark_weak(struct graph *g, const struct group_pieces *pieces)
 {
 	struct graph_priv *priv = g->priv;
 	struct seeds s = { 0 };
@@ -166,23 +187,24 @@ static struct err *mark_weak(struct graph *g)
 		for (uint64_t bits = priv->weak[w]; bits && ok; bits &= bits - 1)
 			ok = seed(g, &s, (block_id)(w * 64 + (uint64_t)__builtin_ctzl(bits)), true);
 	struct err *e = ok ? graph_run_marks(g, MARK_WEAK, NULL, 0, s.at.at, s.at.n) : err_nomem();
+	if (!e && s.at.n)
+		classify_marked(g, pieces, CLASS_POSSIBLE, false);
 	vec_free(&s.at);
-	if (!e)
-		classify_marked(g, CLASS_POSSIBLE, false);
 	return e;
 }
 
-static struct err *mark_all(struct graph *g)
+static struct err *mark_all(struct graph *g, const struct group_pieces *pieces)
 {
 	struct graph_priv *priv = g->priv;
-	premark(g);
+	struct passing p = { .g = g, .pieces = pieces };
+	graph_each_piece(g, pieces->list.n, premark_piece, &p);
 	memset(g->class_of, 0, g->blocks->n);
 	memset(g->stack_only_bits, 0, (g->blocks->n / 64 + 1) * sizeof(uint64_t));
 	memset(priv->weak, 0, (g->blocks->n / 64 + 1) * sizeof(uint64_t));
 	memset(g->rule_counts, 0, sizeof g->rule_counts);
 	g->marked = 0;
-	TRY(mark_strong(g));
-	return mark_weak(g);
+	TRY(mark_strong(g, pieces));
+	return mark_weak(g, pieces);
 }
 
 static void sum_classes(struct graph *g)
@@ -214,25 +236,33 @@ static bool any_unreached(const struct graph *g)
 	return false;
 }
 
-static struct err *classify(struct graph *g)
+static struct err *classify_all(struct graph *g, const struct group_pieces *pieces)
 {
 	TRY(graph_gather_roots(g));
 	double start = monotonic_seconds();
-	TRY(mark_all(g));
+	TRY(mark_all(g, pieces));
 	g->mark_seconds = monotonic_seconds() - start;
 	bool again = false;
 	if (any_class(g, CLASS_POSSIBLE))
 		TRY(graph_learn_offsets(g, &again));
 	if (again)
-		TRY(mark_all(g));
+		TRY(mark_all(g, pieces));
 	if (any_unreached(g)) {
 		TRY(graph_rescue_mangled(g, &again));
 		if (again)
-			classify_marked(g, CLASS_REACHABLE, false);
+			classify_marked(g, pieces, CLASS_REACHABLE, false);
 	}
 	TRY(graph_split_unreached(g));
 	sum_classes(g);
 	return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
+}
+
+static struct err *classify(struct graph *g)
+{
+	struct group_pieces pieces = { 0 };
+	struct err *e = graph_cut_groups(g, &pieces) ? classify_all(g, &pieces) : err_nomem();
+	vec_free(&pieces.list);
+	return e;
 }
 
 struct err *graph_build(struct blocks *b, struct image *img, struct modules *ms, struct runtime *rt,

@@ -2,12 +2,11 @@
  * rank that reach it. Sets of holders spread over the graph, rank by rank and holder by holder: a block's set changes a few
  * times at most (none, one, two, three, more), so the spreading ends. Two bytes a block; four, and a second run, where there are
  * more sets than two bytes tell apart. */
-#include "graph.h"
+#include "pieces.h"
 
 #include <pthread.h>
-#include <unistd.h>
 
-enum { RING = 16, MORE = 4, BATCH = 1024, DONATE = 4096, PARALLEL_FROM = 100000, MAX_SPREADERS = 16 };
+enum { RING = 16, MORE = 4, BATCH = 1024, DONATE = 4096 };
 
 struct item { uint64_t payload, usable; uint32_t set; block_id id; };
 struct pending { uint64_t p, from; uint32_t set; }; /* a word that may be a pointer: its index line is on the way */
@@ -344,21 +343,12 @@ static void *spreader_main(void *arg)
 	return NULL;
 }
 
-static int spreader_count(const struct graph *g)
-{
-	const struct graph_priv *priv = g->priv;
-	long n = priv->o.threads > 0 ? priv->o.threads : sysconf(_SC_NPROCESSORS_ONLN);
-	if (g->blocks->n < PARALLEL_FROM || n < 1)
-		n = 1;
-	return n > MAX_SPREADERS ? MAX_SPREADERS : (int)n;
-}
-
 /* The holders of one rank: named[from .. to). */
 static bool spread_rank(struct spread *s, size_t from, size_t to)
 {
-	int count = spreader_count(s->g), started = 1;
+	int count = graph_thread_count(s->g), started = 1;
 	struct spreader *ws = calloc((size_t)count, sizeof *ws);
-	pthread_t threads[MAX_SPREADERS];
+	pthread_t threads[MAX_THREADS];
 	if (!ws)
 		return false;
 	s->first_set = (uint32_t)s->g->sets.n + 1;

@@ -2,12 +2,11 @@
  * that passes the window filter enters a ring, its index and mark lines are fetched, and 16 words later it is looked up; a
  * newly marked block goes to the stack, and from there through a second ring in which its content is fetched before it is
  * scanned. The filter stores always and advances by the comparison: a mispredicted branch costs more than a store. */
-#include "graph.h"
+#include "pieces.h"
 
 #include <pthread.h>
-#include <unistd.h>
 
-enum { RING = 16, PIECE = 512, BATCH = 1024, DONATE = 4096, PARALLEL_FROM = 100000 };
+enum { RING = 16, PIECE = 512, BATCH = 1024, DONATE = 4096 };
 
 struct pending { uint64_t p, from; };
 struct work { uint64_t payload, usable; }; /* a marked block, still to be scanned */
@@ -277,22 +276,13 @@ static void *marker_main(void *arg)
 	return NULL;
 }
 
-static int marker_count(const struct graph *g)
-{
-	const struct graph_priv *priv = g->priv;
-	long n = priv->o.threads > 0 ? priv->o.threads : sysconf(_SC_NPROCESSORS_ONLN);
-	if (g->blocks->n < PARALLEL_FROM || n < 1)
-		n = 1;
-	return n > 16 ? 16 : (int)n;
-}
-
 struct err *graph_run_marks(struct graph *g, enum mark_mode mode, const struct root_word *words, size_t n,
 			    const uint64_t *seeds, size_t n_seeds)
 {
 	struct pool pool = { .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER };
-	int count = marker_count(g), started = 1;
+	int count = graph_thread_count(g), started = 1;
 	AUTO_FREE struct marker *ms = calloc((size_t)count, sizeof *ms);
-	pthread_t threads[16];
+	pthread_t threads[MAX_THREADS];
 	if (!ms)
 		return err_nomem();
 	for (size_t i = 0; i < n_seeds; i++) {

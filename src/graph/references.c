@@ -1,23 +1,18 @@
 /* Who points there: the whole picture is streamed, no index is built. */
-#include "graph.h"
+#include "pieces.h"
 
 #include <pthread.h>
-#include <unistd.h>
 
-enum { PIECE = 4 << 20, WORDS = 512, MAX_SCANNERS = 16 };
+enum { WORDS = 512 };
 
-struct piece { uint64_t address; const uint8_t *data; size_t n; };
 struct scan {
 	const struct graph *g;
 	uint64_t low, bytes;	/* of the range looked for */
 	unsigned word, step;
-	VEC(struct piece) pieces;
-	size_t next;
+	struct memory_pieces pieces;
+	struct references *found;
+	pthread_mutex_t lock;	/* of what was found: it is little */
 	bool nomem;
-};
-struct scanner {
-	struct scan *s;
-	VEC(struct reference) found;
 };
 
 /* Always stores, advances by the comparison: branches would cost more. */
@@ -42,49 +37,29 @@ static size_t filter(const struct scan *s, const uint8_t *data, size_t n, uint32
 	return k;
 }
 
-static bool scan_piece(struct scanner *me, const struct piece *p)
+static void add_found(struct scan *s, uint64_t from, const uint8_t *data)
 {
+	pthread_mutex_lock(&s->lock);
+	struct reference *r = vec_push(&s->found->list);
+	if (r) {
+		*r = (struct reference){ .from = from };
+		memcpy(&r->value, data, s->word);
+	}
+	s->nomem |= !r;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void scan_piece(void *ctx, size_t piece)
+{
+	struct scan *s = ctx;
+	const struct memory_piece *p = &s->pieces.list.at[piece];
 	uint32_t offsets[WORDS + 1];
-	size_t stride = (size_t)WORDS * me->s->step;
+	size_t stride = (size_t)WORDS * s->step;
 	for (size_t at = 0; at < p->n; at += stride) {
-		size_t k = filter(me->s, p->data + at, p->n - at < stride ? p->n - at : stride, offsets);
-		for (size_t i = 0; i < k; i++) {
-			struct reference *r = vec_push(&me->found);
-			if (!r)
-				return false;
-			r->from = p->address + at + offsets[i];
-			memcpy(&r->value, p->data + at + offsets[i], me->s->word);
-		}
+		size_t k = filter(s, p->data + at, p->n - at < stride ? p->n - at : stride, offsets);
+		for (size_t i = 0; i < k; i++)
+			add_found(s, p->address + at + offsets[i], p->data + at + offsets[i]);
 	}
-	return true;
-}
-
-static void *scanner_main(void *arg)
-{
-	struct scanner *me = arg;
-	struct scan *s = me->s;
-	for (size_t i; !interrupted && (i = __atomic_fetch_add(&s->next, 1, __ATOMIC_RELAXED)) < s->pieces.n;)
-		if (!scan_piece(me, &s->pieces.at[i]))
-			s->nomem = true;
-	return NULL;
-}
-
-static bool cut_pieces(struct scan *s, uint64_t *ret_bytes)
-{
-	const struct picture *p = image_picture(((const struct graph_priv *)s->g->priv)->img);
-	for (size_t i = 0; i < p->extents.n; i++) {
-		const struct extent *e = &p->extents.at[i];
-		if (e->from_file)
-			continue;
-		*ret_bytes += e->bytes;
-		for (uint64_t at = 0; at < e->bytes; at += PIECE) {
-			struct piece *piece = vec_push(&s->pieces);
-			if (!piece)
-				return false;
-			*piece = (struct piece){ e->address + at, e->data + at, e->bytes - at < PIECE ? e->bytes - at : PIECE };
-		}
-	}
-	return true;
 }
 
 const struct root_region *graph_root_at(const struct graph_priv *priv, uint64_t address)
@@ -131,32 +106,14 @@ struct err *graph_references(struct graph *g, uint64_t low, uint64_t high, struc
 {
 	TRY(graph_need_memory(g));
 	const struct graph_priv *priv = g->priv;
-	struct scan s = { .g = g, .low = low, .bytes = high - low, .word = priv->word, .step = priv->o.unaligned ? 1 : priv->word };
-	struct scanner scanners[MAX_SCANNERS] = { 0 };
-	pthread_t threads[MAX_SCANNERS];
-	long cores = priv->o.threads > 0 ? priv->o.threads : sysconf(_SC_NPROCESSORS_ONLN);
-	int count = cores < 1 ? 1 : cores > MAX_SCANNERS ? MAX_SCANNERS : (int)cores, started = 1;
+	struct scan s = { .g = g, .low = low, .bytes = high - low, .word = priv->word, .step = priv->o.unaligned ? 1 : priv->word,
+			  .found = ret, .lock = PTHREAD_MUTEX_INITIALIZER };
 	*ret = (struct references){ 0 };
-	bool ok = cut_pieces(&s, &ret->scanned) && add_unplaced(g, low, high - low, ret);
-	for (int i = 0; i < count; i++)
-		scanners[i].s = &s;
-	for (; ok && started < count && s.pieces.n > 1; started++)
-		if (pthread_create(&threads[started], NULL, scanner_main, &scanners[started]))
-			break;
+	bool ok = graph_cut_memory(g, &s.pieces) && add_unplaced(g, low, high - low, ret);
 	if (ok)
-		scanner_main(&scanners[0]);
-	for (int i = 1; i < started; i++)
-		pthread_join(threads[i], NULL);
-	for (int i = 0; i < started; i++) {
-		for (size_t k = 0; ok && k < scanners[i].found.n; k++) {
-			struct reference *r = vec_push(&ret->list);
-			ok = r != NULL;
-			if (ok)
-				*r = scanners[i].found.at[k];
-		}
-		vec_free(&scanners[i].found);
-	}
-	vec_free(&s.pieces);
+		graph_each_piece(g, s.pieces.list.n, scan_piece, &s);
+	ret->scanned = s.pieces.bytes;
+	vec_free(&s.pieces.list);
 	if (!ok || s.nomem || interrupted) {
 		vec_free(&ret->list);
 		return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : err_nomem();

@@ -2,67 +2,96 @@
  *
  * Strongly connected parts by Tarjan's algorithm with an explicit stack (SIAM J. Comput. 1(2), 1972): a target's list may
  * be a million long. */
-#include "graph.h"
+#include "pieces.h"
+
+#include <pthread.h>
 
 /* Pointers that glibc mangles (setjmp/longjmp: rbp may hold a heap pointer; atexit lists): a demangled word at exactly the
- * start of a block that nothing else reaches. */
+ * start of a block that nothing else reaches. All memory is streamed: such a word hardly ever is an address of the heap, so
+ * that who holds it is asked last. */
+enum { STRIDE = 256 };
 struct rescue {
 	struct graph *g;
+	struct memory_pieces pieces;
+	pthread_mutex_t lock;	/* of the rest */
 	VEC(uint64_t) seeds;
 	bool failed;
 };
 
-static void try_mangled(struct rescue *rs, uint64_t p)
+/* In memory that is a root, or in a block that is reached. */
+static bool is_held(const struct graph *g, uint64_t from)
+{
+	block_id id = blocks_at(g->blocks, from);
+	if (id != BLOCK_NONE && block_state_is_used(blocks_state(g->blocks, id)) && g->class_of[id] == CLASS_REACHABLE &&
+	    from >= blocks_payload(g->blocks, id))
+		return true;
+	return graph_root_at(g->priv, from);
+}
+
+static void try_mangled(struct rescue *rs, uint64_t from, uint64_t p)
 {
 	struct target_block t;
-	if (graph_resolve(rs->g->blocks, p, &t) != HIT_START || !graph_mark(&t))
+	if (graph_resolve(rs->g->blocks, p, &t) != HIT_START || graph_is_marked(&t) || !is_held(rs->g, from) || !graph_mark(&t))
 		return;
+	pthread_mutex_lock(&rs->lock);
 	uint64_t *slot = vec_push(&rs->seeds);
-	if (!slot) {
-		rs->failed = true;
-		return;
-	}
-	*slot = p;
+	if (slot)
+		*slot = p;
+	rs->failed |= !slot;
 	rs->g->rule_counts[RULE_MANGLED]++;
+	pthread_mutex_unlock(&rs->lock);
 }
 
-static void try_words(struct rescue *rs, const uint8_t *data, size_t n)
+/* Once for each size of word: the compiler makes a tight loop of it. */
+static inline __attribute__((always_inline)) void try_words(struct rescue *rs, const struct memory_piece *m, unsigned word)
 {
 	const struct graph_priv *priv = rs->g->priv;
-	const struct arch *a = image_arch(priv->img);
 	const struct window *w = rs->g->blocks->windows;
-	for (size_t off = 0; off + a->word <= n && !rs->failed; off += a->word) {
-		uint64_t raw = 0;
-		memcpy(&raw, data + off, a->word);
-		uint64_t p = runtime_demangle(priv->rt, a, raw);
-		if (p - w[0].low < w[0].bytes || p - w[1].low < w[1].bytes)
-			try_mangled(rs, p);
+	const struct runtime rt = { .guard = priv->rt->guard };
+	const struct arch a = { .word = word, .guard_rotate = image_arch(priv->img)->guard_rotate };
+	uint64_t low0 = w[0].low, n0 = w[0].bytes, low1 = w[1].low, n1 = w[1].bytes;
+	size_t at = (size_t)(align_up(m->address, word) - m->address), end;
+	for (; at + word <= m->n; at = end) {
+		bool any = false;
+		end = m->n - at < STRIDE * word ? at + align_down(m->n - at, word) : at + STRIDE * word;
+		for (size_t i = at; i < end; i += word) {
+			uint64_t raw = 0;
+			memcpy(&raw, m->data + i, word);
+			uint64_t p = runtime_demangle(&rt, &a, raw);
+			any |= (p - low0 < n0) | (p - low1 < n1);
+		}
+		for (size_t i = at; any && i < end; i += word) {
+			uint64_t raw = 0;
+			memcpy(&raw, m->data + i, word);
+			uint64_t p = runtime_demangle(&rt, &a, raw);
+			if (p - low0 < n0 || p - low1 < n1)
+				try_mangled(rs, m->address + i, p);
+		}
 	}
 }
 
-static bool on_window(void *ctx, uint64_t address, const uint8_t *data, size_t n)
+static void try_piece(void *ctx, size_t piece)
 {
 	struct rescue *rs = ctx;
-	size_t skip = (size_t)(align_up(address, ((struct graph_priv *)rs->g->priv)->word) - address);
-	if (skip < n)
-		try_words(rs, data + skip, n - skip);
-	return !rs->failed && !interrupted;
+	if (((const struct graph_priv *)rs->g->priv)->word == 8)
+		try_words(rs, &rs->pieces.list.at[piece], 8);
+	else
+		try_words(rs, &rs->pieces.list.at[piece], 4);
 }
 
 struct err *graph_rescue_mangled(struct graph *g, bool *ret_new)
 {
 	struct graph_priv *priv = g->priv;
-	struct rescue rs = { .g = g };
-	struct block_cursor c;
+	struct rescue rs = { .g = g, .lock = PTHREAD_MUTEX_INITIALIZER };
 	*ret_new = false;
 	if (!priv->rt->have_guard || priv->o.rules_off >> RULE_MANGLED & 1)
 		return NULL;
-	for (size_t i = 0; i < priv->regions.n; i++)
-		image_each_window(priv->img, priv->regions.at[i].start, priv->regions.at[i].end, on_window, &rs);
-	for (blocks_begin(g->blocks, &c); blocks_next(&c) && !rs.failed && !interrupted;)
-		if (block_state_is_used(c.state) && g->class_of[c.id] == CLASS_REACHABLE)
-			image_each_window(priv->img, c.payload, c.payload + c.usable, on_window, &rs);
-	struct err *e = rs.failed ? err_nomem() : NULL;
+	struct err *e = graph_cut_memory(g, &rs.pieces) ? NULL : err_nomem();
+	if (!e)
+		graph_each_piece(g, rs.pieces.list.n, try_piece, &rs);
+	vec_free(&rs.pieces.list);
+	if (!e && rs.failed)
+		e = err_nomem();
 	if (!e && rs.seeds.n) {
 		*ret_new = true;
 		e = graph_run_marks(g, MARK_STRONG, NULL, 0, rs.seeds.at, rs.seeds.n);
