@@ -88,6 +88,11 @@ bool vec_grow_(void **at, size_t *cap, size_t need, size_t size);
 #define vec_reserve(v, more) vec_grow_((void **)&(v)->at, &(v)->cap, (v)->n + (more), sizeof *(v)->at)
 #define vec_free(v) (free((v)->at), (v)->at = NULL, (v)->n = (v)->cap = 0)
 
+/* As qsort_r(), of millions, and equal ones keep their order: it looks at `interrupted` every few milliseconds, and then leaves
+ * what is of no use. */
+typedef int sort_compare_fn(const void *a, const void *b, void *ctx);
+void sort_many(void *at, size_t n, size_t size, sort_compare_fn *compare, void *ctx);
+
 /* Text that grows. Append never fails visibly: after an allocation failure `failed` is set and text stays cut. */
 struct strbuf {
 	char *text; /* NUL-terminated once anything was added, else NULL */

@@ -139,9 +139,10 @@ static struct err *list_all(struct question *q)
 struct sortable { uint64_t key; block_id id; };
 struct sorted { VEC(struct sortable) list; size_t most; /* that are asked for */ };
 
-static int descending(const void *a, const void *b)
+static int descending(const void *a, const void *b, void *ctx)
 {
 	const struct sortable *x = a, *y = b;
+	(void)ctx;
 	if (x->key != y->key)
 		return x->key > y->key ? -1 : 1;
 	return x->id < y->id ? -1 : x->id > y->id;
@@ -156,8 +157,7 @@ static uint64_t sort_value(const struct question *q, const struct block_cursor *
 
 static void keep_first(struct sorted *l)
 {
-	if (l->list.n)
-		qsort(l->list.at, l->list.n, sizeof *l->list.at, descending);
+	sort_many(l->list.at, l->list.n, sizeof *l->list.at, descending, NULL);
 	if (l->list.n > l->most)
 		l->list.n = l->most;
 }
@@ -192,7 +192,7 @@ static struct err *sort_blocks(struct question *q, struct sorted *l)
 		return err_nomem();
 	TRY(stopped());
 	keep_first(l);
-	return NULL;
+	return stopped();
 }
 
 static struct err *list_sorted(struct question *q)
@@ -225,14 +225,15 @@ struct group { uint64_t key, blocks, bytes, sample; uint32_t label; };
 
 struct fold { uint64_t h; };
 
-/* FNV-1a over words: groups of equal content are told apart by 64 bits. */
+/* FNV-1a: groups of equal content are told apart by 64 bits. */
 static bool fold_window(void *ctx, uint64_t address, const uint8_t *data, size_t n)
 {
+	enum { PART = 1 << 20 };
 	struct fold *f = ctx;
 	(void)address;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && (i % PART || !interrupted); i++)
 		f->h = (f->h ^ data[i]) * 0x100000001b3u;
-	return true;
+	return !interrupted;
 }
 
 static uint64_t group_value(const struct question *q, const struct block_cursor *c)
@@ -300,15 +301,23 @@ static int compare_groups(const void *a, const void *b, void *sort_key)
 	return x->sample < y->sample ? -1 : x->sample > y->sample;
 }
 
-struct groups { VEC(struct group) list; struct map64 index; };
+/* The index is many small tables: one that doubles with millions of groups in it would take longer than Ctrl-C may. */
+enum { GROUP_TABLES = 64 };
+struct groups { VEC(struct group) list; struct map64 index[GROUP_TABLES]; };
+
+static struct map64 *table_of(struct groups *gs, uint64_t key)
+{
+	return &gs->index[(key * 0x9e3779b97f4a7c15u) >> 58];
+}
 
 static bool add_to_group(struct question *q, struct groups *gs, const struct block_cursor *c)
 {
 	uint64_t key = group_value(q, c), at;
-	if (!map64_find(&gs->index, key, &at)) {
+	struct map64 *index = table_of(gs, key);
+	if (!map64_find(index, key, &at)) {
 		struct group *g = vec_push(&gs->list);
 		at = gs->list.n - 1;
-		if (!g || !map64_put(&gs->index, key, at))
+		if (!g || !map64_put(index, key, at))
 			return false;
 		*g = (struct group){ .key = key, .sample = c->payload, .label = UINT32_MAX };
 		if ((q->group == BY_LABEL || q->group == BY_CONTENT) && block_state_is_used(c->state))
@@ -336,24 +345,27 @@ static struct err *list_groups(struct question *q)
 	for (blocks_begin(q->s->blocks, &c); blocks_next(&c) && ok && !interrupted;)
 		if (wanted(q, &c))
 			ok = add_to_group(q, &gs, &c);
+	if (ok)
+		sort_many(gs.list.at, gs.list.n, sizeof *gs.list.at, compare_groups, &q->sort);
 	struct err *e = ok ? stopped() : err_nomem();
 	if (!e) {
 		struct listing l;
-		if (gs.list.n)
-			qsort_r(gs.list.at, gs.list.n, sizeof *gs.list.at, compare_groups, &q->sort);
 		listing_begin(&l, q->a, q->o, "groups", group_columns, 4);
-		for (size_t i = 0; i < gs.list.n && (!q->top || i < q->top); i++) {
+		for (size_t i = 0; i < gs.list.n && (!q->top || i < q->top) && !q->o->error && !interrupted; i++) {
 			const struct group *g = &gs.list.at[i];
 			AUTO_FREE char *name = group_name(q, g);
 			struct cell cells[] = { { .text = name }, { .number = g->blocks }, { .number = g->bytes }, { .number = g->sample } };
 			listing_record(&l, g->sample, cells);
 		}
-		listing_end(&l);
-		if (q->top && gs.list.n > q->top && cmd_is_text(q->a))
+		e = stopped();
+		if (!e)
+			listing_end(&l);
+		if (!e && q->top && gs.list.n > q->top && cmd_is_text(q->a))
 			out_printf(q->o, "%zu more groups\n", gs.list.n - (size_t)q->top);
 	}
 	vec_free(&gs.list);
-	map64_free(&gs.index);
+	for (int i = 0; i < GROUP_TABLES; i++)
+		map64_free(&gs.index[i]);
 	return e;
 }
 

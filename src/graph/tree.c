@@ -67,7 +67,7 @@ static void add_roots(struct build *b, struct edge_scan *s, const struct named_w
 		graph_edge_word(s, w->from, w->value);
 	}
 	graph_edge_drain(s);
-	for (block_id id = 0; id < b->g->blocks->n; id++)
+	for (block_id id = 0; id < b->g->blocks->n && !interrupted; id++)
 		if (b->g->class_of[id] == CLASS_DEFINITE)
 			add_edge(b, tree_leaked(b->t), tree_node(b->t, id));
 }
@@ -157,13 +157,13 @@ static struct err *turn_round(struct build *b)
 	b->in.to.at = malloc((b->out.to.n + 1) * sizeof *b->in.to.at);
 	if (!b->in.first || !b->in.to.at)
 		return err_nomem();
-	for (uint32_t i = 1; i <= b->n; i++)
+	for (uint32_t i = 1; i <= b->n && !interrupted; i++)
 		for (uint32_t k = b->out.first[b->vertex[i]]; k < b->out.first[b->vertex[i] + 1]; k++)
 			b->in.first[b->number[b->out.to.at[k]] + 2]++;
 	for (uint32_t i = 3; i <= b->n + 2; i++)
 		b->in.first[i] += b->in.first[i - 1];
 	/* first[v + 1] is where the next edge of v goes; when all are in, it is where v's row ends. */
-	for (uint32_t i = 1; i <= b->n; i++) {
+	for (uint32_t i = 1; i <= b->n && !interrupted; i++) {
 		uint32_t node = b->vertex[i];
 		for (uint32_t k = b->out.first[node]; k < b->out.first[node + 1]; k++)
 			b->in.to.at[b->in.first[b->number[b->out.to.at[k]] + 1]++] = i;
@@ -249,7 +249,8 @@ static struct err *sum_retained(struct build *b, const uint32_t *idom)
 	t->blocks = calloc(t->n, sizeof *t->blocks);
 	if (!t->idom || !t->bytes || !t->blocks)
 		return err_nomem();
-	memset(t->idom, 0xff, t->n * sizeof *t->idom);
+	for (uint32_t i = 0; i < t->n && !interrupted; i++)
+		t->idom[i] = UINT32_MAX;
 	for (blocks_begin(b->g->blocks, &c); blocks_next(&c) && !interrupted;) {
 		t->bytes[tree_node(t, c.id)] = c.usable;
 		t->blocks[tree_node(t, c.id)] = 1;

@@ -124,6 +124,63 @@ START_TEST(map64_finds_what_was_put)
 }
 END_TEST
 
+struct sorted { uint32_t key, before; };
+
+static int by_key(const void *a, const void *b, void *ctx)
+{
+	const struct sorted *x = a, *y = b;
+	++*(uint64_t *)ctx;
+	return x->key < y->key ? -1 : x->key > y->key;
+}
+
+/* Sizes around those of a run and of its doubles; keys that are often equal. */
+START_TEST(sort_keeps_equal_ones_in_order)
+{
+	static const size_t sizes[] = { 0, 1, 2, 1000, 32767, 32768, 32769, 65536, 98305, 131073, 300000 };
+	for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+		size_t n = sizes[k];
+		uint64_t compared = 0, sum = 0, after = 0;
+		uint32_t seed = 7;
+		struct sorted *v = calloc(n + 1, sizeof *v);
+		for (size_t i = 0; i < n; i++) {
+			seed = seed * 1103515245 + 12345;
+			v[i] = (struct sorted){ seed >> 20, (uint32_t)i };
+			sum += v[i].key;
+		}
+		sort_many(v, n, sizeof *v, by_key, &compared);
+		for (size_t i = 0; i < n; i++) {
+			after += v[i].key;
+			ck_assert_msg(!i || v[i - 1].key < v[i].key || (v[i - 1].key == v[i].key && v[i - 1].before < v[i].before), "%zu of %zu", i, n);
+		}
+		ck_assert_uint_eq(sum, after);
+		free(v);
+	}
+}
+END_TEST
+
+static int interrupting(const void *a, const void *b, void *ctx)
+{
+	if (++*(uint64_t *)ctx == 2000000)
+		interrupted = 1;
+	return memcmp(a, b, 4);
+}
+
+/* What is left to do after an interruption is what one run needs, not the rest of millions. */
+START_TEST(sort_can_be_interrupted)
+{
+	enum { N = 2000000, RUN = 1 << 15 };
+	uint64_t compared = 0;
+	uint32_t *v = malloc(N * sizeof *v), seed = 1;
+	for (size_t i = 0; i < N; i++)
+		v[i] = seed = seed * 1103515245 + 12345;
+	sort_many(v, N, sizeof *v, interrupting, &compared);
+	interrupted = 0;
+	free(v);
+	ck_assert_uint_ge(compared, 2000000);
+	ck_assert_uint_lt(compared, 2000000 + RUN * 16);
+}
+END_TEST
+
 START_TEST(errors_carry_what_refused)
 {
 	struct err *e = err_hint(err_os(EACCES, "cannot open %s", "x"), "try: %s", "sudo");
@@ -166,6 +223,8 @@ int main(void)
 	tcase_add_test(t, strbuf_grows);
 	tcase_add_test(t, vec_slots_are_zero);
 	tcase_add_test(t, map64_finds_what_was_put);
+	tcase_add_test(t, sort_keeps_equal_ones_in_order);
+	tcase_add_test(t, sort_can_be_interrupted);
 	tcase_add_test(t, errors_carry_what_refused);
 	tcase_add_test(t, findings_have_a_limit);
 	suite_add_tcase(s, t);
