@@ -59,11 +59,12 @@ struct report {
 	char allocator_note[256];	/* why the heap was not walked; "" */
 };
 /* Which blocks: words such as size>=1M, class=definite, label=Session*, holder=g_cache, text~GET, leaked; names of sets; & + -
- * between them, read from the left, & where none stands. */
+ * between them, read from the left, & where none stands; ( ) around what belongs together. */
 struct selector;
 struct selector_names { /* what words may mean at the caller's */
 	const uint64_t *(*set)(void *ctx, const char *name);	/* bits by id, or NULL */
 	struct err *(*holder)(void *ctx, const char *word, const char **ret_name); /* H3 */
+	struct err *(*address)(void *ctx, const char *word, uint64_t *ret);
 	void *ctx;
 };
 /* Takes words until one that begins what is done with the blocks (group, sort, top, count, sum). Builds the stages of the

@@ -438,10 +438,13 @@ const struct command command_blocks = {
 		"  blocks used group by label top 20            at the prompt\n"
 		"  blocks leaked text~session count\n"
 		"  blocks holder=g_cache 'size<64' group by content\n"
+		"  blocks (leaked + class=possible) & size=64..1k\n"
+		"  blocks leaked newer=L1                       behind it: L1, an item, 0x7f..\n"
 		"\n"
-		"filter: size= size>= size< address>= state= class= label= label~ type= arena=\n"
-		"        holder= holder~ thread= text~ leaked used free stack_only, set names;\n"
-		"        & + - between them, from the left; & where none stands\n"
+		"filter: size= size>= size=64..128 address>= state= class= label= label~ type=\n"
+		"        arena= holder= holder~ thread= text~ older= newer= leaked used free\n"
+		"        stack_only, set names; & (and) + (or) - (but not) between them, from\n"
+		"        the left, & where none stands; ( ) around what belongs together\n"
 		"then:   group by label|size|holder|arena|content|class|state,\n"
 		"        sort bytes|size|blocks|address|retained, top N, count, sum\n",
 	.group = GROUP_BLOCKS,

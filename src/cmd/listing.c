@@ -67,8 +67,14 @@ static struct err *find_holder(void *ctx, const char *word, const char **ret)
 	return cmd_holder_name(n->a, n->s, word, ret);
 }
 
+static struct err *find_address(void *ctx, const char *word, uint64_t *ret)
+{
+	const struct cmd_names *n = ctx;
+	return cmd_address(n->a, n->s, word, ret);
+}
+
 void cmd_names_init(struct cmd_names *n, const struct arguments *a, struct session *s)
 {
-	*n = (struct cmd_names){ a, s, { .set = find_set, .holder = find_holder } };
+	*n = (struct cmd_names){ a, s, { .set = find_set, .holder = find_holder, .address = find_address } };
 	n->names.ctx = n;
 }

@@ -99,7 +99,7 @@ static const char *sets(const char *typed, size_t *at)
 static const char *filter_words(const char *typed, size_t *at)
 {
 	static const char *const words[] = { "size>=", "size<=", "size=", "state=", "class=", "label=", "type=", "arena=", "holder=", "text=",
-					     "thread=", "leaked", "used", "free", "stack_only", "group", "by", "sort", "top", "count", "sum" };
+					     "thread=", "older=", "newer=", "address>=", "leaked", "used", "free", "stack_only", "group", "by", "sort", "top", "count", "sum" };
 	while (*at < sizeof words / sizeof *words) {
 		const char *w = words[(*at)++];
 		if (begins(w, typed))
@@ -133,7 +133,7 @@ static const char *classes(const char *typed, size_t *at)
 static const char *filter_values(const char *typed, size_t *at)
 {
 	static const struct { const char *key; source_fn *values; } keys[] = {
-		{ "state=", states }, { "class=", classes }, { "label=", types }, { "type=", types }, { "holder=", symbols }, { "thread=", threads },
+		{ "state=", states }, { "class=", classes }, { "label=", types }, { "type=", types }, { "holder=", symbols }, { "thread=", threads }, { "older=", items }, { "newer=", items },
 	};
 	static char whole[320];
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {

@@ -4,8 +4,9 @@
 #include <fnmatch.h>
 
 enum term_kind { TERM_SIZE, TERM_ADDRESS, TERM_STATE, TERM_USED, TERM_FREE, TERM_CLASS, TERM_LEAKED, TERM_STACK_ONLY, TERM_LABEL, TERM_ARENA, TERM_HOLDER,
-		 TERM_TEXT, TERM_THREAD, TERM_SET };
-enum comparison { IS, IS_NOT, LESS, LESS_OR_IS, MORE, MORE_OR_IS, CONTAINS };
+		 TERM_TEXT, TERM_THREAD, TERM_SET, TERM_OLDER, TERM_NEWER, TERM_OPEN, TERM_CLOSE };
+enum comparison { IS, IS_NOT, LESS, LESS_OR_IS, MORE, MORE_OR_IS, CONTAINS, WITHIN /* A..B, both included */ };
+enum { MAX_NESTED = 16 };
 enum combine { AND, OR, MINUS };
 enum needs { NEEDS_WALK, NEEDS_GRAPH, NEEDS_TYPES, NEEDS_HOLDERS };
 
@@ -13,7 +14,9 @@ struct term {
 	enum term_kind kind;
 	enum comparison how;
 	enum combine combine;
-	uint64_t number;
+	uint64_t number, last;	/* A..B: from number to last */
+	int arena;		/* of the block that others are older or newer than */
+	size_t close;		/* of TERM_OPEN: where its TERM_CLOSE is */
 	char *text;
 	const uint64_t *bits;	/* of a set */
 	uint8_t *by_index;	/* labels: 0 not asked yet, 1 no, 2 yes; holder sets: 1, 2 */
@@ -41,6 +44,8 @@ static const struct key_row {
 	{ "holder", TERM_HOLDER, NEEDS_HOLDERS, false, false },
 	{ "thread", TERM_THREAD, NEEDS_HOLDERS, true, false },
 	{ "text", TERM_TEXT, NEEDS_WALK, false, false },
+	{ "older", TERM_OLDER, NEEDS_WALK, true, false },
+	{ "newer", TERM_NEWER, NEEDS_WALK, true, false },
 	{ "used", TERM_USED, NEEDS_WALK, false, true },
 	{ "free", TERM_FREE, NEEDS_WALK, false, true },
 	{ "leaked", TERM_LEAKED, NEEDS_GRAPH, false, true },
@@ -144,6 +149,46 @@ static struct err *match_thread(struct selector *f, struct term *t)
 	return t->text ? match_holders(f, t) : err_nomem();
 }
 
+/* older=ADDR: cut from the same arena before this block, as far as addresses tell it. */
+static struct err *match_age(struct selector *f, struct term *t)
+{
+	const struct blocks *bs = f->s->blocks;
+	block_id id = blocks_at(bs, t->number);
+	if (t->how != IS)
+		return err_new(ERR_USAGE, "older and newer take =");
+	if (id == BLOCK_NONE)
+		return err_hint(err_new(ERR_NOT_FOUND, "no block of the heap is at 0x%llx", (unsigned long long)t->number), "older=ADDR and newer=ADDR name a block");
+	t->arena = blocks_arena(bs, id);
+	t->number = blocks_payload(bs, id);
+	/* The kernel hands out mappings from above (mm/mmap.c of Linux: arch_get_unmapped_area_topdown). */
+	if (t->arena == ARENA_MMAP)
+		t->kind = t->kind == TERM_OLDER ? TERM_NEWER : TERM_OLDER;
+	return NULL;
+}
+
+static struct err *parse_number(const struct selector_names *names, const struct key_row *key, const char *value, struct term *t)
+{
+	bool address = key->kind == TERM_ADDRESS || key->kind == TERM_OLDER || key->kind == TERM_NEWER;
+	const char *dots = strstr(value, "..");
+	char first[512];
+	if (!dots && address)
+		return names->address(names->ctx, value, &t->number);
+	if (!dots && text_to_bytes(value, &t->number))
+		return NULL;
+	if (!dots || t->how != IS || key->kind == TERM_OLDER || key->kind == TERM_NEWER || key->kind == TERM_THREAD ||
+	    (size_t)(dots - value) >= sizeof first)
+		return err_hint(err_new(ERR_USAGE, "'%s' is no number", value), "size>=1M, size=64..128, thread=2");
+	snprintf(first, sizeof first, "%.*s", (int)(dots - value), value);
+	t->how = WITHIN;
+	if (address) {
+		TRY(names->address(names->ctx, first, &t->number));
+		TRY(names->address(names->ctx, dots + 2, &t->last));
+	} else if (!text_to_bytes(first, &t->number) || !text_to_bytes(dots + 2, &t->last)) {
+		return err_hint(err_new(ERR_USAGE, "'%s' is no range", value), "size=64..128");
+	}
+	return t->number <= t->last ? NULL : err_new(ERR_USAGE, "'%s' is an empty range", value);
+}
+
 static struct err *parse_value(struct selector *f, const struct selector_names *names, const struct key_row *key, const char *value, struct term *t)
 {
 	const char *name = value;
@@ -151,8 +196,8 @@ static struct err *parse_value(struct selector *f, const struct selector_names *
 		return err_new(ERR_USAGE, "~ is for label, holder and text, not for %s", key->name);
 	if (!key->numeric && t->how != IS && t->how != IS_NOT && t->how != CONTAINS)
 		return err_new(ERR_USAGE, "%s takes =, != or ~", key->name);
-	if (key->numeric && !text_to_bytes(value, &t->number))
-		return err_hint(err_new(ERR_USAGE, "'%s' is no number", value), "size>=1M, address>=0x7f00, thread=2");
+	if (key->numeric)
+		TRY(parse_number(names, key, value, t));
 	switch (t->kind) {
 	case TERM_STATE:
 		return parse_word("state of a block", value, state_name, BLOCK_STATES, &t->number);
@@ -174,6 +219,9 @@ static struct err *parse_value(struct selector *f, const struct selector_names *
 	case TERM_TEXT:
 		t->text = strdup(value);
 		return t->text && *value ? NULL : err_new(ERR_USAGE, "%s needs a text", key->name);
+	case TERM_OLDER:
+	case TERM_NEWER:
+		return match_age(f, t);
 	case TERM_SIZE:
 	case TERM_ADDRESS:
 	case TERM_USED:
@@ -181,6 +229,8 @@ static struct err *parse_value(struct selector *f, const struct selector_names *
 	case TERM_LEAKED:
 	case TERM_STACK_ONLY:
 	case TERM_SET:
+	case TERM_OPEN:
+	case TERM_CLOSE:
 		break;
 	}
 	return NULL;
@@ -238,28 +288,130 @@ static bool parse_combine(const char *word, enum combine *ret)
 	return p;
 }
 
+/* A filter's words, cut at brackets; one that a shell handed over whole, "(leaked + free) & size>=1M", at its blanks too. */
+struct tokens { VEC(char *) list; };
+
+static bool push_token(struct tokens *t, const char *text, size_t n)
+{
+	char *copy = strndup(text, n), **slot = copy ? vec_push(&t->list) : NULL;
+	if (slot)
+		*slot = copy;
+	else
+		free(copy);
+	return slot;
+}
+
+/* A bracket that stands in a name, such as label=f(int), belongs to it. */
+static bool cut_brackets(struct tokens *t, const char *p, size_t n)
+{
+	size_t open = 0, close = 0;
+	bool ok = true;
+	for (; n && *p == '(' && ok; p++, n--)
+		ok = push_token(t, "(", 1);
+	for (size_t i = 0; i < n; i++) {
+		open += p[i] == '(';
+		close += p[i] == ')';
+	}
+	size_t ends = 0;
+	while (n && p[n - 1] == ')' && close - ends > open) {
+		ends++;
+		n--;
+	}
+	if (n && ok)
+		ok = push_token(t, p, n);
+	for (; ends && ok; ends--)
+		ok = push_token(t, ")", 1);
+	return ok;
+}
+
+static bool cut_word(struct tokens *t, const char *word)
+{
+	bool several = *word == '(' || strcspn(word, " ") < strcspn(word, "<>=!~");
+	bool ok = true;
+	while (several && *word && ok) {
+		size_t n = strcspn(word, " ");
+		ok = cut_brackets(t, word, n);
+		word += n + strspn(word + n, " ");
+	}
+	return several ? ok : cut_brackets(t, word, strlen(word));
+}
+
+static void free_tokens(struct tokens *t)
+{
+	for (size_t i = 0; i < t->list.n; i++)
+		free(t->list.at[i]);
+	vec_free(&t->list);
+}
+
+struct parser {
+	struct selector *f;
+	const struct selector_names *names;
+	size_t nested[MAX_NESTED]; /* terms that are open brackets */
+	unsigned depth;
+	enum combine combine;
+	bool wants_term;	/* an operator or a bracket waits for it */
+};
+
+static struct err *close_bracket(struct parser *p)
+{
+	struct selector *f = p->f;
+	if (!p->depth)
+		return err_new(ERR_USAGE, ") closes nothing");
+	if (p->wants_term)
+		return err_new(ERR_USAGE, "a filter is missing in front of )");
+	struct term *t = vec_push(&f->terms);
+	if (!t)
+		return err_nomem();
+	t->kind = TERM_CLOSE;
+	f->terms.at[p->nested[--p->depth]].close = f->terms.n - 1;
+	return NULL;
+}
+
+static struct err *parse_token(struct parser *p, const char *word)
+{
+	struct selector *f = p->f;
+	if (!strcmp(word, ")"))
+		return close_bracket(p);
+	if (parse_combine(word, &p->combine)) {
+		if (p->wants_term || !f->terms.n)
+			return err_new(ERR_USAGE, "%s stands between two filters", word);
+		p->wants_term = true;
+		return NULL;
+	}
+	bool open = !strcmp(word, "(");
+	if (open && p->depth == MAX_NESTED)
+		return err_new(ERR_LIMIT, "more than %d brackets in each other", MAX_NESTED);
+	struct term *t = vec_push(&f->terms);
+	if (!t)
+		return err_nomem();
+	t->combine = p->combine;
+	t->kind = TERM_OPEN;
+	if (open)
+		p->nested[p->depth++] = f->terms.n - 1;
+	else
+		TRY(parse_term(f, p->names, word, t));
+	p->combine = AND;
+	p->wants_term = open;
+	return NULL;
+}
+
 static struct err *parse(struct selector *f, const struct selector_names *names, const char *const *words, unsigned n, unsigned *ret_taken)
 {
-	enum combine combine = AND;
-	bool open = false; /* an operator waits for its term */
+	struct parser p = { .f = f, .names = names };
+	struct tokens t = { 0 };
+	struct err *e = NULL;
 	unsigned i;
-	for (i = 0; i < n && !selector_is_verb(words[i]); i++) {
-		if (parse_combine(words[i], &combine)) {
-			if (open || !f->terms.n)
-				return err_new(ERR_USAGE, "%s stands between two filters", words[i]);
-			open = true;
-			continue;
-		}
-		struct term *t = vec_push(&f->terms);
-		if (!t)
-			return err_nomem();
-		t->combine = combine;
-		TRY(parse_term(f, names, words[i], t));
-		combine = AND;
-		open = false;
-	}
+	for (i = 0; i < n && !e && !selector_is_verb(words[i]); i++)
+		e = cut_word(&t, words[i]) ? NULL : err_nomem();
+	for (size_t k = 0; k < t.list.n && !e; k++)
+		e = parse_token(&p, t.list.at[k]);
+	if (!e && p.depth)
+		e = err_new(ERR_USAGE, "( is not closed");
+	if (!e && p.wants_term)
+		e = err_new(ERR_USAGE, "%s stands between two filters", t.list.at[t.list.n - 1]);
+	free_tokens(&t);
 	*ret_taken = i;
-	return open ? err_new(ERR_USAGE, "%s stands between two filters", words[i - 1]) : NULL;
+	return e;
 }
 
 struct err *selector_create(struct session *s, const struct selector_names *names, const char *const *words, unsigned n, struct selector **ret,
@@ -305,6 +457,7 @@ static bool compare(enum comparison how, uint64_t a, uint64_t b)
 		return a > b;
 	case MORE_OR_IS:
 	case CONTAINS:
+	case WITHIN:
 		break;
 	}
 	return a >= b;
@@ -335,10 +488,14 @@ struct text_search { const char *text; size_t n; bool found; };
 
 static bool in_window(void *ctx, uint64_t address, const uint8_t *data, size_t n)
 {
+	enum { PART = 16 << 20 }; /* so much is searched between two looks at `interrupted` */
 	struct text_search *s = ctx;
 	(void)address;
-	s->found = memmem(data, n, s->text, s->n) != NULL;
-	return !s->found;
+	for (size_t at = 0; at < n && !s->found && !interrupted; at += PART) {
+		size_t rest = n - at, take = rest < PART + s->n ? rest : PART + s->n;
+		s->found = memmem(data + at, take, s->text, s->n) != NULL;
+	}
+	return !s->found && !interrupted;
 }
 
 static bool text_matches(const struct selector *f, const struct term *t, const struct block_cursor *c)
@@ -360,9 +517,13 @@ static bool term_matches(struct selector *f, struct term *t, const struct block_
 	const struct graph *g = f->s->graph;
 	switch (t->kind) {
 	case TERM_SIZE:
-		return compare(t->how, c->usable, t->number);
+		return compare(t->how, c->usable, t->number) && (t->how != WITHIN || c->usable <= t->last);
 	case TERM_ADDRESS:
-		return compare(t->how, c->payload, t->number);
+		return compare(t->how, c->payload, t->number) && (t->how != WITHIN || c->payload <= t->last);
+	case TERM_OLDER:
+		return c->arena == t->arena && c->payload < t->number;
+	case TERM_NEWER:
+		return c->arena == t->arena && c->payload > t->number;
 	case TERM_STATE:
 		return compare(t->how, c->state, t->number);
 	case TERM_USED:
@@ -385,6 +546,8 @@ static bool term_matches(struct selector *f, struct term *t, const struct block_
 	case TERM_TEXT:
 		return text_matches(f, t, c);
 	case TERM_SET:
+	case TERM_OPEN:
+	case TERM_CLOSE:
 		break;
 	}
 	return t->bits[c->id / 64] >> c->id % 64 & 1;
@@ -393,13 +556,27 @@ static bool term_matches(struct selector *f, struct term *t, const struct block_
 bool selector_match(struct selector *f, const struct block_cursor *c)
 {
 	bool in = true;
+	enum combine outer[MAX_NESTED]; /* how the bracket that is open is combined */
+	unsigned depth = 0;
 	for (size_t i = 0; i < f->terms.n; i++) {
 		struct term *t = &f->terms.at[i];
-		/* What cannot change the answer is not asked: a label costs a look into the block. */
-		if (t->combine == OR ? in : !in)
+		enum combine combine = t->combine;
+		bool yes = in;
+		if (t->kind == TERM_CLOSE) {
+			combine = outer[--depth];
+		} else if (combine == OR ? in : !in) {
+			/* What cannot change the answer is not asked: a label costs a look into the block. */
+			if (t->kind == TERM_OPEN)
+				i = t->close;
 			continue;
-		bool yes = term_matches(f, t, c);
-		in = t->combine == MINUS ? !yes : yes;
+		} else if (t->kind == TERM_OPEN) {
+			outer[depth++] = combine;
+			in = true;
+			continue;
+		} else {
+			yes = term_matches(f, t, c);
+		}
+		in = combine == MINUS ? !yes : yes;
 	}
 	return in;
 }
