@@ -145,14 +145,26 @@ static void record(struct sink *k, const struct column *from, const struct argum
 	free(l.function);
 }
 
+static bool is_own(const struct allocation_site *site)
+{
+	return site->module->role == MODULE_PROGRAM || site->module->role == MODULE_OTHER;
+}
+
+/* What is told first: the program's own code, then libc's and the like; of each, first those whose chunk is exactly this, then
+ * those with a rest. */
+enum { PASSES = 4 };
+static bool told_in(const struct session *s, const struct want *w, const struct allocation_site *site, int pass, bool *ret_exact)
+{
+	return lands(s, w, site->bytes, ret_exact) && pass == 2 * !is_own(site) + !*ret_exact;
+}
+
 static struct err *each(struct session *s, const struct want *w, const struct allocation_sites *all, struct sink *k, const struct column *from,
 			const struct arguments *a, uint64_t *ret_n)
 {
-	/* First those whose chunk is exactly this, then those with a rest. */
-	for (int pass = 0; pass < 2; pass++)
+	for (int pass = 0; pass < PASSES; pass++)
 		for (size_t i = 0; i < all->n && !k->out->error; i++) {
 			bool exact;
-			if (!lands(s, w, all->at[i].bytes, &exact) || exact == (pass != 0))
+			if (!told_in(s, w, &all->at[i], pass, &exact))
 				continue;
 			record(k, from, a, s, &all->at[i], exact);
 			++*ret_n;
@@ -265,11 +277,12 @@ static void sites_json(struct session *s, const struct want *w, const struct all
 	else
 		out_json_u64(&j, "chunk_bytes", w->chunk);
 	out_json_array(&j, "candidates");
-	for (size_t i = 0; i < all->n && !interrupted; i++) {
-		bool exact;
-		if (lands(s, w, all->at[i].bytes, &exact))
-			site_json(&j, s, &all->at[i], exact);
-	}
+	for (int pass = 0; pass < PASSES; pass++)
+		for (size_t i = 0; i < all->n && !interrupted; i++) {
+			bool exact;
+			if (told_in(s, w, &all->at[i], pass, &exact))
+				site_json(&j, s, &all->at[i], exact);
+		}
 	out_json_end_array(&j);
 	out_json_object(&j, "code");
 	out_json_u64(&j, "modules", all->modules);
