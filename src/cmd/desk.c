@@ -121,6 +121,25 @@ struct err *cmd_holder_name(const struct arguments *a, struct session *s, const 
 	return NULL;
 }
 
+static bool is_holder_number(const char *word)
+{
+	return toupper((unsigned char)*word) == 'H' && isdigit((unsigned char)word[1]) && strspn(word + 1, "0123456789") == strlen(word + 1);
+}
+
+/* H3, where a variable is meant: the address of the root itself. */
+static struct err *holder_address(const struct arguments *a, struct session *s, const char *word, uint64_t *ret)
+{
+	const char *name;
+	TRY(cmd_holder_name(a, s, word, &name));
+	TRY(session_holders(s));
+	for (size_t i = 0; i < s->graph->holders.n; i++)
+		if (!strcmp(s->graph->holders.at[i].name, name) && s->graph->holders.at[i].address) {
+			*ret = s->graph->holders.at[i].address;
+			return NULL;
+		}
+	return err_hint(err_new(ERR_NOT_FOUND, "%s, %s, has no address", word, name), "tree %s lists what it keeps", word);
+}
+
 static struct err *leak_sample(const struct arguments *a, struct session *s, const char *word, unsigned long n, uint64_t *ret)
 {
 	TRY(need_ranks(a->desk, s));
@@ -157,7 +176,9 @@ static struct err *base_address(const struct arguments *a, struct session *s, co
 		*ret = sym.address;
 		return NULL;
 	}
-	return err_hint(err_new(ERR_NOT_FOUND, "no symbol is called '%s'", word), "an operand is 0xADDRESS, an item number, L1, or SYMBOL[+N]");
+	if (is_holder_number(word))
+		return holder_address(a, s, word, ret);
+	return err_hint(err_new(ERR_NOT_FOUND, "no symbol is called '%s'", word), "an operand is 0xADDRESS, an item number, L1, H1, or SYMBOL[+N]");
 }
 
 struct err *cmd_address(const struct arguments *a, struct session *s, const char *word, uint64_t *ret)
@@ -184,6 +205,13 @@ struct err *cmd_address(const struct arguments *a, struct session *s, const char
 struct err *cmd_block(const struct arguments *a, struct session *s, const char *word, block_id *ret)
 {
 	uint64_t address;
+	const char *name;
+	struct symbol sym;
+	if (is_holder_number(word) && !modules_find_symbol(s->modules, word, &sym)) {
+		TRY(cmd_holder_name(a, s, word, &name));
+		return err_hint(err_new(ERR_USAGE, "%s is %s: a root, which nothing keeps, and no block", word, name),
+				"tree %s lists what it keeps, retained %s how much that is, blocks holder=%s each block", word, word, word);
+	}
 	TRY(cmd_address(a, s, word, &address));
 	*ret = blocks_at(s->blocks, address);
 	if (*ret == BLOCK_NONE)
