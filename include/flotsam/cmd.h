@@ -129,5 +129,7 @@ struct err *arguments_find(const char *name, struct look_name *ret) MUST_CHECK;
 
 /* The text of --help (command NULL) or of one command's. */
 void help_print(struct out *o, const struct command *c);
+/* The rows as JSON: one command with its help, those of a group, or all (NULL and N_GROUPS). */
+void help_json(struct out *o, const struct command *one, enum command_group g);
 
 #endif

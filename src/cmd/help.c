@@ -33,6 +33,38 @@ static void list_all(struct out *o)
 		    "COMMAND | shell-command, COMMAND > file. help COMMAND has examples.\n");
 }
 
+/* What a person sees, and what a program can make a menu of. */
+static void row_json(struct json *j, const struct command *c, bool whole)
+{
+	out_json_object(j, NULL);
+	out_json_string(j, "name", c->name);
+	out_json_string(j, "group", command_group_name(c->group));
+	out_json_string(j, "operands", c->operands);
+	out_json_string(j, "summary", c->summary);
+	out_json_array(j, "formats");
+	for (int i = 0; i < N_FORMATS && c->formats[i]; i++)
+		out_json_string(j, NULL, c->formats[i]);
+	out_json_end_array(j);
+	if (whole)
+		out_json_string(j, "help", c->help);
+	out_json_end_object(j);
+}
+
+void help_json(struct out *o, const struct command *one, enum command_group g)
+{
+	struct json j;
+	out_json_init(&j, o, true);
+	out_json_object(&j, NULL);
+	out_json_string(&j, "schema", "flotsam.help/1");
+	out_json_array(&j, "commands");
+	for (size_t i = 0; command_get(i); i++)
+		if (one ? command_get(i) == one : g == N_GROUPS || command_get(i)->group == g)
+			row_json(&j, command_get(i), one != NULL);
+	out_json_end_array(&j);
+	out_json_end_object(&j);
+	out_puts(o, "\n");
+}
+
 static enum command_group group_called(const char *word)
 {
 	int g = 0;
@@ -44,26 +76,26 @@ static enum command_group group_called(const char *word)
 static struct err *run(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
 {
 	(void)s;
-	const struct command *c;
+	const struct command *c = NULL;
 	*ret_status = EXIT_REPORT;
-	if (!a->n_words) {
-		list_all(o);
-		return NULL;
-	}
-	enum command_group g = group_called(a->words[0]);
-	if (!command_by_name(a->words[0]) && g != N_GROUPS) {
+	enum command_group g = a->n_words ? group_called(a->words[0]) : N_GROUPS;
+	if (a->n_words && (command_by_name(a->words[0]) || g == N_GROUPS))
+		TRY(command_resolve(a->words[0], &c));
+	if (!cmd_is_text(a))
+		help_json(o, c, g);
+	else if (c)
+		out_printf(o, "%s%s%s\n%s\n\n%s", c->name, c->operands ? " " : "", c->operands ? c->operands : "", c->summary, c->help);
+	else if (g != N_GROUPS)
 		list_group(o, g);
-		return NULL;
-	}
-	TRY(command_resolve(a->words[0], &c));
-	out_printf(o, "%s%s%s\n%s\n\n%s", c->name, c->operands ? " " : "", c->operands ? c->operands : "", c->summary, c->help);
+	else
+		list_all(o);
 	return NULL;
 }
 
 const struct command command_help = {
 	.name = "help",
 	.summary = "the commands; of one: what it takes, with examples",
-	.formats = { "text" },
+	.formats = { "text", "json" },
 	.help = "  help\n  help who\n  help malloc\n",
 	.group = GROUP_PROMPT,
 	.target = TARGET_SITTING,
@@ -89,7 +121,7 @@ const struct command command_shell = {
 const struct command command_time = {
 	.name = "time",
 	.summary = "run a command and say how long it took",
-	.formats = { "text" },
+	.formats = { "text", "json" },
 	.help = "  time tree 20\n"
 		"  time blocks used group by label top 20\n",
 	.group = GROUP_PROMPT,

@@ -120,6 +120,8 @@ static int help_or_version(const struct arguments *a)
 	out_init(&o, STDOUT_FILENO, a->color);
 	if (a->version)
 		out_puts(&o, "flotsam " FLOTSAM_VERSION "\n");
+	else if (a->format && !strcmp(a->format, "json"))
+		help_json(&o, a->command, N_GROUPS);
 	else
 		help_print(&o, a->command);
 	out_deinit(&o);

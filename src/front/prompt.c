@@ -205,7 +205,9 @@ static struct err *run_command(struct prompt *p, const struct arguments *a, cons
 	struct destination d = { .p = p };
 	TRY(destination_open(&d, a, l, &o));
 	struct err *e = NULL;
-	if (a->help)
+	if (a->help && !strcmp(a->format ? a->format : "text", "json"))
+		help_json(&o, a->command, N_GROUPS);
+	else if (a->help)
 		help_print(&o, a->command);
 	else
 		e = a->command->run(a, p->s, &o, ret_status);
@@ -218,6 +220,37 @@ static struct err *run_command(struct prompt *p, const struct arguments *a, cons
 
 static struct err *run_words(struct prompt *p, const struct line *l, int *ret_status);
 
+/* Is JSON, or the like, asked of the command? */
+static bool wants_data(const struct line *l)
+{
+	bool data = false;
+	for (int i = 1; i < l->n; i++) {
+		const char *format = !strncmp(l->words[i], "--format=", 9) ? l->words[i] + 9 : !strcmp(l->words[i], "--format") && i + 1 < l->n ? l->words[i + 1] : NULL;
+		if (format)
+			data = strcmp(format, "text") != 0;
+	}
+	return data;
+}
+
+static void say_time(const struct line *l, double seconds)
+{
+	struct out o;
+	struct json j;
+	out_init(&o, STDERR_FILENO, "never");
+	if (wants_data(l)) {
+		out_json_init(&j, &o, false);
+		out_json_object(&j, NULL);
+		out_json_string(&j, "schema", "flotsam.time/1");
+		out_json_string(&j, "command", l->words[0]);
+		out_json_double(&j, "seconds", seconds, 4);
+		out_json_end_object(&j);
+		out_puts(&o, "\n");
+	} else {
+		out_printf(&o, "%s: %.4f s\n", l->words[0], seconds);
+	}
+	out_deinit(&o);
+}
+
 /* Its figure goes to standard error: what the command says may be on its way into a file. */
 static struct err *run_timed(struct prompt *p, const struct line *l, int *ret_status)
 {
@@ -228,7 +261,7 @@ static struct err *run_timed(struct prompt *p, const struct line *l, int *ret_st
 	clock_gettime(CLOCK_MONOTONIC, &from);
 	TRY(run_words(p, &rest, ret_status));
 	clock_gettime(CLOCK_MONOTONIC, &to);
-	dprintf(STDERR_FILENO, "%s: %.4f s\n", rest.words[0], (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) * 1e-9);
+	say_time(&rest, (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) * 1e-9);
 	return NULL;
 }
 

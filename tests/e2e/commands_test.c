@@ -30,6 +30,27 @@ static const struct row {
 	{ "blocks group by label", "[group=shape::circle].blocks=1;[group=Ev\033[31mil].blocks=1", "shape::circle;Ev\\x1b[31mil", 0 },
 	{ "blocks group by holder", NULL, "g_evil\\x1b[2J", 0 },
 	{ "blocks label=*il", "length=1;[0].address=$evil;[0].label=Ev\033[31mil", "Ev\\x1b[31mil", 0 },
+	{ "blocks (class=definite + class=indirect) & size=600..800", "length=2;[0].size=600;[1].size=712", "600;712", 0 },
+	{ "blocks used - (leaked + size<1k) count", "[0].blocks>0", "block", PROMPT },
+	{ "blocks size=500..512 & (leaked - (class=indirect + free))", "length=1;[0].address=$ring", "$ring", 0 },
+	{ "blocks leaked & older=$pair", "length=2;[0].address=$ring;[1].class=indirect", "$ring", 0 },
+	{ "blocks leaked & newer=$pair & size>800", "length=3;[0].size=808", "3000 B", 0 },
+	{ "blocks address=$list..$text & used", "length=3;[2].address=$text", "$circle", 0 },
+	{ "blocks type=shape::c*", "length=1;[0].address=$circle", "shape::circle", 0 },
+	{ "blocks label~circ", "length=1;[0].address=$circle", "shape::circle", 0 },
+	{ "blocks thread=2 stack_only", "length=1;[0].address=$own", "$own", 0 },
+	{ "blocks holder=g_list", "length=3;[address=$second].size=72", "$second", 0 },
+	{ "blocks holder~_bi", "length=1;[0].address=$big", "$big", 0 },
+	{ "blocks holder=H1", "length=1;[0].address=$big", "$big", PROMPT },
+	{ "blocks text~fixture & size<400", "[address=$text].size=312", "$text", 0 },
+	{ "blocks arena=1 used", "[address=$own].size=904", "$own", 0 },
+	{ "blocks arena=mmap", "length=1;[0].address=$big", "$big", 0 },
+	{ "blocks used group by content", "[sample=$text].blocks=1", "as at $text", 0 },
+	{ "blocks used group by arena", "[group=mmap].bytes=1052656", "arena 1", 0 },
+	{ "blocks leaked sort size", "length=6;[0].size=3000;[5].size=504", "$ring", 0 },
+	{ "blocks leaked sort retained top 1", "length=1;[0].retained_bytes>2999", "used", TWO },
+	{ "blocks used sum", "[0].blocks>10;[0].bytes>1052656", "bytes)", 0 },
+	{ "x/gx H1", "complete=true;size=8", "<g_big>", PROMPT },
 	{ "x/2gx $list", "format=x;size=8;lines[0].address=$list;lines[0].values[1]=0x0000000000000001;complete=true", "0x0000000000000001", PROMPT },
 	{ "x/s $evil_text", "lines[0].values[0]~\\033[2J", "\"text that begins plainly and goes on: \\033[2J\\033]0;owned\\a\\b\\r", PROMPT },
 	{ "x/8c $text", NULL, "112 'p'", PROMPT },
@@ -93,13 +114,14 @@ static const struct row {
 	{ "cycle $ring", "length=2;[at=$ring].offset=+0x0", "$ring", 0 },
 	{ "retained $list", "[0].address=$list;[0].retained_bytes=216;[0].retained_blocks=3", "216;$list", 0 },
 	{ "tree", "[what~g_big].retained_bytes=1052656;[what~g_evil].retained_blocks=1", "g_big;g_evil\\x1b[2J", 0 },
+	{ "sites", "candidates[0].module~/commands;candidates[1].module~/commands", "run(void*)", 0 },
 	{ "sites $own", "block=$own;chunk_bytes=912;candidates[function~run(void*)].call=malloc;candidates[function~run(void*)].bytes=900", "run(void*)", 0 },
 	{ "refresh", "stopped_seconds>-1", "New picture: stopped", PROMPT },
-	{ "time who $second", NULL, "$list", PROMPT },
-	{ "help", NULL, "who points where;threads;COMMAND | shell-command", PROMPT },
-	{ "help malloc", NULL, "arenas;tcache;trim", PROMPT },
+	{ "time who $second", "length=1;[0].from=$list", "$list", PROMPT },
+	{ "help", "schema=flotsam.help/1;commands[name=who].group=who points where;commands[name=snap].formats[0]=census", "who points where;threads;COMMAND | shell-command", PROMPT },
+	{ "help malloc", "commands[name=tcache].operands=[TID];commands[name=who]=(nothing)", "arenas;tcache;trim", PROMPT },
 	{ "x/2i stand", "function=stand;instructions.length=2", "sub;sou\\x1b[31mrce.cc", PROMPT },
-	{ "help who", NULL, "every pointer to it", PROMPT },
+	{ "help who", "commands.length=1;commands[0].name=who;commands[0].help~who L1", "every pointer to it", PROMPT },
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
 
@@ -372,9 +394,13 @@ static void sit(const char *kind, const char *target)
 	const char *argv[] = { "sh", "-c", shell, NULL };
 	free(run_text((char *const *)argv, &status));
 	char *said = read_file("stderr"), *rest = said;
+	int spoke = 0;
 	/* `time` speaks there. */
-	if (!strncmp(said, "who: ", 5) && strchr(said, '\n'))
-		rest = strchr(said, '\n') + 1;
+	while ((!strncmp(rest, "who: ", 5) || !strncmp(rest, "{\"schema\":\"flotsam.time/1\",\"command\":\"who\",\"seconds\":", 53)) && strchr(rest, '\n')) {
+		spoke++;
+		rest = strchr(rest, '\n') + 1;
+	}
+	CHECK(spoke == 2, "%s: time spoke %d times: %s", kind, spoke, said);
 	CHECK(!*rest, "%s: %s", kind, said);
 	free(said);
 }

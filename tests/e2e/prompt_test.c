@@ -318,6 +318,34 @@ START_TEST(errors_cost_a_line)
 }
 END_TEST
 
+/* An error names the way on. */
+START_TEST(errors_help)
+{
+	static const struct { const char *line, *text; } wrong[] = {
+		{ "path H1", "tree H1 lists what it keeps, retained H1 how much that is" },
+		{ "show H1", "a root, which nothing keeps, and no block" },
+		{ "why H99", "report --top 0" },
+		{ "blocks ((leaked)", "( is not closed" },
+		{ "blocks leaked)", ") closes nothing" },
+		{ "blocks leaked & ()", "a filter is missing in front of )" },
+		{ "blocks (leaked + ) used", "a filter is missing in front of )" },
+		{ "blocks size=9..3", "'9..3' is an empty range" },
+		{ "blocks size=9..", "'9..' is no range" },
+		{ "blocks newer=0x10", "no block of the heap is at 0x10" },
+		{ "blocks ((((((((((((((((leaked))))))))))))))))) count", ") closes nothing" },
+		{ "blocks (((((((((((((((((leaked))))))))))))))))) count", "more than 16 brackets" },
+	};
+	char shell[256];
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		int status;
+		snprintf(shell, sizeof shell, "'%s' shell %s -e '%s' 2>&1", flotsam_path(), pid, wrong[i].line);
+		char *argv[] = { (char[]){ "sh" }, (char[]){ "-c" }, shell, NULL }, *text = run_text(argv, &status);
+		ck_assert_msg(status != 0 && strstr(text, wrong[i].text), "%s: %s", wrong[i].line, text);
+		free(text);
+	}
+}
+END_TEST
+
 /* Numbers stay: the same item before and after another picture. */
 START_TEST(refreshes)
 {
@@ -493,6 +521,7 @@ int main(void)
 	tcase_add_test(t, runs_scripts);
 	tcase_add_test(t, writes_files);
 	tcase_add_test(t, errors_cost_a_line);
+	tcase_add_test(t, errors_help);
 	tcase_add_test(t, refreshes);
 	tcase_add_test(t, lines_without_a_terminal);
 	suite_add_tcase(s, t);
