@@ -85,16 +85,22 @@ static bool control_bytes_fit(const struct subject *s, uint64_t buckets, unsigne
 	uint64_t same = buckets < group ? buckets : group;
 	if (memcmp(first, repeat, same))
 		return false;
+	uint64_t in_use = 0, empty = 0;
 	for (uint64_t at = 0; at < buckets; at += 256) {
 		uint8_t piece[256];
 		uint64_t n = buckets - at < sizeof piece ? buckets - at : sizeof piece;
 		if (!image_read(s->priv->img, s->p + at, piece, n))
 			return false;
-		for (uint64_t i = 0; i < n; i++)
+		for (uint64_t i = 0; i < n; i++) {
 			if (piece[i] > 0x80 && piece[i] != 0xff)
 				return false;
+			in_use += piece[i] < 0x80;
+			empty += piece[i] == 0xff;
+		}
 	}
-	return true;
+	/* bucket_mask_to_capacity(): at most seven of eight are in use, and a search ends at one that is empty. Zeroed memory
+	 * would do otherwise, where a word beside happens to be a mask. */
+	return empty && in_use <= (buckets <= 8 ? buckets - 1 : buckets / 8 * 7);
 }
 
 static bool hashbrown(const struct subject *s)
