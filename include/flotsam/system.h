@@ -128,6 +128,15 @@ struct system_groups {
 void system_groups_read(const char *root, const char *proc_cgroup, struct system_groups *ret);
 void system_groups_free(struct system_groups *g);
 
+/* Groups by name. Directories as they are seen below root; the caller frees them. */
+/* The group `path`: below a mount, or a directory that has cgroup.procs. NULL: there is none. */
+char *system_group_dir(const char *root, const char *path);
+/* The group of a unit of systemd's, the one nearest to the root; ".service" may be left out. NULL: it does not run. */
+char *system_unit_dir(const char *root, const char *unit, bool *ret_several);
+/* The processes in it and in the groups below it. */
+struct system_pids { int *at; size_t n, cap; };
+void system_group_pids(const char *root, const char *dir, struct system_pids *ret); /* vec_free(ret) */
+
 struct system_kill { /* by the kernel, for want of memory */
 	double seconds;	/* since boot; negative: unknown */
 	int pid, order, score_adj; /* order: of the request that found no memory; -1 unknown */
