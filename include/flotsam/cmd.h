@@ -5,6 +5,7 @@
 #include "flotsam/growth.h"
 #include "flotsam/out.h"
 #include "flotsam/session.h"
+#include "flotsam/watch.h"
 
 struct desk; /* what the commands of one sitting share: item numbers, named sets, the thread looked at */
 
@@ -53,6 +54,8 @@ struct arguments { /* a parsed command line */
 	uint64_t rounds, per;	/* --rounds, --per; 0: not said */
 	char *const *run_words;	/* of run: the program and its arguments; NULL-terminated */
 	const char *by_name;	/* the word that a live target was found by, or NULL */
+	const char *unit, *cgroup; /* of watch: what names the target, or NULL */
+	const char *main_process; /* --main: "oldest", "largest", or NULL */
 	struct look_name looks[MAX_LOOKS]; /* of TARGET_MANY; or what --against names */
 	unsigned n_looks, n_taken;
 	int look_fds[MAX_LOOKS];
@@ -124,8 +127,23 @@ struct exercise_result { /* figures: before the first round, and after each */
 };
 /* True: something grows. Sorts r->seconds. */
 bool command_exercise_print(const struct arguments *a, const struct exercise_result *r, struct out *o);
-/* The process that is called so now. ERR_NOT_FOUND, or ERR_USAGE when there are several. */
-struct err *arguments_find(const char *name, struct look_name *ret) MUST_CHECK;
+/* Watch's target may have ended: what its name, its unit or its group means now. ERR_NOT_FOUND, or ERR_USAGE when there are several. */
+struct err *arguments_find_again(const struct arguments *a, struct look_name *ret) MUST_CHECK;
+bool arguments_can_find_again(const struct arguments *a);
+/* An event of watch, a line of JSON, or of words, and what belongs to it. */
+void command_watch_json(const struct watch_state *s, const struct watch_event *e, struct out *o);
+void command_watch_text(const struct watch_state *s, const struct watch_event *e, struct out *o);
+/* The page, drawn anew. */
+struct watch_view {
+	int rows, columns;
+	const char *alarm;	/* the last rule that fired, or NULL */
+	double alarm_time;
+	const char *note;	/* what is being done, or went wrong; foreign; NULL */
+	const char *body;	/* lines to show in place of what is known; foreign; NULL */
+	size_t first_line;	/* of the body */
+	bool gone;
+};
+void command_watch_page(const struct watch_state *s, const struct watch_view *v, struct out *o);
 
 /* The text of --help (command NULL) or of one command's. */
 void help_print(struct out *o, const struct command *c);

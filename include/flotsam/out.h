@@ -28,6 +28,16 @@ void out_printf(struct out *o, const char *fmt, ...) PRINTF_LIKE(2, 3);
 enum ink { INK_PLAIN, INK_RED, INK_YELLOW, INK_GREEN, INK_DIM, INK_BOLD, INK_BLUE, INK_MAGENTA, INK_CYAN };
 void out_ink(struct out *o, enum ink ink); /* nothing when !color */
 
+/* A page of its own on a terminal: its other screen, keys as they are typed and unseen, nothing that wraps. There is one at a time.
+ * The terminal is put back by screen_close(), by each signal that ends the program, and after SIGKILL by a small process that
+ * lives as long; a stop (Ctrl-Z) puts it back until the program goes on. */
+bool screen_possible(int in, int out); /* both are terminals that can be driven */
+struct err *screen_open(int in, int out) MUST_CHECK;
+void screen_close(void); /* from a signal handler, too; nothing when there is none, or in a child of the one who opened it */
+/* False: the size is not known, and 24 by 80 are assumed. */
+bool screen_size(int *ret_rows, int *ret_columns);
+bool screen_changed(void); /* since it was last asked: another size, or all of it must be drawn anew */
+
 /* JSON as a stream, at full speed. Nesting is the caller's; commas and escaping are the writer's. Bytes that are no UTF-8
  * become U+FFFD. */
 struct json;

@@ -2,14 +2,13 @@
 #include "cmd.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum option_id { O_PID, O_CORE, O_FORMAT, O_OUTPUT, O_TOP, O_QUIET, O_VERBOSE, O_COLOR, O_SHOW, O_CLASS, O_STATE, O_MIN_SIZE, O_MAX_STOP, O_FORCE,
 		 O_NO_RESTART, O_SWAP, O_SHARED, O_SPOOL, O_SYSROOT, O_DEBUG_DIR, O_DEBUGINFOD, O_ARENA_FROM, O_INTERIOR, O_NO_RULE, O_NO_VECTOR, O_TAGGED, O_UNALIGNED,
-		 O_THREADS, O_ROOT, O_FAIL_ON, O_SUPPRESS, O_AGAINST, O_CONTENT, O_COMPRESS, O_INTERVAL, O_LOOK, O_GROWTH, O_LEVEL, O_HOLD, O_COUNT, O_METRICS, O_RUN, O_ROUNDS, O_PER, O_EXECUTE, O_SCRIPT, O_ONLY, O_HELP, O_VERSION };
+		 O_THREADS, O_ROOT, O_FAIL_ON, O_SUPPRESS, O_AGAINST, O_CONTENT, O_COMPRESS, O_INTERVAL, O_LOOK, O_GROWTH, O_LEVEL, O_HOLD, O_COUNT, O_METRICS, O_UNIT, O_CGROUP, O_MAIN, O_RUN, O_ROUNDS, O_PER, O_EXECUTE, O_SCRIPT, O_ONLY, O_HELP, O_VERSION };
 
 enum option_group { G_OUTPUT, G_BLOCKS, G_CHECK, G_TIME, G_LOOK, G_RULES, G_OTHER };
 static const char *const group_names[] = { "output", "the list of blocks (flotsam blocks)", "flotsam check", "flotsam watch, flotsam exercise", "the look", "what counts as a pointer", "other" };
@@ -40,6 +39,9 @@ static const struct option_row {
 	{ O_HOLD, G_TIME, 0, "hold", "TIME", "the level must hold so long (5m)" },
 	{ O_COUNT, G_TIME, 0, "count", "N", "end after N samples" },
 	{ O_METRICS, G_TIME, 0, "prometheus", "FILE", "write the metrics of each look there" },
+	{ O_UNIT, G_TIME, 0, "unit", "NAME", "watch a unit of systemd's, whatever process it has" },
+	{ O_CGROUP, G_TIME, 0, "cgroup", "PATH", "watch what runs in this control group" },
+	{ O_MAIN, G_TIME, 0, "main", "WHICH", "of its processes the oldest (default) or largest" },
 	{ O_RUN, G_TIME, 0, "run", "COMMAND", "exercise: what drives the target, by the shell" },
 	{ O_ROUNDS, G_TIME, 0, "rounds", "N", "exercise: how often (10)" },
 	{ O_PER, G_TIME, 0, "per", "N", "exercise: requests that one run makes (1)" },
@@ -128,10 +130,11 @@ static const char *const colors[] = { "auto", "always", "never", NULL };
 static const char *const arena_sources[] = { "symbols", "file", "live", "code", "heap", NULL };
 static const char *const contents[] = { "none", "full", NULL };
 static const char *const compressions[] = { "zstd", NULL };
+static const char *const mains[] = { "oldest", "largest", NULL };
 static const char *const interiors[] = { "possible", "reachable", "ignore", NULL };
 static const char *const classes[] = { "reachable", "possible", "definite", "indirect", "runtime", NULL };
 
-static struct err *like_command(struct err *e, const char *name)
+struct err *cmd_like_command(struct err *e, const char *name)
 {
 	for (size_t i = 0; command_get(i); i++)
 		if (cmd_resembles(name, command_get(i)->name))
@@ -141,7 +144,7 @@ static struct err *like_command(struct err *e, const char *name)
 
 static struct err *two_targets(const struct arguments *a, const char *word)
 {
-	return like_command(err_new(ERR_USAGE, "one target at a time: '%s' and '%s'", a->target, word), a->target);
+	return cmd_like_command(err_new(ERR_USAGE, "one target at a time: '%s' and '%s'", a->target, word), a->target);
 }
 
 static struct err *take_operand(struct arguments *a, const char *word)
@@ -290,6 +293,16 @@ static struct err *apply(struct arguments *a, enum option_id id, const char *val
 	case O_METRICS:
 		a->metrics = value;
 		break;
+	case O_UNIT:
+		a->unit = value;
+		break;
+	case O_CGROUP:
+		a->cgroup = value;
+		break;
+	case O_MAIN:
+		TRY(choose("main", value, mains, &choice));
+		a->main_process = mains[choice];
+		break;
 	case O_RUN:
 		a->command_line = value;
 		break;
@@ -325,81 +338,6 @@ static struct err *apply(struct arguments *a, enum option_id id, const char *val
 	return NULL;
 }
 
-static bool all_digits(const char *s)
-{
-	for (const char *p = s; *p; p++)
-		if (!isdigit((unsigned char)*p))
-			return false;
-	return *s;
-}
-
-static bool read_line(const char *pid, const char *file, char *to, size_t max)
-{
-	char path[300];
-	snprintf(path, sizeof path, "/proc/%s/%s", pid, file);
-	AUTO_FILE FILE *f = fopen(path, "re");
-	size_t n = f ? fread(to, 1, max - 1, f) : 0;
-	/* Arguments are parted by NUL. */
-	for (size_t i = 0; i < n; i++)
-		if (!to[i])
-			to[i] = ' ';
-	while (n && (to[n - 1] == '\n' || to[n - 1] == ' '))
-		n--;
-	to[n] = '\0';
-	return n;
-}
-
-/* Is it called that: by its comm, which the kernel cuts to 15 bytes, or by the base name of its executable? */
-static bool is_called(const char *pid, const char *name)
-{
-	enum { COMM = 15 };
-	char path[300], comm[64], exe[LIMIT_PATH];
-	if (!read_line(pid, "comm", comm, sizeof comm))
-		return false;
-	if (!strcmp(comm, name))
-		return true;
-	snprintf(path, sizeof path, "/proc/%s/exe", pid);
-	ssize_t k = readlink(path, exe, sizeof exe - 1);
-	if (k < 0)
-		return strlen(name) > COMM && !strncmp(comm, name, COMM) && !comm[COMM];
-	exe[k] = '\0';
-	static const char deleted[] = " (deleted)";
-	size_t n = sizeof deleted - 1;
-	if ((size_t)k > n && !strcmp(exe + k - n, deleted))
-		exe[(size_t)k - n] = '\0';
-	const char *base = strrchr(exe, '/');
-	return base && !strcmp(base + 1, name);
-}
-
-/* Processes whose comm or executable's name this is. */
-static struct err *find_by_name(struct arguments *a, const char *name)
-{
-	struct strbuf matches = { 0 };
-	DIR *d = opendir("/proc");
-	struct dirent *e;
-	int n = 0;
-	while (d && (e = readdir(d))) {
-		char words[64];
-		if (!all_digits(e->d_name) || atoi(e->d_name) == getpid() || !is_called(e->d_name, name))
-			continue;
-		snprintf(a->found, sizeof a->found, "%.15s", e->d_name);
-		strbuf_printf(&matches, "%s%8s  ", n++ ? "\n" : "", e->d_name);
-		if (read_line(e->d_name, "cmdline", words, sizeof words) || read_line(e->d_name, "comm", words, sizeof words))
-			strbuf_add_escaped(&matches, words, strlen(words));
-	}
-	if (d)
-		closedir(d);
-	if (n == 1) {
-		a->kind = "live";
-		a->target = a->found;
-	}
-	struct err *err = n == 1 ? NULL : !n ? like_command(err_new(ERR_NOT_FOUND, "no command, process or file is called '%s'", name), name)
-					     : err_hint(err_new(ERR_USAGE, "%d processes are called '%s': say which", n, name), "%s",
-							matches.text ? matches.text : "");
-	strbuf_free(&matches);
-	return err;
-}
-
 static struct err *take_target(struct arguments *a, const char *word)
 {
 	struct stat st;
@@ -417,7 +355,7 @@ static struct err *take_target(struct arguments *a, const char *word)
 		return two_targets(a, word);
 	}
 	a->target = word;
-	if (all_digits(word))
+	if (cmd_all_digits(word))
 		a->kind = "live";
 	else if (strchr(word, '/') || !stat(word, &st))
 		a->kind = "core";
@@ -509,6 +447,23 @@ static struct err *check_words(const struct arguments *a)
 	return NULL;
 }
 
+/* A target that is named by its unit or its group. */
+static struct err *check_followed(struct arguments *a)
+{
+	if (!a->unit && !a->cgroup && !a->main_process)
+		return NULL;
+	if (a->command->driver != DRIVER_WATCH)
+		return err_hint(err_new(ERR_USAGE, "%s takes none of --unit, --cgroup, --main", a->command->name), "flotsam watch takes them");
+	if (!a->unit && !a->cgroup)
+		return err_hint(err_new(ERR_USAGE, "--main chooses among the processes of a unit or a group"), "flotsam watch --unit NAME --main largest");
+	if (a->target || (a->unit && a->cgroup))
+		return err_new(ERR_USAGE, "a process, a --unit or a --cgroup: one of them");
+	TRY(cmd_find_member(a, a->found));
+	a->kind = "live";
+	a->target = a->found;
+	return NULL;
+}
+
 /* For a command that looks at no target: a process, or none, on this machine or on a saved one. */
 static struct err *check_unseen(const struct arguments *a)
 {
@@ -521,27 +476,6 @@ static struct err *check_unseen(const struct arguments *a)
 	return a->root && !a->kind ? err_new(ERR_USAGE, "with --root a process is named by its number, not '%s'", a->target) : NULL;
 }
 
-/* What a word names: a process by its number, a file, or a process by its name. */
-static struct err *name_look(const char *word, struct look_name *ret)
-{
-	struct stat st;
-	struct arguments named = { 0 };
-	*ret = (struct look_name){ .kind = all_digits(word) ? "live" : strchr(word, '/') || !stat(word, &st) ? "core" : NULL, .target = word };
-	if (ret->kind)
-		return NULL;
-	TRY(find_by_name(&named, word));
-	memcpy(ret->found, named.found, sizeof ret->found);
-	ret->kind = "live";
-	ret->target = ret->found;
-	memcpy(ret->found, named.found, sizeof ret->found);
-	return NULL;
-}
-
-struct err *arguments_find(const char *name, struct look_name *ret)
-{
-	return name_look(name, ret);
-}
-
 /* Options of commands that look over time, given to another. */
 static struct err *check_time(const struct arguments *a)
 {
@@ -551,7 +485,7 @@ static struct err *check_time(const struct arguments *a)
 	if (exercise && d != DRIVER_EXERCISE)
 		return err_hint(err_new(ERR_USAGE, "%s drives nothing", a->command->name), "flotsam exercise takes --run, --rounds, --per");
 	if (watch && d != DRIVER_WATCH)
-		return err_hint(err_new(ERR_USAGE, "%s does not watch", a->command->name), "flotsam watch takes --interval, --look, --growth, --level, --hold, --count, --prometheus");
+		return err_hint(err_new(ERR_USAGE, "%s does not watch", a->command->name), "flotsam watch takes --interval, --look, --growth, --level, --hold, --count, --prometheus, --unit");
 	if (d != DRIVER_NONE && a->prompt)
 		return err_hint(err_new(ERR_USAGE, "%s takes looks of its own, which a sitting cannot", a->command->name), "flotsam %s PID", a->command->name);
 	if (d != DRIVER_NONE && a->kind && strcmp(a->kind, "live"))
@@ -565,9 +499,9 @@ static struct err *name_looks(struct arguments *a)
 		return err_hint(err_new(ERR_USAGE, "%s takes looks of its own, which a sitting cannot", a->command->name), "flotsam %s A B", a->command->name);
 	if (a->n_words + 1 > MAX_LOOKS)
 		return err_new(ERR_LIMIT, "more than %d looks", MAX_LOOKS);
-	TRY(name_look(a->target, &a->looks[0]));
+	TRY(cmd_name_look(a->target, &a->looks[0]));
 	for (unsigned i = 0; i < a->n_words; i++)
-		TRY(name_look(a->words[i], &a->looks[i + 1]));
+		TRY(cmd_name_look(a->words[i], &a->looks[i + 1]));
 	a->n_looks = a->n_words + 1;
 	return NULL;
 }
@@ -598,6 +532,7 @@ static struct err *check(struct arguments *a)
 		return NULL;
 	if (a->command->target == TARGET_SITTING && !a->prompt)
 		return err_hint(err_new(ERR_USAGE, "%s is a command of the prompt", a->command->name), "flotsam shell TARGET -e '%s ...'", a->command->name);
+	TRY(check_followed(a));
 	if (!a->target && (a->command->target == TARGET_ONE || a->command->target == TARGET_MANY))
 		return err_hint(err_new(ERR_USAGE, "which process or core?"), "flotsam PID   |   flotsam NAME   |   flotsam CORE   |   flotsam --help");
 	TRY(check_unseen(a));
@@ -613,7 +548,7 @@ static struct err *check(struct arguments *a)
 	if (a->against && (!a->command->rules || a->prompt))
 		return err_hint(err_new(ERR_USAGE, "--against belongs to check, on the command line"), "flotsam check TARGET --against BASE");
 	if (a->against) {
-		TRY(name_look(a->against, &a->looks[0]));
+		TRY(cmd_name_look(a->against, &a->looks[0]));
 		a->n_looks = 1;
 	}
 	if ((a->content || a->compress) && strcmp(a->command->name, "snap"))
@@ -624,7 +559,9 @@ static struct err *check(struct arguments *a)
 	TRY(check_time(a));
 	if (!a->kind && a->target) {
 		a->by_name = a->target;
-		TRY(find_by_name(a, a->target));
+		TRY(cmd_find_process(a->target, a->found));
+		a->kind = "live";
+		a->target = a->found;
 	}
 	return a->command->prepare ? a->command->prepare(a) : NULL;
 }

@@ -63,6 +63,16 @@ struct err *cmd_duration(const char *option, const char *value, double *ret) MUS
 struct err *cmd_growth(const char *value, double *ret) MUST_CHECK;
 struct err *cmd_percent(const char *value, double *ret) MUST_CHECK;
 
+bool cmd_all_digits(const char *s);
+/* The process whose comm or executable's name this is, as decimal digits. ERR_NOT_FOUND; ERR_USAGE: there are several. */
+struct err *cmd_find_process(const char *name, char ret_pid[16]) MUST_CHECK;
+/* The main process of the unit or group that a names. ERR_NOT_FOUND when it has none. */
+struct err *cmd_find_member(const struct arguments *a, char ret_pid[16]) MUST_CHECK;
+/* What a word names: a process by its number, a file, or a process by its name. */
+struct err *cmd_name_look(const char *word, struct look_name *ret) MUST_CHECK;
+/* Adds to e which command was meant, perhaps. */
+struct err *cmd_like_command(struct err *e, const char *name) MUST_CHECK;
+
 /* A slip of the fingers, no other word. */
 bool cmd_resembles(const char *typed, const char *meant);
 
@@ -131,6 +141,13 @@ void system_text(const struct arguments *a, const struct machine *m, struct out 
 void system_json(const struct machine *m, struct out *o);
 struct err *report_profile(const struct arguments *a, struct session *s, struct out *o) MUST_CHECK; /* pprof, folded */
 void report_prometheus(const struct arguments *a, const struct report *r, struct out *o);
+/* Parts of what watch says, for its lines and its page; raw. */
+void watch_clock(struct strbuf *to, double at);
+void watch_trend_text(struct strbuf *to, const struct trend *t);
+void watch_until_text(struct strbuf *to, const struct watch_state *s); /* nothing when there is no saying */
+void watch_group_text(struct strbuf *to, const struct watch_group *g);
+void watch_look_text(struct strbuf *to, const struct watch_look *l);
+struct short_text watch_change(double bytes); /* "+1.20 MiB" */
 /* The members, into an open object. */
 void diff_json_write(const struct diff *d, struct json *j);
 #endif

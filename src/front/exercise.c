@@ -2,7 +2,6 @@
  * it reads what the looks say. */
 #include "front.h"
 #include "sandbox.h"
-#include "watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,8 +43,7 @@ struct exercise {
 	const struct arguments *a;
 	struct progress *p;
 	struct look_name target;
-	int pid;
-	uint64_t start;
+	struct watch_identity who;
 	size_t rounds, taken;
 	int *fds;		/* censuses: before the first round, and after each */
 	struct exercise_result r;
@@ -70,11 +68,11 @@ static struct err *one_round(struct exercise *x, uint64_t round)
 static struct err *look(struct exercise *x)
 {
 	const struct look_job job = { .name = &x->target };
-	struct vitals v;
+	struct watch_vitals v;
 	size_t i = x->taken;
 	TRY(front_look(x->a, &job, x->p, &x->fds[i]));
 	x->taken++;
-	if (!vitals_read(x->pid, &x->start, &v))
+	if (watch_vitals_read("", &x->who, &v) == WATCH_GONE)
 		return err_new(ERR_NOT_FOUND, "the process has ended, after %zu rounds", i);
 	x->r.rss[i] = (double)v.rss;
 	x->r.threads[i] = (double)v.threads;
@@ -125,18 +123,18 @@ static struct err *judge(struct exercise *x, struct out *o, int *ret_status)
 
 struct err *front_exercise(const struct arguments *a, struct progress *p, struct out *o, int *ret_status)
 {
-	struct vitals v;
+	struct watch_vitals v;
 	size_t rounds = a->rounds ? a->rounds : DEFAULT_ROUNDS;
 	if (rounds > MOST_ROUNDS)
 		return err_new(ERR_USAGE, "at most %d rounds", MOST_ROUNDS);
-	struct exercise x = { .a = a, .p = p, .target = { "live", a->target, { 0 } }, .pid = atoi(a->target), .rounds = rounds,
+	struct exercise x = { .a = a, .p = p, .target = { "live", a->target, { 0 } }, .who = { .pid = atoi(a->target) }, .rounds = rounds,
 			      .r = { .rounds = rounds, .per = a->per ? a->per : 1 } };
 	double **figures[] = { &x.r.rss, &x.r.threads, &x.r.descriptors, &x.r.seconds };
 	bool ok = (x.fds = calloc(rounds + 1, sizeof *x.fds));
 	for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
 		ok = (*figures[i] = calloc(rounds + 1, sizeof **figures[i])) && ok;
 	struct err *e = ok ? NULL : err_nomem();
-	if (!e && !vitals_read(x.pid, &x.start, &v))
+	if (!e && watch_vitals_read("", &x.who, &v) == WATCH_GONE)
 		e = err_new(ERR_NOT_FOUND, "no process %s", a->target);
 	if (!e)
 		e = all_rounds(&x);

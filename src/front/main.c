@@ -16,8 +16,10 @@ static bool in_sitting; /* Ctrl-C ends a command, never the sitting */
 
 static void on_signal(int sig)
 {
-	if (interrupted && !in_sitting)
+	if (interrupted && !in_sitting) {
+		screen_close();
 		_exit(128 + sig); /* asked twice: the holder lets go by itself */
+	}
 	interrupted = sig;
 }
 

@@ -1,13 +1,12 @@
 /* flotsam watch. Between looks it reads what costs the target nothing; a look is taken by a process of its own, which also says
  * what has changed since the first look, since this one is not shut in and must read nothing that the target made. */
-#include "front.h"
 #include "watch.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <math.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -15,118 +14,59 @@
 
 static const double default_interval = 10, default_hold = 300, least_between_looks = 60;
 
-static char *read_proc(int pid, const char *file, size_t *ret_n)
-{
-	char path[64];
-	snprintf(path, sizeof path, "/proc/%d/%s", pid, file);
-	return system_read("", path, ret_n);
-}
-
-static uint64_t count_entries(int pid, const char *dir)
-{
-	char path[64];
-	uint64_t n = 0;
-	snprintf(path, sizeof path, "/proc/%d/%s", pid, dir);
-	DIR *d = opendir(path);
-	if (!d)
-		return UNKNOWN;
-	for (struct dirent *e; (e = readdir(d));)
-		n += e->d_name[0] != '.';
-	closedir(d);
-	return n;
-}
-
-static void read_group(int pid, struct vitals *v)
-{
-	size_t n;
-	struct system_groups g;
-	AUTO_FREE char *text = read_proc(pid, "cgroup", &n);
-	v->group = v->at_high = UNKNOWN;
-	if (!text)
-		return;
-	system_groups_read("", text, &g);
-	for (size_t i = g.n; i--;) {
-		/* Parents come first: the last is the process's own. */
-		if (i == g.n - 1) {
-			v->group = g.at[i].usage;
-			v->at_high = g.at[i].at_high;
-		}
-		if (g.at[i].limit < v->limit) {
-			v->limit = g.at[i].limit;
-			v->limit_usage = g.at[i].usage;
-		}
-	}
-	system_groups_free(&g);
-}
-
-/* False: there is no such process, or another has its number. */
-bool vitals_read(int pid, uint64_t *start, struct vitals *v)
-{
-	size_t n, stat_n;
-	struct process_status s;
-	char state;
-	uint64_t ticks;
-	AUTO_FREE char *status = read_proc(pid, "status", &n), *stat = read_proc(pid, "stat", &stat_n);
-	if (!status || !stat || !system_stat(stat, stat_n, &state, &ticks) || state == 'Z' || state == 'X' || (*start && *start != ticks))
-		return false;
-	struct err *e = system_status(status, n, &s);
-	if (e) {
-		err_free(e);
-		return false;
-	}
-	*start = ticks;
-	*v = (struct vitals){ .rss = s.vm_rss, .anon = s.rss_anon, .swap = s.vm_swap, .size = s.vm_size, .threads = (uint64_t)s.threads,
-			      .descriptors = count_entries(pid, "fd"), .limit = UNKNOWN, .limit_usage = UNKNOWN };
-	read_group(pid, v);
-	return v->rss != UNKNOWN;
-}
-
-double front_now(void)
+static double clock_now(void)
 {
 	struct timespec t;
 	return clock_gettime(CLOCK_REALTIME, &t) ? 0 : (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static void rss_trend(struct watch *w, const struct vitals *v)
+/* A line is there whole or not at all: on a full disk it is taken back, and counted. */
+static void put_line(struct watch *w, const char *text, size_t n)
 {
-	series_add(&w->rss, (struct sample){ monotonic_seconds() - w->started, (double)(v->rss + (v->swap == UNKNOWN ? 0 : v->swap)), w->run });
-	w->trend = trend_judge(w->rss.at, w->rss.n);
+	struct stat st;
+	int fd = w->o->fd;
+	off_t before = !fstat(fd, &st) && S_ISREG(st.st_mode) ? st.st_size : -1;
+	for (size_t done = 0; done < n;) {
+		ssize_t k = write(fd, text + done, n - done);
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0) {
+			w->state.lost_lines++;
+			if (before >= 0 && ftruncate(fd, before))
+				w->o->error = errno;
+			if (errno == EPIPE)
+				interrupted = interrupted ? interrupted : SIGPIPE;
+			return;
+		}
+		done += (size_t)k;
+	}
 }
 
-/* What holds now, by the rules; NULL: none. */
-static const char *broken_rule(struct watch *w, const struct vitals *v)
+static void put_event(struct watch *w, struct watch_event e)
 {
-	double now = monotonic_seconds(), hold = w->a->hold > 0 ? w->a->hold : default_hold;
-	const char *fired = NULL;
-	bool grows = w->a->growth > 0 && w->trend.kind == TREND_GROWS && w->trend.slope > w->a->growth;
-	uint64_t limit = v->limit, usage = v->limit_usage;
-	if (limit == UNKNOWN) {
-		limit = w->host_bytes;
-		usage = v->rss;
+	w->state.now = clock_now();
+	if (w->how == WATCH_PAGE) {
+		watch_page_event(w, &e);
+		return;
 	}
-	bool high = w->a->level > 0 && limit != UNKNOWN && usage != UNKNOWN && (double)usage > w->a->level * (double)limit;
-	if (grows && !w->grew)
-		fired = "growth";
-	w->grew = grows;
-	if (!high)
-		w->high_since = -1;
-	else if (w->high_since < 0)
-		w->high_since = now;
-	bool held = high && now - w->high_since >= hold;
-	if (held && !w->was_high)
-		fired = "level";
-	w->was_high = held;
-	if (v->at_high != UNKNOWN && w->at_high != UNKNOWN && v->at_high > w->at_high)
-		fired = "memory.high";
-	w->at_high = v->at_high;
-	return fired;
+	struct out *o = &w->line;
+	(w->how == WATCH_LOG ? command_watch_json : command_watch_text)(&w->state, &e, o);
+	if (o->error)
+		w->state.lost_lines++;
+	else
+		put_line(w, o->buffer, o->n);
+	o->n = 0;
+	o->error = 0;
 }
 
 static void forget_looks(struct watch *w)
 {
+	if (w->last >= 0 && w->last != w->first)
+		close(w->last);
 	if (w->first >= 0)
 		close(w->first);
-	w->first = -1;
+	w->first = w->last = -1;
+	w->state.looked = false;
 }
 
 /* Written aside, then named, so that who reads it never sees a part. */
@@ -148,28 +88,37 @@ static struct err *write_metrics(const char *path, int from)
 	return err_os(os, "cannot write %s", path);
 }
 
-/* In the process that looked: what it found, and what has changed since the first look of this run. */
-static struct err *after_look(void *ctx, struct session *s, const struct census_bytes *own)
+static struct err *compare(struct watch *w, struct watch_look *to, const struct census_bytes *own)
 {
-	struct watch *w = ctx;
 	struct census *now, *base = NULL;
 	struct diff *d = NULL;
-	struct out o;
 	uint8_t *copy = malloc(own->n);
 	if (!copy)
 		return err_nomem();
 	memcpy(copy, own->at, own->n);
 	TRY(census_read(copy, own->n, &now));
-	if (w->first >= 0)
-		TRY(census_load(w->first, "the first look", &base));
+	struct err *e = w->first >= 0 ? census_load(w->first, "the first look", &base) : NULL;
 	const struct census *const both[] = { base ? base : now, now };
-	TRY(diff_make(both, 2, &d));
-	out_init(&o, w->line, "never");
-	watch_look_line(w, s, d, base != NULL, &o);
-	out_flush(&o);
+	if (!e)
+		e = diff_make(both, 2, &d);
+	if (!e)
+		watch_look_sum(to, d, base != NULL);
 	diff_free(d);
 	census_free(base);
 	census_free(now);
+	return e;
+}
+
+/* In the process that looked: what it found, and what has changed since the first look at this program. */
+static struct err *after_look(void *ctx, struct session *s, const struct census_bytes *own)
+{
+	struct watch *w = ctx;
+	static struct watch_look l;
+	struct out o;
+	l = (struct watch_look){ .time = clock_now(), .stopped = s->target->picture.stopped_seconds };
+	TRY(compare(w, &l, own));
+	if (pwrite(w->result, &l, sizeof l, 0) != (ssize_t)sizeof l)
+		return err_os(errno, "cannot hand the look on");
 	if (!w->a->metrics)
 		return NULL;
 	out_init(&o, w->metrics, "never");
@@ -178,131 +127,231 @@ static struct err *after_look(void *ctx, struct session *s, const struct census_
 	return NULL;
 }
 
+static void keep_census(struct watch *w, int fd)
+{
+	if (w->first < 0)
+		w->first = fd;
+	if (w->last >= 0 && w->last != w->first)
+		close(w->last);
+	w->last = fd;
+	/* Only the page compares again. */
+	if (w->how != WATCH_PAGE && w->last != w->first) {
+		close(w->last);
+		w->last = -1;
+	}
+}
+
 static struct err *look(struct watch *w, const char *why)
 {
 	const struct look_job job = { .name = &w->target, .after = after_look, .ctx = w };
 	int fd;
-	w->why = why;
 	w->last_look = monotonic_seconds();
-	if (ftruncate(w->line, 0) || lseek(w->line, 0, SEEK_SET) || (w->metrics >= 0 && (ftruncate(w->metrics, 0) || lseek(w->metrics, 0, SEEK_SET))))
+	if (ftruncate(w->result, 0) || (w->metrics >= 0 && (ftruncate(w->metrics, 0) || lseek(w->metrics, 0, SEEK_SET))))
 		return err_os(errno, "cannot look");
-	struct err *e = front_look(w->a, &job, w->p, &fd);
-	if (e)
-		return e;
-	watch_copy_line(w);
-	if (w->first < 0)
-		w->first = fd;
-	else
-		close(fd);
+	TRY(front_look(w->a, &job, w->p, &fd));
+	keep_census(w, fd);
+	w->state.looked = watch_look_read(w->result, &w->state.look);
+	if (w->state.looked)
+		put_event(w, (struct watch_event){ .what = WATCH_LOOK, .reason = why });
 	return w->a->metrics ? write_metrics(w->a->metrics, w->metrics) : NULL;
 }
 
 /* A look that fails is an event, no end. */
-static void try_look(struct watch *w, const char *why)
+void watch_take_look(struct watch *w, const char *why)
 {
 	struct err *e = look(w, why);
 	if (e && e->kind != ERR_INTERRUPTED)
-		watch_error_line(w, e);
+		put_event(w, (struct watch_event){ .what = WATCH_ERROR, .error = e });
 	err_free(e);
 }
 
-/* The process is gone. By its name it may come back. */
-static bool find_again(struct watch *w)
+/* Another program, or another process: what is known of the one before says nothing of it. */
+static void begin_anew(struct watch *w)
+{
+	w->state.run++;
+	w->state.has_rollup = false;
+	w->rollup_due = (struct watch_rollup_due){ 0 };
+	watch_rules_begin(&w->rules_state);
+	forget_looks(w);
+}
+
+/* The process is gone. By its name, unit or group it may come back. */
+static bool find_again(struct watch *w, struct watch_vitals *v)
 {
 	struct look_name found;
-	if (!w->a->by_name)
+	AUTO_ERR struct err *e = arguments_find_again(w->a, &found);
+	if (e)
 		return false;
-	struct err *e = arguments_find(w->a->by_name, &found);
-	if (e) {
-		err_free(e);
+	struct watch_identity who = { .pid = atoi(found.found) };
+	if (watch_vitals_read("", &who, v) == WATCH_GONE)
 		return false;
-	}
 	w->target = found;
 	w->target.target = w->target.found;
-	w->pid = atoi(found.found);
-	w->start = 0;
-	w->run++;
-	w->grew = w->was_high = false;
-	w->high_since = -1;
-	w->at_high = UNKNOWN;
-	forget_looks(w);
+	w->state.who = who;
+	begin_anew(w);
 	return true;
 }
 
-static double interval_of(const struct watch *w)
+/* False: there is nothing to say of this moment. */
+static bool read_vitals(struct watch *w, struct watch_vitals *v)
 {
-	return w->a->interval > 0 ? w->a->interval : default_interval;
+	enum watch_seen seen = w->gone ? WATCH_GONE : watch_vitals_read("", &w->state.who, v);
+	if (seen == WATCH_EXEC) {
+		begin_anew(w);
+		put_event(w, (struct watch_event){ .what = WATCH_PROGRAM });
+	}
+	if (seen != WATCH_GONE)
+		return true;
+	if (!w->gone) {
+		w->gone = true;
+		put_event(w, (struct watch_event){ .what = WATCH_EXIT });
+	}
+	if (!arguments_can_find_again(w->a) || !find_again(w, v))
+		return false;
+	w->gone = false;
+	put_event(w, (struct watch_event){ .what = WATCH_RESTART });
+	return true;
 }
 
-static bool one_sample(struct watch *w)
+static bool read_rollup(struct watch *w)
 {
-	struct vitals v;
-	if (!w->gone && !vitals_read(w->pid, &w->start, &v)) {
-		watch_event(w, "exit", NULL);
-		w->gone = true;
-		if (!w->a->by_name)
-			return false;
-	}
-	if (w->gone) {
-		if (!find_again(w) || !vitals_read(w->pid, &w->start, &v))
-			return true;
-		w->gone = false;
-		watch_event(w, "restart", NULL);
-	}
-	rss_trend(w, &v);
-	watch_sample_line(w, &v);
-	const char *rule = broken_rule(w, &v);
+	if (!watch_rollup_due(&w->rollup_due, monotonic_seconds(), w->state.vitals.rss))
+		return false;
+	w->state.has_rollup = watch_rollup_read("", w->state.who.pid, &w->state.rollup);
+	return w->state.has_rollup;
+}
+
+/* A rule that comes and goes must not stop the process at every sample. */
+static void look_if_due(struct watch *w, const char *rule)
+{
+	double since = monotonic_seconds() - w->last_look, apart = fmin(6 * w->state.interval, least_between_looks);
+	bool never = w->last_look <= 0;
+	if (rule && (never || since >= apart))
+		watch_take_look(w, rule);
+	else if (w->a->look_every > 0 && (never || since >= w->a->look_every))
+		watch_take_look(w, "time");
+}
+
+static void one_sample(struct watch *w)
+{
+	struct watch_state *s = &w->state;
+	struct watch_vitals v;
+	if (!read_vitals(w, &v))
+		return;
+	s->vitals = v;
+	s->samples++;
+	series_add(&s->rss, (struct sample){ monotonic_seconds() - w->started, (double)(v.rss + (v.swap == UNKNOWN ? 0 : v.swap)), s->run });
+	s->trend = trend_judge(s->rss.at, s->rss.n);
+	bool has_rollup = read_rollup(w);
+	put_event(w, (struct watch_event){ .what = WATCH_SAMPLE, .has_rollup = has_rollup });
+	const char *rule = watch_rules_judge(&w->rules, &w->rules_state, &v, &s->trend, monotonic_seconds());
 	if (rule)
-		watch_event(w, "alarm", rule);
-	/* A rule that comes and goes must not stop the process at every sample. */
-	double since = monotonic_seconds() - w->last_look, apart = 6 * interval_of(w) < least_between_looks ? 6 * interval_of(w) : least_between_looks;
-	if (rule && (w->last_look <= 0 || since >= apart))
-		try_look(w, rule);
-	else if (w->a->look_every > 0 && (w->last_look <= 0 || since >= w->a->look_every))
-		try_look(w, "time");
-	w->samples++;
-	return !w->a->count || w->samples < w->a->count;
+		put_event(w, (struct watch_event){ .what = WATCH_ALARM, .reason = rule });
+	look_if_due(w, rule);
+}
+
+static bool goes_on(const struct watch *w)
+{
+	return !interrupted && !w->quit && (!w->gone || arguments_can_find_again(w->a)) && (!w->a->count || w->state.samples < w->a->count);
+}
+
+/* Signals are let in while it waits alone, so that none comes between the question and the wait. */
+static void wait_until(struct watch *w, double next)
+{
+	sigset_t ours, before;
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGINT);
+	sigaddset(&ours, SIGTERM);
+	sigaddset(&ours, SIGWINCH);
+	sigaddset(&ours, SIGCONT);
+	for (double left; !interrupted && !w->quit && (left = next - monotonic_seconds()) > 0;) {
+		struct pollfd p = { STDIN_FILENO, POLLIN, 0 };
+		bool page = w->how == WATCH_PAGE, changed;
+		sigprocmask(SIG_BLOCK, &ours, &before);
+		changed = page && screen_changed();
+		struct timespec t = { changed ? 0 : (time_t)left, changed ? 0 : (long)((left - floor(left)) * 1e9) };
+		int n = interrupted ? 0 : ppoll(&p, page, &t, &before);
+		sigprocmask(SIG_SETMASK, &before, NULL);
+		if (changed)
+			watch_page_draw(w);
+		if (page)
+			watch_page_input(w, n > 0);
+	}
 }
 
 static void watch_on(struct watch *w)
 {
-	double interval = interval_of(w), next = monotonic_seconds();
-	while (!interrupted && one_sample(w)) {
-		next += interval;
-		double now = monotonic_seconds();
-		if (next < now)
-			next = now;
-		while (!interrupted && (now = monotonic_seconds()) < next)
-			if (poll(NULL, 0, (int)((next - now) * 1000) + 1) < 0 && errno != EINTR)
-				break;
+	double next = monotonic_seconds();
+	put_event(w, (struct watch_event){ .what = WATCH_START });
+	while (goes_on(w)) {
+		one_sample(w);
+		next += w->state.interval;
+		next = fmax(next, monotonic_seconds());
+		if (goes_on(w))
+			wait_until(w, next);
 	}
+}
+
+static enum watch_how how_to_say(const struct arguments *a, const struct out *o)
+{
+	if (a->named_format || a->output || !isatty(o->fd))
+		return strcmp(a->format, "text") ? WATCH_LOG : WATCH_WORDS;
+	return screen_possible(STDIN_FILENO, o->fd) ? WATCH_PAGE : WATCH_WORDS;
+}
+
+static struct err *begin(struct watch *w)
+{
+	struct watch_state *s = &w->state;
+	out_init(&w->line, -1, "never");
+	w->line.width = w->o->width;
+	signal(SIGXFSZ, SIG_IGN); /* a limit of the file's size is a full disk */
+	w->result = memfd_create("look", MFD_CLOEXEC);
+	w->metrics = w->a->metrics ? memfd_create("metrics", MFD_CLOEXEC) : -1;
+	if (w->result < 0 || (w->a->metrics && w->metrics < 0) || !w->line.buffer)
+		return err_os(errno, "no memory for what a look says");
+	if (watch_vitals_read("", &s->who, &s->vitals) == WATCH_GONE)
+		return err_new(ERR_NOT_FOUND, "no process %s", w->a->target);
+	if (w->how != WATCH_PAGE)
+		return NULL;
+	w->p->on = false; /* the page says what is being done */
+	return screen_open(STDIN_FILENO, w->o->fd);
+}
+
+static void end(struct watch *w)
+{
+	screen_close();
+	/* The last word stands where the page was. */
+	if (w->how == WATCH_PAGE)
+		w->how = WATCH_WORDS;
+	put_event(w, (struct watch_event){ .what = WATCH_END, .reason = interrupted ? "interrupted" : w->quit ? "quit" : w->gone ? "exit" : "count" });
 }
 
 struct err *front_watch(const struct arguments *a, struct progress *p, struct out *o, int *ret_status)
 {
-	struct system_memory memory;
-	struct vitals v;
 	struct watch *w = calloc(1, sizeof *w);
 	if (!w)
 		return err_nomem();
-	system_memory_read("", &memory);
-	*w = (struct watch){ .a = a, .p = p, .o = o, .target = { "live", a->target, { 0 } }, .pid = atoi(a->target), .first = -1, .line = memfd_create("line", MFD_CLOEXEC),
-			     .metrics = a->metrics ? memfd_create("metrics", MFD_CLOEXEC) : -1, .started = monotonic_seconds(), .high_since = -1, .at_high = UNKNOWN,
-			     .host_bytes = memory.total };
-	struct err *e = w->line < 0 || (a->metrics && w->metrics < 0) ? err_os(errno, "no memory for a line") : NULL;
-	if (!e && !vitals_read(w->pid, &w->start, &v))
-		e = err_new(ERR_NOT_FOUND, "no process %s", a->target);
+	*w = (struct watch){ .a = a, .p = p, .o = o, .how = how_to_say(a, o), .target = { "live", a->target, { 0 } }, .first = -1, .last = -1, .result = -1, .metrics = -1,
+			     .started = monotonic_seconds(), .rules = { a->growth, a->level, a->hold > 0 ? a->hold : default_hold } };
+	w->state.who.pid = atoi(a->target);
+	w->state.interval = a->interval > 0 ? a->interval : default_interval;
+	w->state.started = clock_now();
+	watch_rules_begin(&w->rules_state);
+	struct err *e = begin(w);
 	if (!e) {
-		watch_event(w, "start", NULL);
 		watch_on(w);
-		watch_event(w, "end", interrupted ? "interrupted" : w->gone ? "exit" : "count");
+		end(w);
 		*ret_status = EXIT_REPORT;
 	}
+	screen_close();
 	forget_looks(w);
-	if (w->line >= 0)
-		close(w->line);
+	if (w->result >= 0)
+		close(w->result);
 	if (w->metrics >= 0)
 		close(w->metrics);
+	w->line.n = 0;
+	out_deinit(&w->line);
+	free(w->body);
 	free(w);
 	return e;
 }

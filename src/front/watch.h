@@ -1,41 +1,36 @@
 /* What the files of watch share. */
 #ifndef FRONT_WATCH_H
 #define FRONT_WATCH_H
-#include "flotsam/diff.h"
-#include "flotsam/trend.h"
+#include "flotsam/watch.h"
 #include "front.h"
 
-struct vitals { /* what /proc tells for nothing; UNKNOWN where it does not */
-	uint64_t rss, anon, swap, size, threads, descriptors;
-	uint64_t group, at_high;	/* of its own memory group: bytes in use, times above memory.high */
-	uint64_t limit, limit_usage;	/* the tightest limit above it */
-};
-/* False: there is no such process, or another has its number by now. *start 0: whatever there is. */
-bool vitals_read(int pid, uint64_t *start, struct vitals *v);
-double front_now(void); /* seconds since 1970 */
+enum watch_how { WATCH_LOG /* a line of JSON an event */, WATCH_WORDS /* a line for people */, WATCH_PAGE };
 
 struct watch {
 	const struct arguments *a;
 	struct progress *p;
 	struct out *o;
+	struct out line;	/* what is said is built here first: no descriptor is behind it */
+	enum watch_how how;
 	struct look_name target;
-	int pid;
-	uint64_t start;		/* clock ticks: tells one process of a number from the next */
-	unsigned run;		/* starts of the process that were followed */
-	struct series rss;
-	struct trend trend;
-	int first;		/* census of the first look of this run; -1: none */
-	int line, metrics;	/* nameless memory for what a look says */
-	const char *why;	/* of the look that is being taken */
-	double started, last_look, high_since;
-	bool grew, was_high, gone;
-	uint64_t at_high, host_bytes, samples, lost_lines;
+	struct watch_state state;
+	struct watch_rules rules;
+	struct watch_rules_state rules_state;
+	struct watch_rollup_due rollup_due;
+	int first, last;	/* censuses of the first and of the last look at this program; -1: none */
+	int result, metrics;	/* nameless memory for what a look says */
+	double started, last_look;
+	bool gone, quit;
+	struct watch_view view;
+	char alarm[16], note[512];
+	char *body;		/* of the view */
 };
 
-/* Lines of the log, one JSON object each. */
-void watch_event(struct watch *w, const char *event, const char *reason);
-void watch_sample_line(struct watch *w, const struct vitals *v);
-void watch_error_line(struct watch *w, const struct err *e);
-void watch_look_line(const struct watch *w, const struct session *s, const struct diff *d, bool with_base, struct out *o);
-void watch_copy_line(struct watch *w); /* of a look, from w->line to the log */
+/* Takes a look, and says what it found or why there is none. */
+void watch_take_look(struct watch *w, const char *why);
+/* An event on the page. */
+void watch_page_event(struct watch *w, const struct watch_event *e);
+void watch_page_draw(struct watch *w);
+/* Keys that were typed, and another size of the terminal. */
+void watch_page_input(struct watch *w, bool readable);
 #endif

@@ -4,9 +4,9 @@
 set -u
 cd "$(dirname "$0")/../.." || exit
 tmp=$(mktemp -d) || exit
-target= watcher= again= feeder=
-trap '[ -n "$watcher" ] && kill "$watcher" 2>/dev/null; exec 8>&- 9>&-; for p in $target $again $feeder; do kill "$p" 2>/dev/null; done; rm -rf "$tmp"' EXIT
-mkfifo "$tmp/in" "$tmp/in2"
+target= watcher= again= feeder= other=
+trap '[ -n "$watcher" ] && kill "$watcher" 2>/dev/null; exec 7>&- 8>&- 9>&-; for p in $target $again $feeder $other; do kill "$p" 2>/dev/null; done; rm -rf "$tmp"' EXIT
+mkfifo "$tmp/in" "$tmp/in2" "$tmp/in3"
 # By a name that nothing else has.
 name=flot-$$
 cp "$FIXTURES/growth" "$tmp/$name" || exit
@@ -38,6 +38,7 @@ wait_for '"event":"sample"'
 verdict 'samples' $?
 wait_for '"event":"alarm".*"reason":"growth"' 'cache 500 1000'
 verdict 'the rule of growth fires' $?
+verdict 'and tells the time until the limit' "$(grep -q '"trend":"grows".*"seconds_until_limit":[0-9]' "$tmp/log"; echo $?)"
 wait_for '"event":"look".*"reason":"growth"'
 verdict 'and is looked at' $?
 verdict 'the look names blocks' "$(grep -c '"event":"look".*"used":{"blocks":[1-9]' "$tmp/log" | sed 's/^[1-9].*/0/;t;s/.*/1/')"
@@ -93,3 +94,105 @@ feeder=
 verdict 'no such process' "$([ $? = 3 ]; echo $?)"
 "$FLOTSAM" watch $again --growth 50 >"$tmp/out" 2>&1
 verdict 'a rate needs a time' "$([ $? = 2 ]; echo $?)"
+
+# smaps_rollup is read once where nothing moves; the level of a limit that is as good as nothing is held.
+"$FLOTSAM" watch $again --interval 0.05 --count 5 >"$tmp/log" 2>"$tmp/err"
+verdict 'smaps_rollup is read once' "$([ "$(grep -c '"event":"sample"' "$tmp/log")" = 5 ] && [ "$(grep -c '"rollup":{"rss_bytes":[1-9]' "$tmp/log")" = 1 ]; echo $?)"
+"$FLOTSAM" watch $again --interval 0.1 --level 0.0001% --hold 0.3s >"$tmp/log" 2>"$tmp/err" &
+watcher=$!
+wait_for '"event":"look".*"reason":"level"'
+verdict 'the rule of the level fires, once held' "$([ "$(grep -n '"event":"alarm".*"reason":"level"' "$tmp/log" | head -n 1 | cut -d: -f1)" -gt 4 ]; echo $?)"
+kill -TERM $watcher
+wait $watcher
+watcher=
+"$FLOTSAM" watch $again --interval 0.05 --count 2 --format text >"$tmp/out" 2>"$tmp/err"
+verdict 'in words' "$(grep -q '^[0-9:]*  RSS [0-9.]* [KM]iB  too early to say' "$tmp/out"; echo $?)" "$(cat "$tmp/out")"
+
+# Another program in the same process: looks begin anew.
+# shellcheck disable=SC2016
+bash -c 'read -r line; exec "$1"' sh "$FIXTURES/growth" <"$tmp/in3" >"$tmp/said" &
+other=$!
+exec 7>"$tmp/in3"
+"$FLOTSAM" watch $other --interval 0.1 --look 0.1s -o "$tmp/log3" 2>"$tmp/err" 7>&- &
+watcher=$!
+log_has() { # PATTERN: until the third log has it
+	for _ in $(seq 600); do
+		grep -q "$1" "$tmp/log3" 2>/dev/null && return 0
+		sleep 0.1
+	done
+	return 1
+}
+log_has '"event":"look".*"groups"'
+echo go >&7
+log_has '"event":"exec"'
+verdict 'another program in the process is told' $?
+for _ in $(seq 600); do
+	sed '1,/"event":"exec"/d' "$tmp/log3" | grep -q '"event":"look".*"groups"' && break
+	sleep 0.1
+done
+after=$(sed '1,/"event":"exec"/d' "$tmp/log3" | grep '"event":"look"')
+verdict 'and its looks are compared with its own first' "$(head -n 1 <<<"$after" | grep -qv '"more_bytes"' && sed -n 2p <<<"$after" | grep -q '"more_bytes"'; echo $?)" "$after"
+kill -TERM $watcher
+wait $watcher
+watcher=
+exec 7>&-
+wait $other 2>/dev/null
+other=
+
+# What runs in a group: the oldest, and when that ends the next. The group is a directory that looks like one.
+mkdir "$tmp/group" "$tmp/group/below"
+sleep 600 9>&- &
+other=$!
+echo $other >"$tmp/group/below/cgroup.procs"
+echo $again >"$tmp/group/cgroup.procs"
+"$FLOTSAM" watch --cgroup "$tmp/group" --interval 0.1 --main oldest -o "$tmp/log4" 2>"$tmp/err" 9>&- &
+watcher=$!
+for _ in $(seq 600); do
+	grep -q '"event":"sample".*"pid":'"$again," "$tmp/log4" 2>/dev/null && break
+	sleep 0.1
+done
+verdict 'the oldest process of a group' "$(grep -q '"event":"sample".*"pid":'"$again," "$tmp/log4"; echo $?)" "$(cat "$tmp/log4" "$tmp/err")"
+exec 9>&-
+wait $again
+again=
+for _ in $(seq 600); do
+	grep -q '"event":"restart".*"pid":'"$other[,}]" "$tmp/log4" && break
+	sleep 0.1
+done
+verdict 'the next, when it has ended' "$(grep -q '"event":"restart".*"pid":'"$other[,}]" "$tmp/log4"; echo $?)" "$(tail -n 3 "$tmp/log4")"
+kill -TERM $watcher
+wait $watcher
+watcher=
+"$FLOTSAM" watch --unit no-such-unit-$$ >"$tmp/out" 2>&1
+verdict 'no such unit' "$([ $? = 3 ] && grep -q "no unit 'no-such-unit-" "$tmp/out"; echo $?)" "$(cat "$tmp/out")"
+"$FLOTSAM" watch $other --unit x >"$tmp/out" 2>&1
+verdict 'one target' "$([ $? = 2 ]; echo $?)"
+
+# A disk that fills up, and is emptied: whole lines alone, and the lost ones are counted. A limit of the file's size is such a disk.
+: >"$tmp/log5"
+(
+	ulimit -f 2
+	exec "$FLOTSAM" watch $other --interval 0.02 -o "$tmp/log5" 2>"$tmp/err"
+) &
+watcher=$!
+for _ in $(seq 600); do
+	[ "$(wc -c <"$tmp/log5")" -gt 1500 ] && break
+	sleep 0.1
+done
+full=$(wc -c <"$tmp/log5")
+sleep 0.5
+verdict 'a disk that is full: the watch goes on' "$([ "$full" -gt 1500 ] && [ "$(wc -c <"$tmp/log5")" -le 2048 ] && kill -0 $watcher; echo $?)"
+if have_perl; then
+	is_json "$tmp/log5"
+	verdict 'whole lines alone' "$?" "$(cat "$tmp/log5")"
+fi
+kill -STOP $watcher
+: >"$tmp/log5"
+kill -TERM $watcher
+kill -CONT $watcher
+wait $watcher
+watcher=
+verdict 'emptied: how many were lost' "$(tail -n 1 "$tmp/log5" | grep -q '"event":"end".*"reason":"interrupted".*"lost_lines":[1-9]'; echo $?)" "$(cat "$tmp/log5")"
+# Metrics that cannot be written are an event, and leave no part behind.
+"$FLOTSAM" watch $other --interval 0.05 --look 0.01s --count 2 --prometheus "$tmp/none/metrics" >"$tmp/log" 2>"$tmp/err"
+verdict 'metrics that cannot be written' "$([ $? = 0 ] && grep -q '"event":"error".*cannot write' "$tmp/log" && tail -n 1 "$tmp/log" | grep -q '"reason":"count"'; echo $?)" "$(cat "$tmp/log")"
