@@ -60,6 +60,7 @@ struct alloc_facts {
 	uint64_t n_mmaps_max, arena_max; /* arena_max 0: by the number of processors */
 	uint64_t tcache_count;		 /* chunks that a thread keeps of each size */
 	uint64_t huge_page;		 /* unit in which the main top grows and shrinks; 0: pages */
+	unsigned link_shift;		 /* a free chunk's link is XORed with its own address shifted by so much; 0: it is plain */
 	bool fixed_threshold;		 /* mmap_threshold was set, and does not follow what is freed */
 };
 

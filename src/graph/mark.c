@@ -47,6 +47,15 @@ static inline void push_block(struct marker *m, struct work work)
 	m->stack.at[m->stack.n++] = work;
 }
 
+/* A word where a block begins may be what malloc left there: the link to the next of a list that the block once was on. Its
+ * XORed bits make it an address inside of some other block, above all in 32 bits. */
+static bool is_old_link(const struct blocks *b, uint64_t p, uint64_t from)
+{
+	unsigned shift = b->alloc->facts.link_shift;
+	struct target_block t;
+	return shift && graph_resolve(b, from, &t) == HIT_START && graph_resolve(b, p ^ from >> shift, &t) == HIT_START;
+}
+
 static void look_up(struct marker *m, uint64_t p, uint64_t from)
 {
 	struct target_block t;
@@ -61,7 +70,7 @@ static void look_up(struct marker *m, uint64_t p, uint64_t from)
 	if (hit == HIT_INTERIOR && m->mode == MARK_STRONG) {
 		int rule = graph_interior_rule(m->g, &t, p, from);
 		if (rule < 0 && m->priv->o.interior != INTERIOR_REACHABLE) {
-			if (m->priv->o.interior == INTERIOR_POSSIBLE)
+			if (m->priv->o.interior == INTERIOR_POSSIBLE && !is_old_link(m->b, p, from))
 				bit_set(m->priv->weak, block_id_of(&t));
 			return;
 		}

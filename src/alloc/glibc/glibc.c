@@ -113,7 +113,9 @@ static struct err *open_glibc(struct image *img, struct modules *ms, struct runt
 	if (!glibc_who_is_inside(g, libc))
 		return err_nomem();
 	a->facts = (struct alloc_facts){ .name = "glibc", .found_by = g->place.found_by, .granule = g->granule, .header = g->header,
-					 .mmap_tail = g->l->mmap_trailer ? g->w : 0, .min_chunk = g->min_chunk };
+					 .mmap_tail = g->l->mmap_trailer ? g->w : 0, .min_chunk = g->min_chunk,
+					 /* malloc.c: PROTECT_PTR, since 2.32 */
+					 .link_shift = g->l->safe_linking ? 12 : 0 };
 	read_params(g);
 	TRY(glibc_arenas(g));
 	glibc_sort_segments(a);
