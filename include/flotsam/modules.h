@@ -224,4 +224,40 @@ struct err *modules_variable(struct modules *ms, const struct value_place *at, c
 /* The bytes at an address as an object of a type: "struct point", "ns::Session", "long [4]", "char *". */
 struct err *modules_object(struct modules *ms, const char *type, uint64_t address, struct values *ret) MUST_CHECK;
 
+/* Containers of C++'s standard library, by the DWARF of the variables that hold them and of what those hold in turn. */
+struct container { /* those that stand at one name: the same member of all elements is one */
+	const char *kind;	/* static: "std::map" */
+	const char *name;	/* "g_state.sessions[].tags" */
+	const char *where;	/* as given for the frame; NULL: a variable of the program */
+	struct source_line line;/* where that is declared; file NULL: unknown */
+	const char *type, *element; /* without allocators and the like: "std::map<int, std::string>" */
+	uint64_t address;	/* the first object of its kind here */
+	uint64_t element_bytes;
+	uint64_t containers;	/* objects, empty ones too */
+	uint64_t items, capacity; /* of all; capacity UNKNOWN where there is none */
+	uint64_t most;		/* items of the largest one */
+	uint64_t bytes;		/* of the memory that they own; that of their objects is their holder's */
+	uint64_t wasted;	/* of it, room for items that are not there */
+	uint64_t damaged;	/* objects left out: what they say of themselves cannot be. Of frames: not made yet, perhaps */
+	bool characters;	/* items are characters of a text */
+};
+struct container_heap {
+	uint64_t (*block)(void *ctx, uint64_t address); /* usable bytes of the used block that begins there; 0: none */
+	bool (*take)(void *ctx, uint64_t address);	/* of such a block: true at the first time */
+	void *ctx;
+};
+struct containers {
+	VEC(struct container) list;
+	uint64_t variables;	/* whose types lead to containers */
+	bool cut;		/* a limit was reached: there are more */
+	struct container_search *search;
+};
+/* Then globals and frames in any order, then finish, which walks. `heap` NULL: it was not walked, pointers are not followed. It is
+ * copied. ret->list stays empty until the end. */
+struct err *modules_containers_begin(struct modules *ms, const struct container_heap *heap, struct containers *ret) MUST_CHECK;
+struct err *modules_containers_globals(struct containers *c) MUST_CHECK;
+struct err *modules_containers_frame(struct containers *c, const struct value_place *at, const char *where) MUST_CHECK;
+struct err *modules_containers_finish(struct containers *c) MUST_CHECK;
+void modules_containers_free(struct containers *c);
+
 #endif

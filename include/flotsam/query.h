@@ -168,6 +168,12 @@ const char *stack_waits_in(const struct stack *st);
 /* A return address is looked up one byte before: it may be the first of the next function. */
 uint64_t stack_pc(const struct stack *st, unsigned frame);
 
+/* What a line's variables are computed from; line beyond the stack's: no frame. */
+void query_value_place(const struct session *s, const struct stack *st, unsigned line, struct value_place *ret);
+/* The containers of the program's variables and of all threads' frames, largest first. Without the walk what pointers lead to stays
+ * unknown. The caller frees by modules_containers_free(). */
+struct err *query_containers(struct session *s, struct containers *ret) MUST_CHECK;
+
 enum thread_state { THREAD_UNKNOWN, THREAD_RUNNING, THREAD_WAITING /* in a system call */ };
 const char *thread_state_name(enum thread_state s);
 enum thread_state query_thread_state(const struct session *s, unsigned thread);

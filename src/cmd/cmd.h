@@ -46,6 +46,7 @@ extern const struct command command_frame;
 extern const struct command command_sites;
 extern const struct command command_locals;
 extern const struct command command_print;
+extern const struct command command_containers;
 extern const struct command command_help;
 extern const struct command command_time;
 extern const struct command command_system;

@@ -40,7 +40,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	TRY(cmd_frame(a, s, &st, &line));
 	a->desk->thread = st->thread + 1;
 	a->desk->frame = line;
-	cmd_value_place(s, st, line, &place);
+	query_value_place(s, st, line, &place);
 	struct err *e = modules_locals(s->modules, &place, &v);
 	if (e && e->kind == ERR_NOT_FOUND)
 		e = err_hint(e, "install the debug symbols of its module, or choose another frame: stack");

@@ -34,7 +34,7 @@ static struct err *print_variable(const struct arguments *a, struct session *s, 
 	/* In a sitting the frame that was chosen comes first; else a thread is needed for its variables alone. */
 	TRY(cmd_thread(a, s, NULL, &thread));
 	TRY(query_stack(s, thread, &st));
-	cmd_value_place(s, st, a->desk->thread ? a->desk->frame : 0, &place);
+	query_value_place(s, st, a->desk->thread ? a->desk->frame : 0, &place);
 	if (!a->prompt)
 		place.n_frames = 0;
 	struct err *e = modules_variable(s->modules, &place, name, ret);

@@ -19,8 +19,6 @@ void cmd_thread_json(struct json *j, const struct session *s, unsigned thread);
 struct err *cmd_held_text(const struct arguments *a, struct session *s, struct out *o, const struct stack *st, unsigned line) MUST_CHECK;
 struct err *cmd_held_json(struct session *s, struct json *j, const struct stack *st, unsigned line) MUST_CHECK;
 
-/* What variables are computed from; line beyond the stack's: no frame. */
-void cmd_value_place(const struct session *s, const struct stack *st, unsigned line, struct value_place *ret);
 void cmd_values_text(const struct arguments *a, struct session *s, struct out *o, const struct values *v);
 /* The keys "values" and "complete". */
 void cmd_values_json(struct session *s, struct json *j, const struct values *v);

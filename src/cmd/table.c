@@ -19,6 +19,7 @@ static const struct command *const table[] = {
 	&command_resources,
 	&command_locals,
 	&command_print,
+	&command_containers,
 	&command_system,
 	&command_buddyinfo,
 	&command_arenas,

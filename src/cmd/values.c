@@ -5,26 +5,6 @@
 
 enum { DEEPEST = 24, COLUMNS = 80 };
 
-static bool thread_variable(const void *ctx, const struct thread *t, struct module *m, uint64_t offset, uint64_t *ret)
-{
-	const struct session *s = ctx;
-	uint64_t from;
-	if (!t || !t->tp || !runtime_tls_offset(s->modules, s->target->arch, m, &from))
-		return false;
-	*ret = t->tp + from + offset;
-	return true;
-}
-
-void cmd_value_place(const struct session *s, const struct stack *st, unsigned line, struct value_place *ret)
-{
-	*ret = (struct value_place){ .thread = &s->target->picture.threads.at[st->thread], .frames = st->frames, .registers = st->registers,
-				     .n_frames = st->n_frames, .tls = thread_variable, .tls_ctx = s };
-	if (line < st->lines.n) {
-		ret->frame = st->lines.at[line].frame;
-		ret->level = st->lines.at[line].level;
-	}
-}
-
 /* The block that a pointer leads into; BLOCK_NONE when none. */
 static block_id block_of(const struct session *s, const struct value *v)
 {

@@ -75,7 +75,15 @@ static void spot_of(struct evaluation *e, Dwarf_Die *die, struct spot *ret)
 	locate(e, die, &ret->place);
 }
 
-static struct err *add_all(struct scope *s, Dwarf_Die *block, bool parameters)
+/* The source is where it is declared. */
+static struct source_line declared(Dwarf_Die *die)
+{
+	int line = 0;
+	const char *path = dwarf_decl_file(die), *slash = path ? strrchr(path, '/') : NULL;
+	return (struct source_line){ dwarf_decl_line(die, &line) ? NULL : slash ? slash + 1 : path, line };
+}
+
+static struct err *each_in(struct scope *s, Dwarf_Die *block, bool parameters, local_fn *f, void *ctx)
 {
 	Dwarf_Die child;
 	size_t budget = MAX_VARIABLES;
@@ -87,20 +95,31 @@ static struct err *add_all(struct scope *s, Dwarf_Die *block, bool parameters)
 			continue;
 		struct spot at;
 		spot_of(&s->e, &child, &at);
-		TRY(values_add(&s->e, dwarf_formstring(&attr), &at, parameters));
+		TRY(f(ctx, &s->e, dwarf_formstring(&attr), &at, parameters, declared(&child)));
 	} while (--budget && !dwarf_siblingof(&child, &child));
 	return NULL;
 }
 
-struct err *modules_locals(struct modules *ms, const struct value_place *at, struct values *ret)
+struct err *locals_each(struct modules *ms, const struct value_place *at, struct values *keep, local_fn *f, void *ctx)
 {
 	struct scope s = { 0 };
-	if (!open_scope(ms, at, ret, &s))
+	if (!open_scope(ms, at, keep, &s))
 		return err_new(ERR_NOT_FOUND, "there is no DWARF for this frame");
-	TRY(add_all(&s, &s.chain.at[s.range.from], true));
+	TRY(each_in(&s, &s.chain.at[s.range.from], true, f, ctx));
 	for (size_t i = s.range.to; i-- > s.range.from;)
-		TRY(add_all(&s, &s.chain.at[i], false));
+		TRY(each_in(&s, &s.chain.at[i], false, f, ctx));
 	return NULL;
+}
+
+static struct err *add_local(void *ctx, struct evaluation *e, const char *name, const struct spot *at, bool parameter, struct source_line line)
+{
+	(void)ctx, (void)line;
+	return values_add(e, name, at, parameter);
+}
+
+struct err *modules_locals(struct modules *ms, const struct value_place *at, struct values *ret)
+{
+	return locals_each(ms, at, ret, add_local, NULL);
 }
 
 /* The variable of that name in the innermost block that has one. */

@@ -70,6 +70,9 @@ struct spot { /* a value, before it is read */
 };
 /* Adds a value and all in it behind the list e->keep. */
 struct err *values_add(struct evaluation *e, const char *name, const struct spot *at, bool parameter) MUST_CHECK;
+/* Parameters, then variables, as modules_locals() has them; `line`: where it is declared. ERR_NOT_FOUND: no DWARF for this pc. */
+typedef struct err *local_fn(void *ctx, struct evaluation *e, const char *name, const struct spot *at, bool parameter, struct source_line line);
+struct err *locals_each(struct modules *ms, const struct value_place *at, struct values *keep, local_fn *f, void *ctx) MUST_CHECK;
 /* A member, or a base class, of a structure. False: the entry is none, or is static. */
 bool member_spot(struct evaluation *e, const struct spot *of, Dwarf_Die *member, struct spot *ret);
 /* A declaration becomes the definition, which may stand in another unit or module. False: there is none. */

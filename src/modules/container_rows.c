@@ -1,0 +1,38 @@
+/* The containers of libstdc++. Members by the headers of gcc 12: bits/stl_vector.h, bits/stl_bvector.h, bits/basic_string.h,
+ * bits/stl_deque.h, bits/stl_list.h, bits/forward_list.h, bits/stl_tree.h, bits/hashtable.h, bits/shared_ptr_base.h,
+ * bits/unique_ptr.h, optional, variant. They have been the same since gcc 5 made C++11's ABI. */
+#include "containers.h"
+
+#define TREE_FIELDS { "._M_t._M_impl._M_header._M_parent", "._M_t._M_impl._M_node_count" }
+#define HASH_FIELDS { "._M_h._M_buckets", "._M_h._M_bucket_count", "._M_h._M_before_begin._M_nxt", "._M_h._M_element_count", "._M_h._M_single_bucket" }
+#define TREE(name, args) { .type = name, .kind = "std::" name, .form = FORM_TREE, .fields = TREE_FIELDS, .from = "._M_t", .argument = 1, .shown = args, \
+			   .node_words = 4, .step = "[]" }
+#define HASH(name, args) { .type = name, .kind = "std::" name, .form = FORM_HASH, .fields = HASH_FIELDS, .from = "._M_h", .argument = 1, .shown = args, \
+			   .node_words = 1, .step = "[]" }
+
+const struct container_row container_rows[] = {
+	{ .type = "vector<bool", .kind = "std::vector", .form = FORM_BITS,
+	  .fields = { "._M_impl._M_start._M_p", "._M_impl._M_finish._M_p", "._M_impl._M_finish._M_offset", "._M_impl._M_end_of_storage" },
+	  .from = "", .shown = 1, .step = "[]" },
+	{ .type = "vector", .kind = "std::vector", .form = FORM_SPAN,
+	  .fields = { "._M_impl._M_start", "._M_impl._M_finish", "._M_impl._M_end_of_storage" }, .from = "", .shown = 1, .step = "[]" },
+	{ .type = "basic_string", .kind = "std::string", .form = FORM_STRING,
+	  .fields = { "._M_dataplus._M_p", "._M_string_length", "._M_allocated_capacity", "._M_local_buf" }, .from = "", .shown = 1, .step = "[]" },
+	{ .type = "deque", .kind = "std::deque", .form = FORM_DEQUE,
+	  .fields = { "._M_impl._M_map", "._M_impl._M_map_size", "._M_impl._M_start._M_cur", "._M_impl._M_start._M_first", "._M_impl._M_start._M_node",
+		      "._M_impl._M_finish._M_cur", "._M_impl._M_finish._M_first", "._M_impl._M_finish._M_node" },
+	  .from = "", .shown = 1, .step = "[]" },
+	{ .type = "list", .kind = "std::list", .form = FORM_LIST, .fields = { "._M_impl._M_node", "._M_impl._M_node._M_size" }, .from = "", .shown = 1,
+	  .node_words = 2, .step = "[]" },
+	{ .type = "forward_list", .kind = "std::forward_list", .form = FORM_CHAIN, .fields = { "._M_impl._M_head._M_next" }, .from = "", .shown = 1,
+	  .node_words = 1, .step = "[]" },
+	TREE("map", 2), TREE("multimap", 2), TREE("set", 1), TREE("multiset", 1),
+	HASH("unordered_map", 2), HASH("unordered_multimap", 2), HASH("unordered_set", 1), HASH("unordered_multiset", 1),
+	{ .type = "shared_ptr", .kind = "std::shared_ptr", .form = FORM_SHARED, .fields = { "._M_ptr", "._M_refcount._M_pi" }, .from = "", .shown = 1,
+	  .step = "->" },
+	{ .type = "unique_ptr", .kind = "std::unique_ptr", .form = FORM_UNIQUE, .fields = { "._M_t._M_t._M_head_impl" }, .from = "", .shown = 1, .step = "->" },
+	{ .type = "optional", .kind = "std::optional", .form = FORM_OPTIONAL, .fields = { "._M_payload._M_engaged", "._M_payload._M_payload._M_value" },
+	  .from = "", .shown = 1, .step = "->" },
+	{ .type = "variant", .kind = "std::variant", .form = FORM_VARIANT, .fields = { "._M_index", "._M_u" }, .from = "", .shown = 16 },
+};
+const size_t n_container_rows = sizeof container_rows / sizeof container_rows[0];

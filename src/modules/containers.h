@@ -1,0 +1,60 @@
+/* Containers: types made into shapes once, so that walking millions of objects asks DWARF nothing. */
+#ifndef MODULES_CONTAINERS_H
+#define MODULES_CONTAINERS_H
+
+#include "values.h"
+
+enum { MAX_FIELDS = 8, NO_SHAPE = 0 /* of what leads nowhere */ };
+
+enum form { FORM_SPAN, FORM_BITS, FORM_STRING, FORM_DEQUE, FORM_LIST, FORM_CHAIN, FORM_TREE, FORM_HASH, FORM_SHARED, FORM_UNIQUE, FORM_OPTIONAL,
+	    FORM_VARIANT, N_FORMS };
+
+/* A kind of container: a type's name, and where its members are. */
+struct container_row {
+	const char *type;	/* in namespace std, up to its arguments; with '<': the first argument too */
+	const char *kind;
+	enum form form;
+	const char *fields[MAX_FIELDS]; /* paths of members, in the order that the form wants them */
+	const char *from;	/* the member whose type's template argument is the element; "": the type itself */
+	unsigned argument, shown; /* which one; how many are worth showing */
+	unsigned node_words;	/* words in front of the element in its node */
+	const char *step;	/* how an element is written behind the container's name */
+};
+extern const struct container_row container_rows[];
+extern const size_t n_container_rows;
+
+enum shape_kind { SHAPE_UNMADE, SHAPE_DULL, SHAPE_PARTS, SHAPE_ARRAY, SHAPE_POINTER, SHAPE_CONTAINER };
+struct part {
+	uint64_t offset;
+	const char *name;	/* NULL: a base class or nameless */
+	uint32_t shape;
+};
+struct shape { /* of a type */
+	Dwarf_Die die;
+	enum shape_kind kind;
+	bool leads;		/* to a container, or is one */
+	uint32_t element;	/* of arrays, pointers, containers */
+	uint64_t bytes, unit;	/* of an object, of an element */
+	uint64_t count;		/* of an array's elements */
+	VEC(struct part) parts;	/* members; of a variant its alternatives */
+	const struct container_row *row;
+	uint64_t at[MAX_FIELDS]; /* offsets of the fields */
+	uint8_t wide[MAX_FIELDS];/* their bytes, up to 8 */
+	uint64_t value, node;	/* where the element lies in its node; the node's bytes */
+	const char *type, *element_type;
+};
+struct shapes {
+	struct modules *ms;
+	VEC(struct shape) list;	/* list.at[NO_SHAPE] is dull */
+	struct map64 by_die;
+	bool cut, nomem;
+};
+
+bool shapes_init(struct shapes *t, struct modules *ms);
+void shapes_free(struct shapes *t);
+/* The shape of a type, to be made. */
+uint32_t shapes_of(struct shapes *t, Dwarf_Die *type);
+/* Makes all that were asked for, and all that they lead to. */
+void shapes_make(struct shapes *t);
+
+#endif

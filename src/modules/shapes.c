@@ -1,0 +1,347 @@
+/* From types to shapes: where in an object its containers and pointers lie. */
+#include "containers.h"
+
+enum { MAX_SHAPES = 1 << 16, MAX_SHAPE_MEMBERS = 1 << 16, MAX_ALIGN_STEPS = 4096, LONGEST_TYPE = 1 << 16 };
+
+bool shapes_init(struct shapes *t, struct modules *ms)
+{
+	*t = (struct shapes){ .ms = ms };
+	struct shape *none = vec_push(&t->list);
+	if (none)
+		none->kind = SHAPE_DULL;
+	return none;
+}
+
+void shapes_free(struct shapes *t)
+{
+	for (size_t i = 0; i < t->list.n; i++)
+		vec_free(&t->list.at[i].parts);
+	vec_free(&t->list);
+	map64_free(&t->by_die);
+}
+
+uint32_t shapes_of(struct shapes *t, Dwarf_Die *type)
+{
+	Dwarf_Die die;
+	uint64_t found;
+	if (!type_peel(type, &die))
+		return NO_SHAPE;
+	int tag = dwarf_tag(&die);
+	if (tag == DW_TAG_base_type || tag == DW_TAG_enumeration_type || tag == DW_TAG_subroutine_type)
+		return NO_SHAPE;
+	if (map64_find(&t->by_die, (uintptr_t)die.addr, &found))
+		return (uint32_t)found;
+	t->cut |= t->list.n >= MAX_SHAPES;
+	struct shape *s = t->list.n < MAX_SHAPES ? vec_push(&t->list) : NULL;
+	if (!s || !map64_put(&t->by_die, (uintptr_t)die.addr, t->list.n - 1)) {
+		t->nomem |= t->list.n < MAX_SHAPES;
+		return NO_SHAPE;
+	}
+	s->die = die;
+	return (uint32_t)t->list.n - 1;
+}
+
+/* Names */
+
+/* The end of an argument that begins behind "<" or ", ". */
+static char *argument_end(char *p)
+{
+	int depth = 0;
+	for (; *p; p++) {
+		if (strchr("<({[", *p))
+			depth++;
+		else if (strchr(">)}]", *p) && --depth < 0)
+			return p;
+		else if (*p == ',' && !depth)
+			return p;
+	}
+	return p;
+}
+
+static void cut_out(char *from, const char *to)
+{
+	memmove(from, to, strlen(to) + 1);
+}
+
+/* Arguments that nobody writes, and the compiler's way to write a string. */
+static void shorten(char *name)
+{
+	static const char *const defaults[] = { "std::allocator<", "std::less<", "std::hash<", "std::equal_to<", "std::char_traits<", "std::default_delete<" };
+	for (char *p; (p = strstr(name, "__cxx11::"));)
+		cut_out(p, p + strlen("__cxx11::"));
+	for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++)
+		for (char *p = name; (p = strstr(p, defaults[i]));) {
+			if (p - name >= 2 && p[-2] == ',' && p[-1] == ' ')
+				cut_out(p - 2, argument_end(p));
+			else
+				p++;
+		}
+	for (char *p; (p = strstr(name, " >"));)
+		cut_out(p, p + 1);
+	static const char text[] = "basic_string<char>", word[] = "string";
+	for (char *p; (p = strstr(name, text));) {
+		memcpy(p, word, strlen(word));
+		cut_out(p + strlen(word), p + strlen(text));
+	}
+}
+
+static char *short_name(struct modules *ms, Dwarf_Die *type)
+{
+	char *name = type_name(ms, type);
+	if (name && strlen(name) < LONGEST_TYPE)
+		shorten(name);
+	return name;
+}
+
+/* Rows */
+
+static bool is_named(const struct container_row *row, const char *name)
+{
+	size_t n = strlen(row->type);
+	if (strncmp(name, row->type, n))
+		return false;
+	return strchr(row->type, '<') ? name[n] == ',' || name[n] == '>' || name[n] == ' ' : name[n] == '<';
+}
+
+static const struct container_row *row_of(struct shapes *t, Dwarf_Die *die)
+{
+	const char *name = dwarf_diename(die);
+	for (size_t i = 0; name && i < n_container_rows; i++)
+		if (is_named(&container_rows[i], name)) {
+			const char *scope = type_scope(t->ms, die);
+			return !strcmp(scope, "std::") || !strcmp(scope, "std::__cxx11::") ? &container_rows[i] : NULL;
+		}
+	return NULL;
+}
+
+/* The offset of a member and its type. */
+static bool member_at(struct shapes *t, Dwarf_Die *die, const char *path, uint64_t *ret_offset, Dwarf_Die *ret_type)
+{
+	struct evaluation e = { .ms = t->ms };
+	struct spot at = { .type = *die, .place = { .in_memory = true } };
+	AUTO_ERR struct err *err = path_follow(&e, path, &at);
+	if (err || at.missing || at.void_type)
+		return false;
+	*ret_offset = at.offset;
+	*ret_type = at.type;
+	return true;
+}
+
+/* The n-th type among the template's arguments. A pack's stand below an entry of their own. */
+static bool argument(Dwarf_Die *die, unsigned n, Dwarf_Die *ret)
+{
+	Dwarf_Die child, inner;
+	size_t budget = MAX_SHAPE_MEMBERS;
+	if (dwarf_child(die, &child))
+		return false;
+	do {
+		int tag = dwarf_tag(&child);
+		if (tag == DW_TAG_template_type_parameter && !n--)
+			return type_ref(&child, DW_AT_type, ret);
+		if (tag != DW_TAG_GNU_template_parameter_pack || dwarf_child(&child, &inner))
+			continue;
+		do
+			if (dwarf_tag(&inner) == DW_TAG_template_type_parameter && !n--)
+				return type_ref(&inner, DW_AT_type, ret);
+		while (--budget && !dwarf_siblingof(&inner, &inner));
+	} while (--budget && !dwarf_siblingof(&child, &child));
+	return false;
+}
+
+/* What a value must be aligned to beyond a word: types of 16 bytes on machines with words of 8, and what says so. */
+static uint64_t alignment(struct shapes *t, Dwarf_Die *type, unsigned word)
+{
+	VEC(Dwarf_Die) open = { 0 };
+	uint64_t most = word, v;
+	size_t steps = 0;
+	Dwarf_Die *first = vec_push(&open), child;
+	if (first)
+		*first = *type;
+	while (open.n && ++steps < MAX_ALIGN_STEPS) {
+		Dwarf_Die die = open.at[--open.n];
+		if (!type_peel(&die, &die))
+			continue;
+		if (type_number(&die, DW_AT_alignment, &v) && v > most && v <= 4096 && bits_set(v) == 1)
+			most = v;
+		int tag = dwarf_tag(&die);
+		if (tag == DW_TAG_base_type && word == 8 && type_size(&die, word, &v) && v >= 16 && most < 16)
+			most = 16;
+		if (tag == DW_TAG_array_type && type_ref(&die, DW_AT_type, &child) && (first = vec_push(&open)))
+			*first = child;
+		if ((tag != DW_TAG_structure_type && tag != DW_TAG_class_type && tag != DW_TAG_union_type) || !type_definition(t->ms, &die) ||
+		    dwarf_child(&die, &child))
+			continue;
+		do {
+			Dwarf_Die of;
+			if (dwarf_tag(&child) != DW_TAG_member && dwarf_tag(&child) != DW_TAG_inheritance)
+				continue;
+			if (type_number(&child, DW_AT_alignment, &v) && v > most && v <= 4096 && bits_set(v) == 1)
+				most = v;
+			if (!dwarf_hasattr(&child, DW_AT_external) && type_ref(&child, DW_AT_type, &of) && (first = vec_push(&open)))
+				*first = of;
+		} while (++steps < MAX_ALIGN_STEPS && !dwarf_siblingof(&child, &child));
+	}
+	vec_free(&open);
+	return most;
+}
+
+static void name_container(struct shapes *t, struct shape *s)
+{
+	struct strbuf all = { 0 };
+	Dwarf_Die arg;
+	for (unsigned i = 0; i < s->row->shown && argument(&s->die, i, &arg); i++) {
+		AUTO_FREE char *name = short_name(t->ms, &arg);
+		strbuf_printf(&all, i ? ", %s" : "%s", name ? name : "?");
+	}
+	s->element_type = modules_keep(t->ms, all.text);
+	struct strbuf whole = { 0 };
+	if (s->row->form == FORM_STRING && s->unit == 1)
+		strbuf_puts(&whole, "std::string");
+	else
+		strbuf_printf(&whole, "%s<%s>", s->row->form == FORM_STRING ? "std::basic_string" : s->row->kind, s->element_type ? s->element_type : "");
+	s->type = modules_keep(t->ms, whole.text);
+}
+
+static void add_part(struct shapes *t, uint32_t at, uint64_t offset, const char *name, Dwarf_Die *type)
+{
+	uint32_t of = shapes_of(t, type); /* may move the list */
+	struct part *p = of == NO_SHAPE ? NULL : vec_push(&t->list.at[at].parts);
+	if (p)
+		*p = (struct part){ offset, name, of };
+	t->nomem |= of != NO_SHAPE && !p;
+}
+
+static void add_alternatives(struct shapes *t, uint32_t at, uint64_t offset)
+{
+	Dwarf_Die arg;
+	for (unsigned i = 0; i < MAX_SHAPE_MEMBERS && argument(&t->list.at[at].die, i, &arg); i++) {
+		struct part *p = vec_push(&t->list.at[at].parts);
+		if (!p) {
+			t->nomem = true;
+			return;
+		}
+		*p = (struct part){ .offset = offset };
+		uint32_t of = shapes_of(t, &arg);
+		t->list.at[at].parts.at[i].shape = of;
+	}
+}
+
+/* False: it is not as the row says, so it is taken for any structure. */
+static bool make_container(struct shapes *t, uint32_t at, const struct container_row *row)
+{
+	struct shape s = t->list.at[at];
+	unsigned word = modules_arch(t->ms)->word;
+	Dwarf_Die from = s.die, type, element;
+	uint64_t offset, size;
+	s.row = row;
+	for (unsigned i = 0; i < MAX_FIELDS && row->fields[i]; i++) {
+		if (!member_at(t, &s.die, row->fields[i], &s.at[i], &type))
+			return false;
+		s.wide[i] = type_size(&type, word, &size) && size <= 8 ? (uint8_t)size : 0;
+	}
+	if (*row->from && (!member_at(t, &s.die, row->from, &offset, &type) || !type_peel(&type, &from) || !type_definition(t->ms, &from)))
+		return false;
+	if (!argument(&from, row->argument, &element) || !type_peel(&element, &type))
+		return false;
+	if (!type_definition(t->ms, &type) || !type_size(&type, word, &s.unit))
+		s.unit = 0;
+	if (!s.unit && row->form <= FORM_HASH)
+		return false;
+	s.value = align_up((uint64_t)row->node_words * word, row->node_words ? alignment(t, &element, word) : word);
+	s.node = s.value + s.unit;
+	s.kind = SHAPE_CONTAINER;
+	name_container(t, &s);
+	t->list.at[at] = s;
+	if (row->form == FORM_VARIANT)
+		add_alternatives(t, at, s.at[1]);
+	uint32_t of = row->form == FORM_VARIANT ? NO_SHAPE : shapes_of(t, &element);
+	t->list.at[at].element = of;
+	return true;
+}
+
+static void make_parts(struct shapes *t, uint32_t at)
+{
+	struct evaluation e = { .ms = t->ms };
+	struct spot of = { .type = t->list.at[at].die, .place = { .in_memory = true } }, found;
+	Dwarf_Die child;
+	size_t budget = MAX_SHAPE_MEMBERS;
+	if (dwarf_child(&of.type, &child))
+		return;
+	do {
+		int tag = dwarf_tag(&child);
+		if ((tag != DW_TAG_member && tag != DW_TAG_inheritance) || !member_spot(&e, &of, &child, &found) || found.missing || found.bits)
+			continue;
+		add_part(t, at, found.offset, tag == DW_TAG_member ? dwarf_diename(&child) : NULL, &found.type);
+	} while (--budget && !dwarf_siblingof(&child, &child));
+}
+
+static void make_array(struct shapes *t, uint32_t at)
+{
+	uint64_t counts[MAX_DIMENSIONS], all = 1;
+	struct shape *s = &t->list.at[at];
+	Dwarf_Die element;
+	unsigned n = type_dimensions(&s->die, counts);
+	for (unsigned i = 0; i < n; i++)
+		if (__builtin_mul_overflow(all, counts[i], &all))
+			return;
+	if (!n || !type_ref(&s->die, DW_AT_type, &element) || !type_size(&element, modules_arch(t->ms)->word, &s->unit) || !s->unit)
+		return;
+	s->kind = SHAPE_ARRAY;
+	s->count = all;
+	uint32_t of = shapes_of(t, &element);
+	t->list.at[at].element = of;
+}
+
+static void make_pointer(struct shapes *t, uint32_t at)
+{
+	Dwarf_Die target;
+	if (!type_ref(&t->list.at[at].die, DW_AT_type, &target))
+		return;
+	t->list.at[at].kind = SHAPE_POINTER;
+	uint32_t of = shapes_of(t, &target);
+	t->list.at[at].element = of;
+}
+
+static void make(struct shapes *t, uint32_t at)
+{
+	struct shape *s = &t->list.at[at];
+	int tag = dwarf_tag(&s->die);
+	s->kind = SHAPE_DULL;
+	if (tag == DW_TAG_array_type) {
+		make_array(t, at);
+	} else if (tag == DW_TAG_pointer_type || tag == DW_TAG_reference_type || tag == DW_TAG_rvalue_reference_type) {
+		make_pointer(t, at);
+	} else if ((tag == DW_TAG_structure_type || tag == DW_TAG_class_type) && type_definition(t->ms, &s->die)) {
+		/* Which member of a union is there, nobody says. */
+		const struct container_row *row = row_of(t, &s->die);
+		type_size(&s->die, modules_arch(t->ms)->word, &s->bytes);
+		if (row && make_container(t, at, row))
+			return;
+		t->list.at[at].kind = SHAPE_PARTS;
+		make_parts(t, at);
+	}
+}
+
+static bool leads(const struct shapes *t, const struct shape *s)
+{
+	if (s->kind == SHAPE_CONTAINER || (s->element && t->list.at[s->element].leads))
+		return true;
+	for (size_t i = 0; i < s->parts.n; i++)
+		if (t->list.at[s->parts.at[i].shape].leads)
+			return true;
+	return false;
+}
+
+void shapes_make(struct shapes *t)
+{
+	for (size_t i = 0; i < t->list.n && !interrupted; i++)
+		if (t->list.at[i].kind == SHAPE_UNMADE)
+			make(t, (uint32_t)i);
+	/* Elements mostly stand behind what holds them, so that few passes do. */
+	for (bool more = true; more && !interrupted;) {
+		more = false;
+		for (size_t i = t->list.n; i-- > 0;)
+			if (!t->list.at[i].leads && leads(t, &t->list.at[i]))
+				more = t->list.at[i].leads = true;
+	}
+}
