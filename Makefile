@@ -64,13 +64,14 @@ $(B)/flags: FORCE
 
 -include $(OBJ:.o=.d)
 
-# For editors: one entry a source. gcc cannot write it, so make does.
+# For editors: one entry a source. gcc cannot write it, so make does, itself: it is longer than an argument of a shell may be
+# (MAX_ARG_STRLEN, 128 KiB).
 comma := ,
 define compile_command
 {"directory":"$(CURDIR)","file":"$(1)","output":"$(1:src/%.c=$(B)/obj/%.o)","command":"$(subst ",\",$(CC) $(ALL_CFLAGS)) -c $(1)"}
 endef
 compile_commands.json: Makefile $(B)/flags $(SRC)
-	$(Q)printf '%s\n' '[' $(foreach s,$(SRC),'$(call compile_command,$(s))$(if $(filter-out $(lastword $(SRC)),$(s)),$(comma))') ']' >$@
+	$(file >$@,[)$(foreach s,$(SRC),$(file >>$@,$(call compile_command,$(s))$(if $(filter-out $(lastword $(SRC)),$(s)),$(comma))))$(file >>$@,])
 
 .PHONY: install uninstall
 MAN := $(wildcard man/*.[15])

@@ -167,7 +167,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 
 const struct command command_containers = {
 	.name = "containers",
-	.summary = "maps, vectors, strings...: their items, bytes and waste",
+	.summary = "maps, vectors...: items, bytes, waste",
 	.formats = { "text", "json", "jsonl", "csv" },
 	.help = "  flotsam containers 4242            the largest, the emptiest, those with most items\n"
 		"  flotsam containers 4242 waste      by the room that nothing fills\n"
