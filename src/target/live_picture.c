@@ -72,7 +72,7 @@ static bool take_threads(struct live *l, const struct table_header *h, const str
 			continue;
 		p->at_most = true;
 		findings_add(&p->findings, "thread-left-out", 0,
-			     "thread %d did not stop within 200 ms (a parent inside vfork, or waiting for a disk): its registers are unknown",
+			     "thread %d did not stop within 200 ms (a parent inside vfork, waiting for a disk, or a second without a processor): its registers are unknown",
 			     t->tid);
 	}
 	return true;

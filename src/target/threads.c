@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -181,6 +182,29 @@ static void wait_for_report(void)
 	sigtimedwait(&set, NULL, &(struct timespec){ 0, 1000000 });
 }
 
+/* It has been woken for its stop (proc_pid_stat(5): R, runnable) and comes to it when it gets a processor; who waits for a disk or
+ * a child of vfork does not. */
+static bool waits_for_processor(const struct tracees *ts, pid_t tid)
+{
+	char name[24], text[256];
+	snprintf(name, sizeof name, "%d/stat", (int)tid);
+	int fd = openat(ts->task_fd, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	const char *end = strrchr(text, ')');
+	return end && end[1] == ' ' && end[2] == 'R';
+}
+
+static bool any_waits_for_processor(const struct tracees *ts)
+{
+	for (size_t i = 0; i < ts->n; i++)
+		if (ts->at[i].state == TRACEE_RUNNING && waits_for_processor(ts, ts->at[i].tid))
+			return true;
+	return false;
+}
+
 void tracees_stop(struct tracees *ts)
 {
 	while (each_listed(ts, seize_one) && !ts->too_many)
@@ -196,8 +220,8 @@ void tracees_stop(struct tracees *ts)
 		bool any;
 		size_t running = reap(ts, &any);
 		double now = monotonic_seconds();
-		/* On a busy machine each waits for its turn: patience ends when none has come for so long. */
-		if (any && now < storm_until)
+		/* On a busy machine each waits for its turn: patience ends when none has come for so long, and none is about to. */
+		if (now < storm_until && (any || (running && now > until && any_waits_for_processor(ts))))
 			until = now + PATIENCE_MS / 1e3;
 		if (!running || now > until) {
 			if (!each_listed(ts, seize_and_interrupt) || now > storm_until)

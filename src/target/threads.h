@@ -1,5 +1,5 @@
-/* Stopping and letting go of every thread of a process. Nothing here allocates, opens or prints once the first thread is
- * interrupted: what that needs is made before, in tracees_prepare(). */
+/* Stopping and letting go of every thread of a process. Nothing here allocates or prints once the first thread is interrupted: what
+ * that needs is made before, in tracees_prepare(). Nor is anything opened but the state of a thread that keeps us waiting. */
 #ifndef TARGET_THREADS_H
 #define TARGET_THREADS_H
 
@@ -30,7 +30,8 @@ struct tracees {
 
 /* Opens task/ and makes room for `more` threads beyond those there are. errno or 0. */
 int tracees_prepare(struct tracees *ts, int proc_fd, size_t more);
-/* Seizes and interrupts all threads, new ones too, until none is left running or 200 ms are over. */
+/* Seizes and interrupts all threads, new ones too, until none is left running or none has stopped for 200 ms. While others come,
+ * or one that runs waits for a processor, it takes up to a second. */
 void tracees_stop(struct tracees *ts);
 /* Lets a stopped thread go on, traced: the next tracees_stop() ends that. False: it was not our interrupt that stopped it. */
 bool tracee_go_on(struct tracee *t);

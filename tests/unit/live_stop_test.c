@@ -4,6 +4,7 @@
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "live_child.h"
@@ -147,6 +149,81 @@ START_TEST(one_thread_inside_vfork_costs_its_registers_alone)
 	ck_assert(t->picture.at_most && has_finding(&t->picture, "thread-left-out"));
 	shared->go = 1;
 	ck_assert(runs_on(&shared->counter));
+	target_close(t);
+}
+END_TEST
+
+/* The last processor of those that we may use: true when there are others. */
+static bool last_processor(cpu_set_t *ret)
+{
+	cpu_set_t all;
+	CPU_ZERO(ret);
+	sched_getaffinity(0, sizeof all, &all);
+	for (int i = CPU_SETSIZE - 1; i >= 0 && !CPU_COUNT(ret); i--)
+		if (CPU_ISSET(i, &all))
+			CPU_SET(i, ret);
+	return CPU_COUNT(&all) > 1;
+}
+
+static void *stay_on_last(void *arg)
+{
+	cpu_set_t last;
+	last_processor(&last);
+	sched_setaffinity(0, sizeof last, &last);
+	child_counting();
+	return arg;
+}
+
+static void child_with_thread_on_last(void)
+{
+	pthread_t t;
+	pthread_create(&t, NULL, stay_on_last, NULL);
+	for (;;)
+		pause();
+}
+
+/* Lets nobody else on a processor for 600 ms. False: it may not. */
+static bool take(const cpu_set_t *processor)
+{
+	struct timespec begun, now;
+	int ready[2];
+	char yes;
+	ck_assert(!pipe2(ready, O_CLOEXEC));
+	if (!fork()) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (sched_setaffinity(0, sizeof *processor, processor) || sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){ .sched_priority = 1 }) ||
+		    write(ready[1], "", 1) != 1)
+			_exit(1);
+		clock_gettime(CLOCK_MONOTONIC, &begun);
+		do
+			clock_gettime(CLOCK_MONOTONIC, &now);
+		while ((now.tv_sec - begun.tv_sec) * 1000 + (now.tv_nsec - begun.tv_nsec) / 1000000 < 600);
+		_exit(0);
+	}
+	close(ready[1]);
+	bool taken = read(ready[0], &yes, 1) == 1;
+	close(ready[0]);
+	return taken;
+}
+
+START_TEST(who_waits_for_a_processor_is_waited_for)
+{
+	cpu_set_t last, rest;
+	sched_getaffinity(0, sizeof rest, &rest);
+	if (!last_processor(&last)) {
+		printf("SKIP who_waits_for_a_processor: needs two processors\n");
+		return;
+	}
+	start(child_with_thread_on_last);
+	CPU_XOR(&rest, &rest, &last);
+	ck_assert(!sched_setaffinity(0, sizeof rest, &rest));
+	if (!take(&last)) {
+		printf("SKIP who_waits_for_a_processor: needs root\n");
+		return;
+	}
+	struct target *t = look(child);
+	ck_assert_uint_eq(t->picture.threads.n, 2);
+	ck_assert_msg(t->picture.threads.at[1].stopped || t->picture.stopped_seconds > 0.9, "left out after %g s", t->picture.stopped_seconds);
 	target_close(t);
 }
 END_TEST
@@ -549,6 +626,7 @@ int main(void)
 	tcase_add_test(t, job_control_is_not_touched);
 	tcase_add_test(t, a_parent_inside_vfork_is_left_out_and_let_go);
 	tcase_add_test(t, one_thread_inside_vfork_costs_its_registers_alone);
+	tcase_add_test(t, who_waits_for_a_processor_is_waited_for);
 	tcase_add_test(t, an_exec_loop_is_survived);
 	tcase_add_test(t, an_exec_in_between_starts_the_look_again);
 	tcase_add_test(t, a_storm_of_threads_is_stopped_and_goes_on);
