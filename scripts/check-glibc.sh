@@ -298,6 +298,7 @@ in_turn() { # NAME COMMAND...
 		trap '[ -z "$entered" ] || rm -rf "$entered"' EXIT
 		trap 'exit 130' TERM
 		shift
+		export TMPDIR=$tmp
 		"$@" >"$tmp/rows" 2>&1
 		echo $? >"$tmp/status"
 	) &

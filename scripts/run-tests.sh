@@ -8,7 +8,7 @@ set -u
 export CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT:-120} CK_VERBOSITY=normal
 program_timeout=${PROGRAM_TIMEOUT:-600}
 
-tmp=$(mktemp -d) || exit
+tmp=$(mktemp -d) && chmod 711 "$tmp" || exit
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 130' INT TERM
 
@@ -37,9 +37,12 @@ run_one() {
 	name=$(basename "$program")
 	case $program in */*) ;; *) program=./$program ;; esac
 	log=$tmp/$name.log
+	# What it leaves behind when it is killed goes with its own directory; tests become other users.
+	mkdir -p -m 1777 "$tmp/$name.d" || return
 	# What a shell starts in the background ignores Ctrl-C, which is not how tests are to find it.
-	env --default-signal=INT,QUIT timeout -k 10 "$program_timeout" "$program" >"$log" 2>&1 </dev/null
+	TMPDIR=$tmp/$name.d env --default-signal=INT,QUIT timeout -k 10 "$program_timeout" "$program" >"$log" 2>&1 </dev/null
 	status=$?
+	rm -rf "$tmp/$name.d"
 
 	s=$(count '^SKIP ' "$log")
 	while read -r checks failures errors; do

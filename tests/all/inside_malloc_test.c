@@ -2,10 +2,9 @@
  * before it began. LOOKS says how often; the figures are printed, none of the times is judged. */
 #include "compare.h"
 #include "process.h"
+#include "scratch.h"
 
 #include <check.h>
-#include <dirent.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,28 +13,10 @@
 #include <unistd.h>
 
 static struct child child;
-static char directory[64];
-
-static void clean_up(void)
-{
-	child_end(&child);
-	if (!*directory)
-		return;
-	DIR *d = opendir(directory);
-	for (struct dirent *e; d && (e = readdir(d));)
-		unlinkat(dirfd(d), e->d_name, 0);
-	if (d)
-		closedir(d);
-	rmdir(directory);
-}
 
 static json_t *start(const char *threads, const char *dir, bool cores)
 {
 	char *argv[] = { (char *)(uintptr_t)"churn", (char *)(uintptr_t)threads, NULL };
-	static bool cleans;
-	if (!cleans)
-		atexit(clean_up);
-	cleans = true;
 	ck_assert_msg(child_start(&child, argv, dir, cores), "churn does not start");
 	json_t *truth = child_json(&child);
 	ck_assert_msg(truth, "churn says no truth");
@@ -170,16 +151,14 @@ START_TEST(cores)
 		return;
 	}
 	struct figures f = { .stopped = calloc((size_t)n, sizeof *f.stopped) };
-	strcpy(directory, "/tmp/flotsam-inside-XXXXXX");
-	ck_assert(mkdtemp(directory));
 	while (f.looks < n) {
 		char core[512];
 		int status;
-		json_t *truth = start(kinds[_i], directory, true);
+		json_t *truth = start(kinds[_i], scratch_directory(), true);
 		usleep(2000 + 997u * (unsigned)f.looks % 20000);
 		kill(child.target, SIGABRT);
 		ck_assert_int_eq(child_wait_signal(&child), SIGABRT);
-		ck_assert_msg(only_file_in(directory, core, sizeof core), "the kernel wrote no core");
+		ck_assert_msg(only_file_in(scratch_directory(), core, sizeof core), "the kernel wrote no core");
 		const char *argv[] = { flotsam_path(), "report", core, "--format", "json", "--top", "0", NULL };
 		json_t *report = run_json((char *const *)argv, &status);
 		/* 4: the kernel leaves out a mapping that was made and not touched yet. */
@@ -209,12 +188,9 @@ START_TEST(died_of_damage)
 		fflush(stdout);
 		return;
 	}
-	strcpy(directory, "/tmp/flotsam-inside-XXXXXX");
-	ck_assert(mkdtemp(directory));
-	atexit(clean_up);
-	ck_assert(child_start(&child, child_argv, directory, true));
+	ck_assert(child_start(&child, child_argv, scratch_directory(), true));
 	ck_assert_int_eq(child_wait_signal(&child), SIGABRT);
-	ck_assert_msg(only_file_in(directory, core, sizeof core), "the kernel wrote no core");
+	ck_assert_msg(only_file_in(scratch_directory(), core, sizeof core), "the kernel wrote no core");
 	const char *argv[] = { flotsam_path(), "verify", core, "--format", "json", NULL };
 	json_t *verdict = run_json((char *const *)argv, &status);
 	ck_assert_msg(verdict && status == 1, "verify ended with %d", status);

@@ -1,45 +1,21 @@
 /* Each way to find malloc's arenas alone must lead to the same walk: on this machine's libc, on static programs, stripped and not,
  * live and on cores; with $TRUTH_EMULATED on those of aarch64 that qemu-user wrote. And a second malloc in the process is named. */
 #include "process.h"
+#include "scratch.h"
 
 #include <check.h>
-#include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static struct child child;
-static char directory[] = "/tmp/flotsam-arena-XXXXXX";
-static bool made;
-
-static void clean_up(void)
-{
-	child_end(&child);
-	DIR *d = made ? opendir(directory) : NULL;
-	for (struct dirent *e; d && (e = readdir(d));)
-		unlinkat(dirfd(d), e->d_name, 0);
-	if (d)
-		closedir(d);
-	if (made)
-		rmdir(directory);
-}
-
-static const char *own_directory(void)
-{
-	if (!made)
-		ck_assert(mkdtemp(directory));
-	made = true;
-	return directory;
-}
 
 static json_t *start(const char *name)
 {
 	char *argv[] = { (char *)(uintptr_t)name, NULL };
-	atexit(clean_up);
 	bool emulated = getenv("TRUTH_EMULATED");
-	ck_assert_msg(child_start(&child, argv, emulated ? own_directory() : NULL, emulated), "%s does not start", name);
+	ck_assert_msg(child_start(&child, argv, emulated ? scratch_directory() : NULL, emulated), "%s does not start", name);
 	json_t *truth = child_json(&child);
 	ck_assert_msg(truth, "%s says no truth", name);
 	ck_assert(child_settled(&child));
@@ -50,19 +26,6 @@ static const char *pid_word(void)
 {
 	static char word[16];
 	snprintf(word, sizeof word, "%d", (int)child.pid);
-	return word;
-}
-
-static const char *core_word(void)
-{
-	static char word[64];
-	char prefix[48];
-	int status;
-	snprintf(prefix, sizeof prefix, "%s/core", own_directory());
-	snprintf(word, sizeof word, "%s.%d", prefix, (int)child.pid);
-	char *argv[] = { (char *)(uintptr_t)"gcore", (char *)(uintptr_t)"-o", prefix, (char *)(uintptr_t)pid_word(), NULL };
-	free(run_text(argv, &status));
-	ck_assert_msg(!status, "gcore ended with %d", status);
 	return word;
 }
 
@@ -163,7 +126,7 @@ START_TEST(own_libc)
 	unsigned expected = with_symbols(pid_word()) | IN_FILE | LIVE | HEAP | (getenv("TRUTH_STRIPPED") ? 0 : CODE);
 	compare_ways(truth, pid_word(), expected);
 	if (have_program("gcore"))
-		compare_ways(truth, core_word(), expected);
+		compare_ways(truth, child_gcore(&child), expected);
 	else
 		puts("SKIP arenas of a core: needs gdb");
 	json_decref(truth);
@@ -172,15 +135,15 @@ END_TEST
 
 static bool build(const char *how, const char *name, bool strip)
 {
-	char path[64];
+	char path[300];
 	const char *cc = getenv("CC") ? getenv("CC") : "gcc";
 	int status;
-	snprintf(path, sizeof path, "%s/%s", own_directory(), name);
+	snprintf(path, sizeof path, "%s/%s", scratch_directory(), name);
 	char *argv[] = { (char *)(uintptr_t)cc, (char *)(uintptr_t)"-O1", (char *)(uintptr_t)"-w", (char *)(uintptr_t)"-pthread",
 			 (char *)(uintptr_t)how, (char *)(uintptr_t)(strip ? "-s" : "-g"), (char *)(uintptr_t)"-o", path,
 			 (char *)(uintptr_t)"fixtures/src/threads.c", NULL };
 	free(run_text(argv, &status));
-	setenv("FIXTURES", directory, 1);
+	setenv("FIXTURES", scratch_directory(), 1);
 	return !status;
 }
 
@@ -189,7 +152,6 @@ START_TEST(static_programs)
 {
 	const char *how = _i & 1 ? "-static-pie" : "-static";
 	bool strip = _i & 2;
-	atexit(clean_up);
 	if (!build(how, "static", strip)) {
 		printf("SKIP arenas of a %s program: needs libc.a\n", how + 1);
 		return;
@@ -202,10 +164,10 @@ END_TEST
 
 static json_t *report_of_core(const char *core, const char *way)
 {
-	char none[64], *argv[] = { (char *)(uintptr_t)flotsam_path(), (char *)(uintptr_t)"report", (char *)(uintptr_t)core,
+	char none[300], *argv[] = { (char *)(uintptr_t)flotsam_path(), (char *)(uintptr_t)"report", (char *)(uintptr_t)core,
 				   (char *)(uintptr_t)"--format", (char *)(uintptr_t)"json", (char *)(uintptr_t)"--sysroot", none, (char *)(uintptr_t)way, NULL };
 	int status;
-	snprintf(none, sizeof none, "%s/none", own_directory());
+	snprintf(none, sizeof none, "%s/none", scratch_directory());
 	json_t *j = run_json(argv, &status);
 	ck_assert_msg(j, "report of %s ended with %d", core, status);
 	return j;
@@ -219,7 +181,7 @@ START_TEST(without_files)
 		return;
 	}
 	json_t *truth = start("threads");
-	const char *core = core_word();
+	const char *core = child_gcore(&child);
 	json_t *r = report_of_core(core, NULL);
 	ck_assert(!strcmp(found_by(r), "symbols") || !strcmp(found_by(r), "live signature"));
 	json_decref(r);
@@ -268,7 +230,7 @@ START_TEST(a_second_malloc)
 	uint64_t dynamic = dynamic_of_second(truth);
 	names_second(pid_word(), dynamic);
 	if (have_program("gcore"))
-		names_second(core_word(), dynamic);
+		names_second(child_gcore(&child), dynamic);
 	json_decref(truth);
 	child_end(&child);
 	truth = start("threads");
@@ -310,7 +272,6 @@ START_TEST(a_debugging_malloc)
 	char launch[4096];
 	snprintf(launch, sizeof launch, "/usr/bin/env LD_PRELOAD=libc_malloc_debug.so.0 MALLOC_CHECK_=3 %.4000s", usual ? usual : "");
 	setenv("FIXTURE_LAUNCH", launch, 1);
-	atexit(clean_up);
 	ck_assert(child_start(&child, argv, NULL, false));
 	json_t *truth = child_json(&child);
 	json_decref(truth);
@@ -321,14 +282,14 @@ START_TEST(a_debugging_malloc)
 	ck_assert(child_settled(&child));
 	names_debug(pid_word());
 	if (have_program("gcore"))
-		names_debug(core_word());
+		names_debug(child_gcore(&child));
 }
 END_TEST
 
 static const char *emulated_core(void)
 {
 	static char core[512];
-	ck_assert_msg(child_emulated_core(&child, own_directory(), core, sizeof core), "qemu wrote no core");
+	ck_assert_msg(child_emulated_core(&child, scratch_directory(), core, sizeof core), "qemu wrote no core");
 	return core;
 }
 

@@ -2,9 +2,9 @@
  * it has, with and without optimisation and symbols. Text and JSON, live and on a core of gcore. check-glibc.sh runs this on i386 too,
  * and one case of it with $TRUTH_EMULATED on cores of aarch64 that qemu-user wrote. */
 #include "process.h"
+#include "scratch.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,40 +13,20 @@
 static struct child child;
 static char program[64];
 static bool merges_lines; /* by optimisation for size, or by another compiler's */
-static char directory[] = "/tmp/flotsam-code-XXXXXX", core[512], stripped[128];
-
-static void clean_up(void)
-{
-	child_end(&child);
-	DIR *d = opendir(directory);
-	for (struct dirent *e; d && (e = readdir(d));)
-		unlinkat(dirfd(d), e->d_name, 0);
-	if (d)
-		closedir(d);
-	rmdir(directory);
-}
+static char stripped[300];
 
 static bool emulated(void)
 {
 	return getenv("TRUTH_EMULATED");
 }
 
-static const char *own_directory(void)
-{
-	static bool made;
-	ck_assert(made || mkdtemp(directory));
-	made = true;
-	return directory;
-}
-
 static json_t *start(const char *name)
 {
 	char *argv[] = { (char *)(uintptr_t)name, NULL };
 	const char *launch = getenv("FIXTURE_LAUNCH");
-	atexit(clean_up);
 	snprintf(program, sizeof program, "/%s", name);
 	merges_lines = strstr(name, "_os") || (launch && *launch && strstr(name, "_o2"));
-	ck_assert_msg(child_start(&child, argv, emulated() ? own_directory() : NULL, emulated()), "%s does not start", name);
+	ck_assert_msg(child_start(&child, argv, emulated() ? scratch_directory() : NULL, emulated()), "%s does not start", name);
 	json_t *truth = child_json(&child);
 	ck_assert_msg(truth, "%s says no truth", name);
 	ck_assert(child_settled(&child));
@@ -67,21 +47,13 @@ static bool is_32bit(void)
 /* The target as a word: the pid, or a core of it. */
 static const char *target(bool as_core)
 {
-	static char word[64];
-	int status;
+	static char word[16], core[512];
 	snprintf(word, sizeof word, "%d", (int)child.pid);
 	if (!as_core)
 		return word;
-	if (emulated()) {
-		ck_assert_msg(child_emulated_core(&child, directory, core, sizeof core), "qemu wrote no core");
-		return core;
-	}
-	char prefix[32];
-	snprintf(prefix, sizeof prefix, "%s/core", own_directory());
-	snprintf(core, sizeof core, "%s.%s", prefix, word);
-	char *argv[] = { (char *)(uintptr_t)"gcore", (char *)(uintptr_t)"-o", prefix, word, NULL };
-	free(run_text(argv, &status));
-	ck_assert_msg(!status, "gcore ended with %d", status);
+	if (!emulated())
+		return child_gcore(&child);
+	ck_assert_msg(child_emulated_core(&child, scratch_directory(), core, sizeof core), "qemu wrote no core");
 	return core;
 }
 
@@ -544,13 +516,12 @@ START_TEST(sites_without_symbols)
 		puts("SKIP stripped sites: needs binutils");
 		return;
 	}
-	atexit(clean_up);
 	snprintf(from, sizeof from, "%s/asks_o2", getenv("FIXTURES"));
-	snprintf(stripped, sizeof stripped, "%s/stripped", own_directory());
+	snprintf(stripped, sizeof stripped, "%s/stripped", scratch_directory());
 	char *argv[] = { (char *)(uintptr_t)"strip", (char *)(uintptr_t)"-o", stripped, from, NULL };
 	free(run_text(argv, &status));
 	ck_assert_int_eq(status, 0);
-	setenv("FIXTURES", own_directory(), 1);
+	setenv("FIXTURES", scratch_directory(), 1);
 	json_t *truth = start("stripped");
 	find_all(truth, target(false), false);
 	json_decref(truth);
@@ -563,8 +534,7 @@ START_TEST(sites_of_a_stripped_static_program)
 	char *argv[] = { (char *)(uintptr_t)flotsam_path(), (char *)(uintptr_t)"sites", NULL, (char *)(uintptr_t)"56", NULL };
 	const char *cc = getenv("CC") ? getenv("CC") : "gcc";
 	int status;
-	atexit(clean_up);
-	snprintf(stripped, sizeof stripped, "%s/stripped", own_directory());
+	snprintf(stripped, sizeof stripped, "%s/stripped", scratch_directory());
 	char *build[] = { (char *)(uintptr_t)cc, (char *)(uintptr_t)"-static", (char *)(uintptr_t)"-s", (char *)(uintptr_t)"-w", (char *)(uintptr_t)"-o",
 			  stripped, (char *)(uintptr_t)"fixtures/src/asks_o2.c", NULL };
 	free(run_text(build, &status));
@@ -572,7 +542,7 @@ START_TEST(sites_of_a_stripped_static_program)
 		puts("SKIP sites of a static program: needs libc.a");
 		return;
 	}
-	setenv("FIXTURES", own_directory(), 1);
+	setenv("FIXTURES", scratch_directory(), 1);
 	setenv("FIXTURE_LAUNCH", "", 1);
 	json_decref(start("stripped"));
 	argv[2] = (char *)(uintptr_t)target(false);

@@ -3,10 +3,10 @@
  * classes, files, threads, mappings and text of the fixture try. */
 #include "flotsam/cmd.h"
 #include "process.h"
+#include "scratch.h"
 
 #include <check.h>
 #include <ctype.h>
-#include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,27 +126,14 @@ static const struct row {
 enum { N_ROWS = sizeof rows / sizeof *rows };
 
 static struct child child;
-static char directory[64], pid[16], core[160];
+static char pid[16];
+static const char *core;
 static json_t *truth;
-
-static void clean_up(void)
-{
-	child_end(&child);
-	DIR *d = *directory ? opendir(directory) : NULL;
-	for (struct dirent *e; d && (e = readdir(d));)
-		unlinkat(dirfd(d), e->d_name, 0);
-	if (d)
-		closedir(d);
-	rmdir(directory);
-}
 
 static void start(void)
 {
 	char *argv[] = { (char *)"commands", NULL };
 	setenv("LC_ALL", "C.UTF-8", 1); /* where more gets through */
-	atexit(clean_up);
-	strcpy(directory, "/tmp/flotsam-commands-XXXXXX");
-	ck_assert(mkdtemp(directory));
 	ck_assert(child_start(&child, argv, NULL, false));
 	truth = child_json(&child);
 	ck_assert_msg(truth, "the fixture says nothing");
@@ -157,19 +144,12 @@ static void start(void)
 /* False: there is no gdb. */
 static bool take_core(const char *test)
 {
-	char prefix[96];
-	int status;
-	if (!have_program("gcore")) {
-		printf("SKIP commands %s: needs gdb\n", test);
-		fflush(stdout);
-		return false;
-	}
-	snprintf(prefix, sizeof prefix, "%s/core", directory);
-	snprintf(core, sizeof core, "%s.%s", prefix, pid);
-	const char *argv[] = { "gcore", "-o", prefix, pid, NULL };
-	free(run_text((char *const *)argv, &status));
-	ck_assert_msg(status == 0 && !access(core, R_OK), "gcore failed");
-	return true;
+	core = child_gcore(&child);
+	if (core)
+		return true;
+	printf("SKIP commands %s: needs gdb\n", test);
+	fflush(stdout);
+	return false;
 }
 
 /* $NAME as the fixture told it. */
@@ -347,7 +327,7 @@ static char *read_file(const char *name)
 	char path[256];
 	size_t n, most = 1 << 22;
 	char *text = malloc(most);
-	snprintf(path, sizeof path, "%s/%s", directory, name);
+	snprintf(path, sizeof path, "%s/%s", scratch_directory(), name);
 	FILE *f = fopen(path, "r");
 	ck_assert_msg(f && text, "%s was not written", path);
 	n = fread(text, 1, most - 1, f);
@@ -379,7 +359,7 @@ static void sit(const char *kind, const char *target)
 {
 	char path[128], line[512], shell[1024];
 	int status;
-	snprintf(path, sizeof path, "%s/script", directory);
+	snprintf(path, sizeof path, "%s/script", scratch_directory());
 	FILE *f = fopen(path, "w");
 	ck_assert(f);
 	for (int i = 0; i < N_ROWS; i++) {
@@ -387,10 +367,10 @@ static void sit(const char *kind, const char *target)
 		const struct command *c = command_of(&rows[i]);
 		ck_assert_msg(c, "no command: %s", line);
 		for (int k = 0; k < n_formats(&rows[i], kind); k++)
-			fprintf(f, "%s --format %s > %s/%d.%s\n", line, c->formats[k], directory, i, c->formats[k]);
+			fprintf(f, "%s --format %s > %s/%d.%s\n", line, c->formats[k], scratch_directory(), i, c->formats[k]);
 	}
 	fclose(f);
-	snprintf(shell, sizeof shell, "'%s' shell '%s' -x %s 2>%s/stderr", flotsam_path(), target, path, directory);
+	snprintf(shell, sizeof shell, "'%s' shell '%s' -x %s 2>%s/stderr", flotsam_path(), target, path, scratch_directory());
 	const char *argv[] = { "sh", "-c", shell, NULL };
 	free(run_text((char *const *)argv, &status));
 	char *said = read_file("stderr"), *rest = said;
@@ -582,7 +562,7 @@ START_TEST(errors_are_tame)
 	char path[128], line[512], shell[1024];
 	int status;
 	start();
-	snprintf(path, sizeof path, "%s/script", directory);
+	snprintf(path, sizeof path, "%s/script", scratch_directory());
 	FILE *f = fopen(path, "w");
 	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
 		expand(line, sizeof line, lines[i], strlen(lines[i]));

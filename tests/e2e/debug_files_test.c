@@ -2,6 +2,7 @@
  * deleted or replaced, debuginfod when it is asked for. And what must not be taken for a debug file. */
 #include "compare.h"
 #include "process.h"
+#include "scratch.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -16,7 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char dir[64];
 static struct child child;
 static struct shared { _Atomic int requests; } *server;
 static pid_t server_pid;
@@ -29,7 +29,7 @@ static bool __attribute__((format(printf, 1, 2))) shell(const char *format, ...)
 	vsnprintf(command, sizeof command, format, ap);
 	va_end(ap);
 	/* $id, $a and $b: the build-id, and as it is cut for a path. */
-	snprintf(whole, sizeof whole, "cd %s && id=$(cat id) && a=$(cut -c1-2 id) && b=$(cut -c3- id) && : $id $a $b && { %s; }", dir, command);
+	snprintf(whole, sizeof whole, "cd %s && id=$(cat id) && a=$(cut -c1-2 id) && b=$(cut -c3- id) && : $id $a $b && { %s; }", scratch_directory(), command);
 	return system(whole) == 0;
 }
 
@@ -39,25 +39,19 @@ static void setup(void)
 	char command[4096];
 	const char *fixtures = getenv("FIXTURES");
 	char *at = realpath(fixtures ? fixtures : "build/release/fixtures", NULL);
-	strcpy(dir, "/tmp/flotsam-debug-XXXXXX");
-	ck_assert(at && mkdtemp(dir));
+	ck_assert(at);
 	snprintf(command, sizeof command,
 		 "cd %s && mkdir -p bin dbg && readelf -n %s/clean | sed -n 's/.*Build ID: //p' >id && [ -s id ] && objcopy --only-keep-debug %s/clean clean.debug && "
 		 "objcopy --only-keep-debug %s/sizes other.debug && objcopy -S %s/clean bin/clean",
-		 dir, at, at, at, at);
+		 scratch_directory(), at, at, at, at);
 	ck_assert_msg(system(command) == 0, "%s", command);
 	free(at);
 }
 
 static void end_all(void)
 {
-	char command[128];
-	child_end(&child);
 	if (server_pid > 0)
 		kill(server_pid, SIGKILL);
-	snprintf(command, sizeof command, "rm -rf %s", dir);
-	if (*dir && system(command))
-		perror(command);
 }
 
 static const struct {
@@ -121,7 +115,7 @@ static bool has_names(const char *option, const char *value)
 static void start(void)
 {
 	char *argv[] = { (char *)(uintptr_t)"clean", NULL }, bin[96];
-	snprintf(bin, sizeof bin, "%s/bin", dir);
+	snprintf(bin, sizeof bin, "%s/bin", scratch_directory());
 	setenv("FIXTURES", bin, 1);
 	ck_assert_msg(child_start(&child, argv, NULL, false), "the program does not start");
 	json_t *truth = child_json(&child);
@@ -140,7 +134,7 @@ START_TEST(by_place)
 	}
 	atexit(end_all);
 	setup();
-	snprintf(value, sizeof value, "%s/dbg", dir);
+	snprintf(value, sizeof value, "%s/dbg", scratch_directory());
 	/* Neither the name nor the servers of somebody's own environment. */
 	unsetenv("DEBUGINFOD_URLS");
 	if (!shell("%s", cases[_i].before)) {
@@ -168,7 +162,7 @@ static void answer(int fd, const char *id)
 	}
 	snprintf(want, sizeof want, "GET /buildid/%s/debuginfo ", id);
 	char path[96];
-	snprintf(path, sizeof path, "%s/clean.debug", dir);
+	snprintf(path, sizeof path, "%s/clean.debug", scratch_directory());
 	FILE *f = n && !strncmp(request, want, strlen(want)) ? fopen(path, "re") : NULL;
 	struct stat st = { 0 };
 	if (f)
@@ -190,7 +184,7 @@ static void start_server(void)
 	socklen_t size = sizeof a;
 	char id[128] = "", text[96];
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	snprintf(text, sizeof text, "%s/id", dir);
+	snprintf(text, sizeof text, "%s/id", scratch_directory());
 	FILE *f = fopen(text, "re");
 	ck_assert(f && fgets(id, sizeof id, f) && !fclose(f));
 	id[strcspn(id, "\n")] = '\0';
@@ -208,7 +202,7 @@ static void start_server(void)
 	close(fd);
 	snprintf(text, sizeof text, "http://127.0.0.1:%d", ntohs(a.sin_port));
 	setenv("DEBUGINFOD_URLS", text, 1);
-	snprintf(text, sizeof text, "%s/cache", dir);
+	snprintf(text, sizeof text, "%s/cache", scratch_directory());
 	setenv("DEBUGINFOD_CACHE_PATH", text, 1);
 	setenv("DEBUGINFOD_TIMEOUT", "60", 1);
 	unsetenv("http_proxy");

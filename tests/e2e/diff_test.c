@@ -8,9 +8,10 @@
 #include <unistd.h>
 
 #include "process.h"
+#include "scratch.h"
 
 static struct child child;
-static char pid[16], dir[] = "/tmp/flotsam-diff-XXXXXX";
+static char pid[16];
 
 static void start(void)
 {
@@ -31,27 +32,12 @@ static void tell(const char *line)
 	ck_assert(child_settled(&child));
 }
 
-static void setup(void)
-{
-	memcpy(dir, "/tmp/flotsam-diff-XXXXXX", sizeof dir);
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	start();
-}
-
-static void teardown(void)
-{
-	char *argv[] = { (char *)(uintptr_t)"/bin/rm", (char *)(uintptr_t)"-rf", dir, NULL };
-	int status;
-	child_end(&child);
-	free(run_text(argv, &status));
-}
-
 static const char *file(const char *name)
 {
-	static char path[4][64];
+	static char path[4][300];
 	static unsigned i;
 	i = (i + 1) % 4;
-	snprintf(path[i], sizeof path[i], "%s/%s", dir, name);
+	snprintf(path[i], sizeof path[i], "%s/%s", scratch_directory(), name);
 	return path[i];
 }
 
@@ -272,7 +258,7 @@ int main(void)
 {
 	Suite *s = suite_create("diff");
 	TCase *c = tcase_create("growth");
-	tcase_add_checked_fixture(c, setup, teardown);
+	tcase_add_checked_fixture(c, start, NULL);
 	tcase_set_timeout(c, 120);
 	tcase_add_test(c, one_process);
 	tcase_add_test(c, after_a_restart);

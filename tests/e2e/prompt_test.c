@@ -1,6 +1,7 @@
 /* The prompt on a terminal of its own, and fed by options and pipes: completion, history, Ctrl-C, pager, redirection, pasted
  * lines, foreign bytes. */
 #include "process.h"
+#include "scratch.h"
 
 #include <check.h>
 #include <errno.h>
@@ -16,7 +17,7 @@
 #include <unistd.h>
 
 static struct child target;
-static char pid[16], dir[] = "/tmp/flotsam-prompt-XXXXXX";
+static char pid[16];
 
 struct terminal {
 	pid_t pid;
@@ -32,8 +33,7 @@ static void start(char *fixture)
 	json_decref(child_json(&target));
 	ck_assert(child_settled(&target));
 	snprintf(pid, sizeof pid, "%d", (int)target.pid);
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	setenv("XDG_STATE_HOME", dir, 1);
+	setenv("XDG_STATE_HOME", scratch_directory(), 1);
 	unsetenv("PAGER");
 }
 
@@ -50,15 +50,6 @@ static void set_up_foreign(void)
 static void set_up_many(void)
 {
 	start((char[]){ "many" });
-}
-
-static void tear_down(void)
-{
-	char command[64];
-	child_end(&target);
-	snprintf(command, sizeof command, "rm -rf %s", dir);
-	ck_assert_int_eq(system(command), 0);
-	memcpy(dir + sizeof dir - 7, "XXXXXX", 6);
 }
 
 static void terminal_open(struct terminal *t, unsigned short rows, const char *term)
@@ -144,8 +135,8 @@ START_TEST(completes_and_remembers)
 
 	/* Another sitting has the history of the first, in a file that is the user's alone. */
 	struct stat st;
-	char path[128];
-	snprintf(path, sizeof path, "%s/flotsam/history", dir);
+	char path[300];
+	snprintf(path, sizeof path, "%s/flotsam/history", scratch_directory());
 	ck_assert_int_eq(stat(path, &st), 0);
 	ck_assert_uint_eq(st.st_mode & 0777, 0600);
 	terminal_open(&t, 50, "xterm");
@@ -242,8 +233,8 @@ static char *sit(const char *commands[], size_t n, int *ret_status)
 START_TEST(runs_scripts)
 {
 	int status;
-	char path[64], line[128];
-	snprintf(path, sizeof path, "%s/out", dir);
+	char path[300], line[400];
+	snprintf(path, sizeof path, "%s/out", scratch_directory());
 	snprintf(line, sizeof line, "blocks leaked --format jsonl > %s", path);
 	const char *commands[] = { "let lost = leaked", "lost count", "blocks used - lost count", line, "blocks leaked --format jsonl | wc -l" };
 	char *text = sit(commands, 5, &status);
@@ -282,9 +273,9 @@ static char *contents(const char *path)
 /* -o behind shell takes what all commands print; -o of one command that command's alone. */
 START_TEST(writes_files)
 {
-	char whole[64], one[64], command[160];
-	snprintf(whole, sizeof whole, "%s/whole", dir);
-	snprintf(one, sizeof one, "%s/one", dir);
+	char whole[300], one[300], command[400];
+	snprintf(whole, sizeof whole, "%s/whole", scratch_directory());
+	snprintf(one, sizeof one, "%s/one", scratch_directory());
 	snprintf(command, sizeof command, "blocks used count -o %s", one);
 	char *argv[] = { (char *)flotsam_path(), (char[]){ "shell" }, pid, (char[]){ "-o" }, whole, (char[]){ "-e" }, (char[]){ "blocks used count" },
 			 (char[]){ "-e" }, command, (char[]){ "-e" }, (char[]){ "blocks free count" }, NULL };
@@ -463,7 +454,7 @@ START_TEST(interrupted_anywhere)
 	static const char *const commands[] = { "tree", "report", "frag", "trim", "rss", "verify", "blocks group by holder", "let lost = leaked", "arenas" };
 	static const int milliseconds[] = { 2, 15, 40, 90 };
 	const char *command = commands[_i];
-	char line[256], path[64], batch[512];
+	char line[400], path[300], batch[1024];
 	struct terminal t;
 	terminal_open(&t, 60, "dumb");
 	EXPECT(&t, "many> ", 1);
@@ -478,7 +469,7 @@ START_TEST(interrupted_anywhere)
 		terminal_type(&t, "help time\r");
 		EXPECT(&t, "group by label top 20\r\nmany> ", 1);
 	}
-	snprintf(path, sizeof path, "%s/answer", dir);
+	snprintf(path, sizeof path, "%s/answer", scratch_directory());
 	snprintf(line, sizeof line, "%s --format json > %s\r", command, path);
 	terminal_forget(&t);
 	terminal_type(&t, line);
@@ -513,7 +504,7 @@ int main(void)
 	Suite *s = suite_create("prompt");
 	TCase *t = tcase_create("prompt");
 	tcase_set_timeout(t, 120);
-	tcase_add_checked_fixture(t, set_up, tear_down);
+	tcase_add_checked_fixture(t, set_up, NULL);
 	tcase_add_test(t, completes_and_remembers);
 	tcase_add_test(t, interrupts);
 	tcase_add_test(t, pages);
@@ -527,13 +518,13 @@ int main(void)
 	suite_add_tcase(s, t);
 	t = tcase_create("foreign");
 	tcase_set_timeout(t, 120);
-	tcase_add_checked_fixture(t, set_up_foreign, tear_down);
+	tcase_add_checked_fixture(t, set_up_foreign, NULL);
 	tcase_add_test(t, completes_each_kind);
 	tcase_add_test(t, foreign_names_drive_nothing);
 	suite_add_tcase(s, t);
 	t = tcase_create("many");
 	tcase_set_timeout(t, 120);
-	tcase_add_checked_fixture(t, set_up_many, tear_down);
+	tcase_add_checked_fixture(t, set_up_many, NULL);
 	tcase_add_loop_test(t, interrupted_anywhere, 0, 9);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);

@@ -192,26 +192,16 @@ END_TEST
 /* A core has no descriptors, and all else. */
 START_TEST(of_a_core)
 {
-	char core[] = "/tmp/flotsam-resources-XXXXXX", file[64];
-	int fd = mkstemp(core), status;
-	if (!have_program("gcore")) {
+	const char *core = child_gcore(&child);
+	if (!core) {
 		printf("SKIP of_a_core: needs gdb\n");
-		close(fd);
-		unlink(core);
 		return;
 	}
-	char *argv[] = { (char *)(uintptr_t)"gcore", (char *)(uintptr_t)"-o", core, pid, NULL };
-	free(run_text(argv, &status));
-	ck_assert_int_eq(status, 0);
-	snprintf(file, sizeof file, "%s.%s", core, pid);
-	json_t *j = ask(file);
+	json_t *j = ask(core);
 	check_places(j);
 	ck_assert(json_is_null(json_object_get(json_object_get(j, "descriptors"), "total")));
 	ck_assert(json_is_null(json_object_get(json_object_get(j, "stacks"), "resident_bytes")));
 	json_decref(j);
-	close(fd);
-	unlink(core);
-	unlink(file);
 }
 END_TEST
 

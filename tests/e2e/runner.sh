@@ -29,6 +29,7 @@ program crash 'kill -SEGV $$'
 program late_crash 'echo "100%: Checks: 5, Failures: 0, Errors: 0"; kill -ABRT $$'
 program silent 'exit 0'
 program status 'echo "ok a"; exit 3'
+program litters "echo \$TMPDIR >$tmp/where; mktemp -d >/dev/null; echo 'ok a'; kill -KILL \$\$"
 
 expect 'passed checks' 0 '5 passed, 0 failed, 0 skipped' check_good
 expect 'a test that skips itself is not passed' 0 '1 passed, 0 failed, 1 skipped' check_skips
@@ -39,4 +40,7 @@ expect 'a crash' 1 '0 passed, 1 failed, 0 skipped' crash
 expect 'a crash behind the last check' 1 '5 passed, 1 failed, 0 skipped' late_crash
 expect 'a program that says nothing' 1 '0 passed, 1 failed, 0 skipped' silent
 expect 'a bad status' 1 '1 passed, 1 failed, 0 skipped' status
+expect 'one that is killed' 1 '1 passed, 1 failed, 0 skipped' litters
+left=$(cat "$tmp/where")
+if [ -n "$left" ] && [ ! -e "$left" ]; then echo 'ok runner: and leaves nothing behind'; else echo "not ok runner: and leaves nothing behind: $left"; fi
 expect 'going on behind a failure, and the sum' 1 '8 passed, 1 failed, 2 skipped' crash lines check_good check_skips

@@ -7,45 +7,32 @@
 #include <unistd.h>
 
 #include "process.h"
+#include "scratch.h"
 
 static struct child child;
-static char dir[64], core[128], census[128];
+static char census[300];
+static const char *core;
 
 /* False: there is no gdb. */
 static bool take_both(const char *fixture, const char *mode)
 {
-	char *argv[] = { (char *)(uintptr_t)fixture, (char *)(uintptr_t)mode, NULL }, prefix[96];
+	char *argv[] = { (char *)(uintptr_t)fixture, (char *)(uintptr_t)mode, NULL };
 	int status;
-	strcpy(dir, "/tmp/flotsam-census-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert(child_start(&child, argv, NULL, true));
 	json_t *first = child_json(&child);
 	ck_assert_ptr_nonnull(first);
 	json_decref(first);
 	ck_assert(child_settled(&child));
-	if (!have_program("gcore")) {
+	core = child_gcore(&child);
+	if (!core) {
 		printf("SKIP census %s: needs gdb\n", fixture);
 		return false;
 	}
-	snprintf(prefix, sizeof prefix, "%s/core", dir);
-	snprintf(core, sizeof core, "%s.%d", prefix, (int)child.pid);
-	snprintf(census, sizeof census, "%s/census", dir);
-	char pid[16];
-	snprintf(pid, sizeof pid, "%d", (int)child.pid);
-	const char *gcore[] = { "gcore", "-o", prefix, pid, NULL }, *snap[] = { flotsam_path(), "snap", core, "-o", census, NULL };
-	free(run_text((char *const *)(uintptr_t)gcore, &status));
-	ck_assert_int_eq(status, 0);
+	snprintf(census, sizeof census, "%s/census", scratch_directory());
+	const char *snap[] = { flotsam_path(), "snap", core, "-o", census, NULL };
 	free(run_text((char *const *)(uintptr_t)snap, &status));
 	ck_assert_int_eq(status, 0);
 	return true;
-}
-
-static void end(void)
-{
-	const char *argv[] = { "/bin/rm", "-rf", dir, NULL };
-	int status;
-	child_end(&child);
-	free(run_text((char *const *)(uintptr_t)argv, &status));
 }
 
 static json_t *ask(const char *const *words, const char *target, int *ret_status)
@@ -90,7 +77,6 @@ START_TEST(says_the_same)
 			json_decref(a);
 			json_decref(b);
 		}
-	end();
 }
 END_TEST
 
@@ -99,7 +85,7 @@ START_TEST(needs_memory)
 {
 	static const char *const needy[][2] = { { "x", "0x1000" }, { "who", "0x1000" }, { "threads", NULL }, { "tree", NULL }, { "find", "0x1000" },
 						{ "path", "0x1000" }, { "stack", NULL }, { "blocks", "text~abc" }, { "print", "main" } };
-	char command[512];
+	char command[1024];
 	int status;
 	if (take_both("commands", NULL))
 		for (size_t i = 0; i < sizeof needy / sizeof *needy; i++) {
@@ -109,14 +95,13 @@ START_TEST(needs_memory)
 			ck_assert_msg((status == 2 || status == 3) && strstr(said, "census"), "%s: status %d: %s", needy[i][0], status, said);
 			free(said);
 		}
-	end();
 }
 END_TEST
 
 /* The prompt works on it, and none of the target's text is in the file. */
 START_TEST(nothing_of_the_text)
 {
-	char command[512];
+	char command[1024];
 	int status;
 	if (take_both("commands", NULL)) {
 		snprintf(command, sizeof command, "'%s' shell %s -e 'let a = leaked' -e sets -e report", flotsam_path(), census);
@@ -129,7 +114,6 @@ START_TEST(nothing_of_the_text)
 		ck_assert_msg(said[0] == '0' && said[2] != '0', "%s", said);
 		free(said);
 	}
-	end();
 }
 END_TEST
 

@@ -1,9 +1,9 @@
 /* Stacks against two others that unwind: gdb names the frames, inlined ones too, eu-stack gives their addresses. What a frame
  * holds, against what the fixture says of itself. Live and on a core. */
 #include "process.h"
+#include "scratch.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,25 +11,14 @@
 #include <unistd.h>
 
 static struct child child;
-static char directory[64], pid[16], core[160], program[512];
+static char pid[16], program[512];
+static const char *core;
 static json_t *truth;
-
-static void clean_up(void)
-{
-	child_end(&child);
-	DIR *d = *directory ? opendir(directory) : NULL;
-	for (struct dirent *e; d && (e = readdir(d));)
-		unlinkat(dirfd(d), e->d_name, 0);
-	if (d)
-		closedir(d);
-	rmdir(directory);
-}
 
 static void start(void)
 {
 	char *argv[] = { (char *)"frames", NULL };
 	const char *fixtures = getenv("FIXTURES");
-	atexit(clean_up);
 	ck_assert(child_start(&child, argv, NULL, false));
 	truth = child_json(&child);
 	ck_assert_msg(truth, "the fixture says nothing");
@@ -41,22 +30,14 @@ static void start(void)
 /* False: there is no gdb. */
 static bool start_with_core(const char *test)
 {
-	char prefix[96];
-	int status;
 	if (!have_program("gcore") || !have_program("gdb")) {
 		printf("SKIP stacks %s: needs gdb\n", test);
 		fflush(stdout);
 		return false;
 	}
-	strcpy(directory, "/tmp/flotsam-stacks-XXXXXX");
-	ck_assert(mkdtemp(directory));
 	start();
-	snprintf(prefix, sizeof prefix, "%s/core", directory);
-	snprintf(core, sizeof core, "%s.%s", prefix, pid);
-	const char *argv[] = { "gcore", "-o", prefix, pid, NULL };
-	free(run_text((char *const *)argv, &status));
-	ck_assert_msg(status == 0 && !access(core, R_OK), "gcore failed");
-	return true;
+	core = child_gcore(&child);
+	return core;
 }
 
 static json_t *flotsam(const char *command, const char *target, const char *word, const char *second)
@@ -216,7 +197,6 @@ START_TEST(through_the_vdso)
 {
 	int status;
 	char *argv[] = { (char *)"clock", NULL };
-	atexit(clean_up);
 	ck_assert(child_start(&child, argv, NULL, false));
 	json_decref(truth = child_json(&child));
 	ck_assert(truth);
@@ -242,11 +222,9 @@ START_TEST(through_the_vdso)
 		fflush(stdout);
 		return;
 	}
-	char core_of[192];
-	strcpy(directory, "/tmp/flotsam-stacks-XXXXXX");
-	ck_assert(mkdtemp(directory));
-	snprintf(core, sizeof core, "%s/core", directory);
-	snprintf(core_of, sizeof core_of, "gcore %s", core);
+	char core_of[300];
+	snprintf(core_of, sizeof core_of, "gcore %s/core", scratch_directory());
+	core = core_of + strlen("gcore ");
 	/* Without a vDSO nothing would ever stop there. */
 	const char *gdb[] = { "timeout", "-k", "5", "40", "gdb", "-nx", "-batch", "-p", pid, "-ex", "set width 0", "-ex", "break __vdso_clock_gettime", "-ex", "continue", "-ex", core_of, "-ex", "bt", NULL };
 	char *text = run_text((char *const *)gdb, &status);

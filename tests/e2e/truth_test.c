@@ -2,9 +2,9 @@
  * the usable size that it has, and nothing else is called lost. Live, on a core of gcore, on a core of the kernel. */
 #include "compare.h"
 #include "process.h"
+#include "scratch.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -108,26 +108,11 @@ static void compare_live_with_core(struct faults *f, const json_t *truth, const 
 }
 
 static struct child child;
-static char directory[64];
-
-static void clean_up(void)
-{
-	child_end(&child);
-	if (!*directory)
-		return;
-	DIR *d = opendir(directory);
-	for (struct dirent *e; d && (e = readdir(d));)
-		unlinkat(dirfd(d), e->d_name, 0);
-	if (d)
-		closedir(d);
-	rmdir(directory);
-}
 
 /* Starts a fixture and returns its truth; NULL: it has nothing to say on this machine. */
 static json_t *start(const char *name, const char *dir, bool cores)
 {
 	char *argv[] = { (char *)name, NULL };
-	atexit(clean_up);
 	ck_assert_msg(child_start(&child, argv, dir, cores), "%s does not start", name);
 	json_t *truth = child_json(&child);
 	ck_assert_msg(truth, "%s says no truth", name);
@@ -183,12 +168,6 @@ START_TEST(live)
 }
 END_TEST
 
-static void make_directory(void)
-{
-	strcpy(directory, "/tmp/flotsam-truth-XXXXXX");
-	ck_assert(mkdtemp(directory));
-}
-
 /* gdb leaves out stacks with guard pages as glibc 2.42 makes them: flotsam says so, and there is no more to compare. */
 static bool stacks_are_lost(const char *core)
 {
@@ -214,19 +193,13 @@ START_TEST(core_of_gcore)
 		fflush(stdout);
 		return;
 	}
-	make_directory();
 	json_t *truth = start(name, NULL, false);
 	if (!truth)
 		return;
-	char pid[16], prefix[96], core[128];
+	char pid[16];
 	struct faults f = { 0 };
-	int status;
 	snprintf(pid, sizeof pid, "%d", (int)child.target);
-	snprintf(prefix, sizeof prefix, "%s/core", directory);
-	snprintf(core, sizeof core, "%s.%s", prefix, pid);
-	const char *argv[] = { "gcore", "-o", prefix, pid, NULL };
-	free(run_text((char *const *)argv, &status));
-	ck_assert_msg(status == 0 && !access(core, R_OK), "gcore failed");
+	const char *core = child_gcore(&child);
 	if (stacks_are_lost(core)) {
 		printf("SKIP truth gcore %s: needs a gdb that writes stacks with guard pages\n", name);
 		fflush(stdout);
@@ -243,20 +216,13 @@ START_TEST(core_of_gcore)
 }
 END_TEST
 
-/* Aborts the fixture and returns the core that it leaves in the directory. */
+/* Aborts the fixture and returns the core that it leaves. */
 static const char *abort_child(void)
 {
 	static char core[512];
 	kill(child.target, SIGABRT);
 	ck_assert_int_eq(child_wait_signal(&child), SIGABRT);
-	DIR *d = opendir(directory);
-	for (struct dirent *e; d && (e = readdir(d));)
-		/* A core of the emulator may lie beside the guest's. */
-		if (e->d_name[0] != '.' && (!getenv("TRUTH_EMULATED") || !strncmp(e->d_name, "qemu_", 5)))
-			snprintf(core, sizeof core, "%s/%s", directory, e->d_name);
-	if (d)
-		closedir(d);
-	ck_assert_msg(*core, "the kernel wrote no core");
+	ck_assert_msg(only_file_in(scratch_directory(), core, sizeof core), "the kernel wrote no core");
 	return core;
 }
 
@@ -269,8 +235,7 @@ static void check_core_of_kernel(const char *name, const char *kind, void (*chan
 		fflush(stdout);
 		return;
 	}
-	make_directory();
-	json_t *truth = start(name, directory, true);
+	json_t *truth = start(name, scratch_directory(), true);
 	if (!truth)
 		return;
 	const char *core = abort_child();

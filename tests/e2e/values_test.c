@@ -1,10 +1,10 @@
 /* Values against gdb's: every scalar of every variable, asked of gdb by its path, on the same core. Variables of the program,
  * of frames at -O2, of threads; objects by type and address. */
 #include "process.h"
+#include "scratch.h"
 
 #include <check.h>
 #include <ctype.h>
-#include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,25 +12,14 @@
 #include <unistd.h>
 
 static struct child child;
-static char directory[64], core[160], pid[16], program[512];
+static char pid[16], program[512];
+static const char *core;
 static json_t *truth;
-
-static void clean_up(void)
-{
-	child_end(&child);
-	DIR *d = *directory ? opendir(directory) : NULL;
-	for (struct dirent *e; d && (e = readdir(d));)
-		unlinkat(dirfd(d), e->d_name, 0);
-	if (d)
-		closedir(d);
-	rmdir(directory);
-}
 
 static void start(const char *fixture)
 {
 	char *argv[] = { (char *)fixture, NULL };
 	const char *fixtures = getenv("FIXTURES");
-	atexit(clean_up);
 	ck_assert(child_start(&child, argv, NULL, false));
 	truth = child_json(&child);
 	ck_assert_msg(truth, "the fixture says nothing");
@@ -42,22 +31,14 @@ static void start(const char *fixture)
 /* False: there is no gdb. */
 static bool start_with_core(const char *fixture, const char *test)
 {
-	char prefix[96];
-	int status;
 	if (!have_program("gcore") || !have_program("gdb")) {
 		printf("SKIP values %s: needs gdb\n", test);
 		fflush(stdout);
 		return false;
 	}
-	strcpy(directory, "/tmp/flotsam-values-XXXXXX");
-	ck_assert(mkdtemp(directory));
 	start(fixture);
-	snprintf(prefix, sizeof prefix, "%s/core", directory);
-	snprintf(core, sizeof core, "%s.%s", prefix, pid);
-	const char *argv[] = { "gcore", "-o", prefix, pid, NULL };
-	free(run_text((char *const *)argv, &status));
-	ck_assert_msg(status == 0 && !access(core, R_OK), "gcore failed");
-	return true;
+	core = child_gcore(&child);
+	return core;
 }
 
 static json_t *flotsam(const char *command, const char *target, const char *word, const char *second)
@@ -79,12 +60,12 @@ static const char *text_of(const json_t *j, const char *key)
 struct asked { char *at, *said; bool type; };
 static struct asked asked[4096];
 static size_t n_asked;
-static char script[80];
+static char script[300];
 static FILE *script_file;
 
 static void open_script(void)
 {
-	snprintf(script, sizeof script, "%s/script", directory);
+	snprintf(script, sizeof script, "%s/script", scratch_directory());
 	script_file = fopen(script, "w");
 	ck_assert(script_file);
 	fprintf(script_file, "set width 0\nset print object off\nset backtrace past-main on\n");
@@ -217,13 +198,13 @@ static const char *const globals[] = {
 /* One sitting prints all of them, each into a file. */
 static void print_globals(void)
 {
-	char path[96];
+	char path[300];
 	int status;
-	snprintf(path, sizeof path, "%s/ours", directory);
+	snprintf(path, sizeof path, "%s/ours", scratch_directory());
 	FILE *f = fopen(path, "w");
 	ck_assert(f);
 	for (size_t i = 0; i < sizeof globals / sizeof *globals; i++)
-		fprintf(f, "print %s --format json > %s/%zu.json\n", globals[i], directory, i);
+		fprintf(f, "print %s --format json > %s/%zu.json\n", globals[i], scratch_directory(), i);
 	fclose(f);
 	const char *argv[] = { flotsam_path(), "shell", core, "-x", path, NULL };
 	free(run_text((char *const *)argv, &status));
@@ -237,8 +218,8 @@ START_TEST(globals_as_gdb_has_them)
 	open_script();
 	print_globals();
 	for (size_t i = 0; i < sizeof globals / sizeof *globals; i++) {
-		char file[96];
-		snprintf(file, sizeof file, "%s/%zu.json", directory, i);
+		char file[300];
+		snprintf(file, sizeof file, "%s/%zu.json", scratch_directory(), i);
 		json_t *j = json_load_file(file, 0, NULL), *values = json_object_get(j, "values");
 		ck_assert_msg(json_array_size(values) == 1, "%s has %zu values", globals[i], json_array_size(values));
 		char path[128];

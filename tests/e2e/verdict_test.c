@@ -1,6 +1,7 @@
 /* The verdict, on programs whose trouble is known: fixtures with one way to grow each, what malloc keeps, and programs that
  * have no trouble. A program is labelled with the kind of its verdict and with words that must be in it and in its fix. */
 #include "process.h"
+#include "scratch.h"
 
 #include <check.h>
 #include <errno.h>
@@ -186,11 +187,10 @@ static int check_status(const char *rule, const char *suppress)
 
 START_TEST(rules_of_check)
 {
-	char known[] = "/tmp/flotsam-verdict-XXXXXX";
+	char known[300];
 	const char *argv[] = { "ways", "cache", NULL };
-	int fd = mkstemp(known);
-	ck_assert(fd >= 0 && write(fd, "leak:g_cache\n", 13) == 13);
-	close(fd);
+	snprintf(known, sizeof known, "%s/known", scratch_directory());
+	scratch_file("known", "leak:g_cache\n", strlen("leak:g_cache\n"));
 	start(argv);
 	ck_assert_int_eq(check_status("verdicts.held.bytes > 8 MiB", NULL), 1);
 	ck_assert_int_eq(check_status("verdicts.held.count == 80000", NULL), 1);
@@ -200,34 +200,23 @@ START_TEST(rules_of_check)
 	/* What the project agreed to is no verdict. */
 	ck_assert_int_eq(check_status("verdicts.held.bytes > 0", known), 0);
 	child_end(&child);
-	unlink(known);
 }
 END_TEST
 
 START_TEST(of_a_core)
 {
-	char core[] = "/tmp/flotsam-verdict-XXXXXX", file[64];
-	int status;
-	if (!have_program("gcore")) {
+	const char *argv[] = { "ways", "cache", NULL };
+	start(argv);
+	const char *core = child_gcore(&child);
+	if (!core) {
 		printf("SKIP of_a_core: needs gdb\n");
 		return;
 	}
-	const char *argv[] = { "ways", "cache", NULL };
-	int fd = mkstemp(core);
-	ck_assert_int_ge(fd, 0);
-	close(fd);
-	start(argv);
-	const char *gcore[] = { "gcore", "-o", core, pid, NULL };
-	free(run_text((char *const *)gcore, &status));
-	ck_assert_int_eq(status, 0);
-	snprintf(file, sizeof file, "%s.%s", core, pid);
 	child_end(&child);
-	json_t *report = report_of(file);
+	json_t *report = report_of(core);
 	ck_assert_str_eq(member(first_of(report), "kind"), "held");
 	ck_assert_ptr_nonnull(strstr(member(first_of(report), "text"), "g_cache"));
 	json_decref(report);
-	unlink(core);
-	unlink(file);
 }
 END_TEST
 

@@ -16,11 +16,6 @@ static struct modes damages, exploits;
 
 static struct child child;
 
-static void clean_up(void)
-{
-	child_end(&child);
-}
-
 static const char *text_of(const json_t *j, const char *key)
 {
 	const char *s = json_string_value(json_object_get(j, key));
@@ -116,7 +111,6 @@ static void try(const char *fixture, const char *mode, const char *variant, cons
 	const char *why;
 	int status;
 	snprintf(what, sizeof what, "%s %s %s", mode, variant ? variant : "", variant2 ? variant2 : "");
-	atexit(clean_up);
 	ck_assert_msg(child_start(&child, (char *const *)argv, NULL, false), "%s does not start", what);
 	json_t *truth = child_json(&child);
 	ck_assert_msg(truth, "%s says no truth", what);
@@ -161,7 +155,6 @@ START_TEST(the_neighbour_is_named)
 	const char *argv[] = { "damage", "overflow-16", NULL };
 	char pid[16];
 	int status;
-	atexit(clean_up);
 	ck_assert(child_start(&child, (char *const *)argv, NULL, false));
 	json_t *truth = child_json(&child);
 	ck_assert(truth && child_settled(&child));
@@ -189,7 +182,6 @@ START_TEST(whole_heaps_have_no_findings)
 	const char *argv[] = { whole[_i], NULL };
 	char pid[16];
 	int status;
-	atexit(clean_up);
 	ck_assert(child_start(&child, (char *const *)argv, NULL, false));
 	json_t *truth = child_json(&child);
 	ck_assert_msg(truth && child_settled(&child), "%s says no truth", whole[_i]);

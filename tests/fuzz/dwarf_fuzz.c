@@ -1,5 +1,6 @@
 /* Names by ELF and DWARF, from a module whose file is any bytes: a core says that the file is mapped, and holds its first page, so
  * that the build-id agrees. All that asks a file for names is called. No crash, no endless loop. */
+#include "scratch.h"
 #include "synthetic_elf.h"
 
 #include <elf.h>
@@ -104,7 +105,7 @@ static bool write_all(int fd, const void *p, size_t n)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	char library[] = "/tmp/flotsam-dwarf-fuzz-XXXXXX", path[32];
+	char library[300], path[32];
 	uint8_t mapped[PAGES * PAGE] = { 0 }, deep[2 * PAGE] = { 0 };
 	struct bytes core = { 0 };
 	struct session_options options = { .target = { .force = true }, .graph = { .threads = 1 } };
@@ -119,6 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	p.threads[0] = (struct core_thread){ 4242, stack + PAGE, base + 0x1010, stack + 2 * PAGE - 256, 0 };
 	for (size_t i = PAGE; i < sizeof deep; i += 8) /* what could be return addresses */
 		memcpy(deep + i, &(uint64_t){ base + 0x1000 + i % 256 }, 8);
+	snprintf(library, sizeof library, "%s/library-XXXXXX", scratch_directory());
 	int fd = mkstemp(library), core_fd = memfd_create("core", MFD_CLOEXEC);
 	core_write(&p, &core);
 	if (fd < 0 || core_fd < 0 || !write_all(fd, data, n) || !write_all(core_fd, core.at, core.n))

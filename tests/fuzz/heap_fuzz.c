@@ -2,8 +2,9 @@
  * layout; then come records of eleven bytes: how, where (two bytes), the value. No crash, no endless loop; and what comes out is
  * an index: blocks in order, side by side, inside their segments. */
 #include "heap_builder.h"
+#include "scratch.h"
 
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "flotsam/session.h"
 
@@ -13,7 +14,7 @@ enum { LAYOUTS = 8, MOST_WOUNDS = 48, RECORD = 11 };
 static const struct { unsigned word, minor; } layouts[LAYOUTS] = { { 8, 36 }, { 8, 43 }, { 4, 36 }, { 8, 31 }, { 8, 41 }, { 4, 43 }, { 8, 27 }, { 4, 29 } };
 
 static struct made {
-	char dir[40]; /* each has its own libc */
+	char dir[300]; /* each has its own libc */
 	struct made_heap *heap;
 	struct session *session;
 } made[LAYOUTS];
@@ -22,10 +23,8 @@ static void remove_all(void)
 {
 	for (int i = 0; i < LAYOUTS; i++) {
 		session_close(made[i].session);
-		if (!made[i].heap)
-			continue;
-		heap_destroy(made[i].heap);
-		rmdir(made[i].dir);
+		if (made[i].heap)
+			heap_destroy(made[i].heap);
 	}
 }
 
@@ -37,8 +36,9 @@ static struct made *make(unsigned which)
 	static bool to_remove;
 	if (m->session)
 		return m;
-	strcpy(m->dir, "/tmp/flotsam-heap-fuzz-XXXXXX");
-	if (!mkdtemp(m->dir))
+	/* A libc.so.6 each. */
+	snprintf(m->dir, sizeof m->dir, "%s/%u", scratch_directory(), which);
+	if (mkdir(m->dir, 0700))
 		abort();
 	if (!to_remove)
 		atexit(remove_all);

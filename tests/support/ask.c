@@ -1,8 +1,6 @@
 #include "ask.h"
 
 #include <check.h>
-#include <dirent.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,27 +8,12 @@
 #include <unistd.h>
 
 struct child asked;
-char ask_target[128];
-static char directory[64];
-
-static void clean_up(void)
-{
-	child_end(&asked);
-	if (!*directory)
-		return;
-	DIR *d = opendir(directory);
-	for (struct dirent *e; d && (e = readdir(d));)
-		unlinkat(dirfd(d), e->d_name, 0);
-	if (d)
-		closedir(d);
-	rmdir(directory);
-}
+char ask_target[320];
 
 json_t *ask_start(const char *fixture, const char *mode, const char *variable)
 {
 	char name[64] = "";
 	char *argv[] = { (char *)(uintptr_t)fixture, (char *)(uintptr_t)mode, NULL };
-	atexit(clean_up);
 	if (variable) {
 		snprintf(name, sizeof name, "%.*s", (int)strcspn(variable, "="), variable);
 		setenv(name, variable + strlen(name) + 1, 1);
@@ -47,19 +30,10 @@ json_t *ask_start(const char *fixture, const char *mode, const char *variable)
 
 bool ask_core(void)
 {
-	char pid[16], prefix[80];
-	int status;
-	if (!have_program("gcore"))
-		return false;
-	snprintf(directory, sizeof directory, "/tmp/flotsam-malloc-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(directory));
-	snprintf(pid, sizeof pid, "%d", (int)asked.pid);
-	snprintf(prefix, sizeof prefix, "%s/core", directory);
-	char *argv[] = { (char *)(uintptr_t) "gcore", (char *)(uintptr_t) "-o", prefix, pid, NULL };
-	free(run_text(argv, &status));
-	ck_assert_int_eq(status, 0);
-	snprintf(ask_target, sizeof ask_target, "%s/core.%s", directory, pid);
-	return true;
+	const char *core = child_gcore(&asked);
+	if (core)
+		snprintf(ask_target, sizeof ask_target, "%s", core);
+	return core;
 }
 
 json_t *ask_json(const char *command, const char *operand)

@@ -19,7 +19,7 @@ json_t *ask_json(const char *command, const char *operand);
 char *ask_text(const char *command, const char *operand);
 /* A line to its standard input; back when it has answered and rests. */
 void ask_fixture(const char *line);
-extern char ask_target[128]; /* as flotsam is told it */
+extern char ask_target[320]; /* as flotsam is told it */
 
 /* Members that have to be there. */
 int64_t number(const json_t *j, const char *key);

@@ -1,5 +1,7 @@
 #include "process.h"
+#include "scratch.h"
 
+#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -221,29 +223,37 @@ bool only_file_in(const char *directory, char *ret, size_t n)
 {
 	DIR *d = opendir(directory);
 	*ret = 0;
+	/* A core of the emulator may lie beside the guest's. */
+	bool emulated = getenv("TRUTH_EMULATED");
 	for (struct dirent *e; d && (e = readdir(d));)
-		if (e->d_name[0] != '.')
+		if (e->d_name[0] != '.' && (!emulated || !strncmp(e->d_name, "qemu_", 5)))
 			snprintf(ret, n, "%s/%s", directory, e->d_name);
 	if (d)
 		closedir(d);
 	return *ret;
 }
 
+const char *child_gcore(const struct child *c)
+{
+	static char core[320];
+	char pid[16], prefix[300];
+	int status;
+	if (!have_program("gcore"))
+		return NULL;
+	snprintf(pid, sizeof pid, "%d", (int)c->target);
+	snprintf(prefix, sizeof prefix, "%s/core", scratch_directory());
+	snprintf(core, sizeof core, "%s.%s", prefix, pid);
+	const char *argv[] = { "gcore", "-o", prefix, pid, NULL };
+	free(run_text((char *const *)(uintptr_t)argv, &status));
+	ck_assert_msg(status == 0 && !access(core, R_OK), "gcore ended with %d", status);
+	return core;
+}
+
 bool child_emulated_core(struct child *c, const char *directory, char *ret, size_t n)
 {
-	bool found = false;
 	kill(c->pid, SIGABRT);
 	child_wait_signal(c);
-	DIR *d = opendir(directory);
-	/* A core of the emulator may lie beside the guest's. */
-	for (struct dirent *e; d && (e = readdir(d));)
-		if (!strncmp(e->d_name, "qemu_", 5)) {
-			snprintf(ret, n, "%s/%s", directory, e->d_name);
-			found = true;
-		}
-	if (d)
-		closedir(d);
-	return found;
+	return only_file_in(directory, ret, n);
 }
 
 char *run_text(char *const argv[], int *ret_status)

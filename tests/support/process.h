@@ -20,13 +20,15 @@ json_t *child_json(struct child *c);
 /* Waits until every thread of it sleeps in the kernel. */
 bool child_settled(const struct child *c);
 void child_end(struct child *c);	/* end of its input, then SIGKILL */
+/* The name of a core of it that gdb writes into scratch_directory(). NULL: there is no gcore. */
+const char *child_gcore(const struct child *c);
 /* Aborts an emulated child and finds the guest's core, which qemu-user writes where the child was started. */
 bool child_emulated_core(struct child *c, const char *directory, char *ret, size_t n);
 int child_wait_signal(struct child *c);	/* the signal it died of, 0: another end */
 
 /* Whether the kernel writes a core into the directory where a program runs: a plain name, and no limit. */
 bool kernel_writes_cores(const char **ret_why);
-/* The path of a directory's file, of which there is one. False: there is none. */
+/* The path of a directory's file, of which there is one, or of an emulated program's core. False: there is none. */
 bool only_file_in(const char *directory, char *ret, size_t n);
 
 /* Runs a command to its end: standard output as one string (free it), its exit status in *ret_status. stderr is ours.

@@ -1,6 +1,7 @@
 /* The walk of glibc's heaps against heaps made by hand, of every layout: equal block for block while they are whole; then
  * damaged a field at a time: no crash, a finding where the damage is, and all other blocks as they were. */
 #include "heap_builder.h"
+#include "scratch.h"
 
 #include <check.h>
 #include <unistd.h>
@@ -13,7 +14,6 @@ static const struct { unsigned word, minor; } layouts[] = {
 };
 enum { N_LAYOUTS = sizeof layouts / sizeof *layouts, SEEDS = 6 };
 
-static char dir[] = "/tmp/flotsam-alloc-XXXXXX";
 
 static struct session *look(const struct made_heap *h)
 {
@@ -75,7 +75,7 @@ START_TEST(a_whole_heap_is_walked_exactly)
 {
 	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
 		struct heap_options o = { .word = layouts[_i].word, .minor = layouts[_i].minor, .seed = seed, .stripped = seed % 2 };
-		struct made_heap *h = heap_make(&o, dir);
+		struct made_heap *h = heap_make(&o, scratch_directory());
 		struct session *s = look(h);
 		ck_assert_str_eq(s->alloc->facts.name, "glibc");
 		ck_assert_str_eq(s->alloc->facts.found_by, o.stripped ? "file signature" : "symbols");
@@ -271,7 +271,7 @@ static const struct { unsigned word, minor; } to_damage[] = { { 8, 31 }, { 8, 36
 START_TEST(damage_is_found_and_stays_where_it_is)
 {
 	struct heap_options o = { .word = to_damage[_i].word, .minor = to_damage[_i].minor, .seed = 11, .chunks = 24 };
-	struct made_heap *h = heap_make(&o, dir);
+	struct made_heap *h = heap_make(&o, scratch_directory());
 	unsigned taken[FIELD_KINDS][4] = { 0 };
 	uint64_t seed = 77;
 	for (size_t i = 0; i < h->fields.n; i++) {
@@ -302,21 +302,10 @@ START_TEST(damage_is_found_and_stays_where_it_is)
 }
 END_TEST
 
-static void set_up(void)
-{
-	ck_assert(mkdtemp(dir));
-}
-
-static void tear_down(void)
-{
-	rmdir(dir);
-}
-
 int main(void)
 {
 	Suite *s = suite_create("alloc");
 	TCase *t = tcase_create("glibc");
-	tcase_add_unchecked_fixture(t, set_up, tear_down);
 	tcase_add_loop_test(t, a_whole_heap_is_walked_exactly, 0, N_LAYOUTS);
 	tcase_add_loop_test(t, damage_is_found_and_stays_where_it_is, 0, sizeof to_damage / sizeof *to_damage);
 	tcase_set_timeout(t, 300);

@@ -9,8 +9,8 @@
 #include "flotsam/query.h"
 #include "heap_builder.h"
 #include "resign.h"
+#include "scratch.h"
 
-static char dir[64];
 static struct made_heap *heap;
 static struct session *session;
 static struct census_bytes bytes;
@@ -18,9 +18,7 @@ static struct census_bytes bytes;
 static void make(const struct heap_options *o)
 {
 	static const struct session_options options = { .target = { .force = true }, .graph = { .threads = 1 } };
-	strcpy(dir, "/tmp/flotsam-census-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	heap = heap_make(o, dir);
+	heap = heap_make(o, scratch_directory());
 	struct err *e = session_open("core", heap->path, &options, &session);
 	ck_assert_msg(!e, "%s", e ? e->text : "");
 	e = census_make(session, &bytes);
@@ -29,12 +27,9 @@ static void make(const struct heap_options *o)
 
 static void end(void)
 {
-	char command[128];
 	session_close(session);
 	heap_destroy(heap);
 	free(bytes.at);
-	snprintf(command, sizeof command, "rm -rf %s", dir);
-	ck_assert_int_eq(system(command), 0);
 }
 
 static struct err *read_copy(struct census **ret)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "scratch.h"
 #include "synthetic_elf.h"
 
 #include "flotsam/target.h"
@@ -473,8 +474,8 @@ START_TEST(no_regular_file_is_refused)
 {
 	struct target_options o = { 0 };
 	struct target *t;
-	char dir[] = "/tmp/flotsam-core-XXXXXX", fifo[64];
-	ck_assert(mkdtemp(dir));
+	char fifo[300];
+	const char *dir = scratch_directory();
 	snprintf(fifo, sizeof fifo, "%s/fifo", dir);
 	ck_assert(!mkfifo(fifo, 0600));
 	const char *const paths[] = { dir, fifo, "/dev/zero", "/nowhere/core" };
@@ -483,8 +484,6 @@ START_TEST(no_regular_file_is_refused)
 		ck_assert_ptr_nonnull(e);
 		err_free(e);
 	}
-	unlink(fifo);
-	rmdir(dir);
 }
 END_TEST
 

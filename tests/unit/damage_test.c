@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "scratch.h"
+
 #include "flotsam/session.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -20,7 +22,6 @@ enum { SANITIZED = 0 };
 #endif
 enum { LIVE = 3000, LOST = 200, CUTS = 40, WOUNDS = 80 };
 
-static char dir[] = "/tmp/flotsam-damage-XXXXXX";
 static char *whole;
 static size_t whole_n;
 static void **kept; /* a global: what it holds is reachable */
@@ -49,6 +50,7 @@ static bool make_core(void)
 	char program[512];
 	snprintf(program, sizeof program, "%s/trees", fixtures ? fixtures : "");
 	int in[2], out[2];
+	const char *dir = scratch_directory(); /* ours, not the child's, which dies */
 	ck_assert(!pipe(in) && !pipe(out));
 	pid_t p = fork();
 	if (!p) {
@@ -80,9 +82,9 @@ static bool make_core(void)
 		close(out[i]);
 	}
 	char path[128];
-	snprintf(path, sizeof path, "%s/core", dir);
+	snprintf(path, sizeof path, "%s/core", scratch_directory());
 	if (access(path, R_OK))
-		snprintf(path, sizeof path, "%s/core.%d", dir, (int)p);
+		snprintf(path, sizeof path, "%s/core.%d", scratch_directory(), (int)p);
 	int fd = open(path, O_RDONLY);
 	if (fd < 0)
 		return false;
@@ -96,7 +98,7 @@ static bool make_core(void)
 static struct err *look_at(const char *bytes, size_t n, struct class_sum sums[CLASS_RUNTIME + 1], size_t *ret_findings)
 {
 	char path[128];
-	snprintf(path, sizeof path, "%s/damaged", dir);
+	snprintf(path, sizeof path, "%s/damaged", scratch_directory());
 	FILE *f = fopen(path, "w");
 	ck_assert(f && fwrite(bytes, 1, n, f) == n && !fclose(f));
 	struct session_options o = { 0 };
@@ -116,7 +118,6 @@ static struct err *look_at(const char *bytes, size_t n, struct class_sum sums[CL
 
 static void set_up(void)
 {
-	ck_assert(mkdtemp(dir));
 	if (!make_core())
 		printf("SKIP damage_test: needs a core_pattern that writes a file\n");
 }
@@ -125,7 +126,6 @@ static void tear_down(void)
 {
 	free(whole);
 	whole = NULL;
-	rmdir(dir);
 }
 
 START_TEST(the_whole_core_tells_the_truth)

@@ -6,12 +6,12 @@
 #include <unistd.h>
 
 #include "heap_builder.h"
+#include "scratch.h"
 
 #include "flotsam/session.h"
 
 enum { GRAPHS = 400, NODES = 64, LINKS = 400, NO_NODE = -1 };
 
-static char dir[] = "/tmp/flotsam-graph-XXXXXX";
 
 /* Root objects of the reference; their order is that of ranks. */
 enum owner { OWNER_GLOBAL, OWNER_LIBC = GLOBALS, OWNER_DESCRIPTOR, OWNER_MAPPING, OWNER_STACK1, OWNER_STACK2, OWNER_REGISTER1,
@@ -146,7 +146,7 @@ static void make(struct model *m, uint64_t seed)
 	struct heap_options o = { .word = seed % 3 ? 8 : 4, .minor = seed % 4 ? 36 : 43, .seed = seed, .chunks = 10, .blank = true };
 	memset(m, 0, sizeof *m);
 	m->random = seed * 7919 + 1;
-	m->heap = heap_make(&o, dir);
+	m->heap = heap_make(&o, scratch_directory());
 	choose_nodes(m);
 	uint64_t edges = below(m, 2 * (uint64_t)m->n_nodes + 1), roots = below(m, 24);
 	for (uint64_t i = 0; i < edges; i++) {
@@ -399,7 +399,7 @@ static void make_large(struct model *m)
 	struct heap_options o = { .word = 8, .minor = 36, .seed = 5, .main_chunks = MANY, .chunks = 4, .blank = true };
 	memset(m, 0, sizeof *m);
 	m->random = 99;
-	m->heap = heap_make(&o, dir);
+	m->heap = heap_make(&o, scratch_directory());
 	struct made_heap *h = m->heap;
 	for (size_t i = 0; i < h->blocks.n; i++) {
 		const struct made_block *b = &h->blocks.at[i];
@@ -450,21 +450,10 @@ START_TEST(any_number_of_threads_gives_the_same)
 }
 END_TEST
 
-static void set_up(void)
-{
-	ck_assert(mkdtemp(dir));
-}
-
-static void tear_down(void)
-{
-	rmdir(dir);
-}
-
 int main(void)
 {
 	Suite *s = suite_create("graph");
 	TCase *t = tcase_create("reference");
-	tcase_add_unchecked_fixture(t, set_up, tear_down);
 	tcase_set_timeout(t, 300);
 	tcase_add_test(t, random_graphs);
 	tcase_add_test(t, any_number_of_threads_gives_the_same);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "live_child.h"
+#include "scratch.h"
 
 static void child_with_memory(void)
 {
@@ -204,9 +205,8 @@ END_TEST
 
 START_TEST(a_spool_file_has_no_name)
 {
-	char dir[] = "/tmp/flotsam-test-XXXXXX";
+	const char *dir = scratch_directory();
 	start(child_with_memory);
-	ck_assert_ptr_nonnull(mkdtemp(dir));
 	struct target_options o = { .force = true, .spool_dir = dir };
 	struct target *t = open_target(child, &o);
 	survey_and_take(t);

@@ -1,8 +1,8 @@
 /* Names, lines and stacks against the tools that everybody uses: nm, addr2line and eu-stack, on the core of a fixture. */
 #include "process.h"
+#include "scratch.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,6 @@
 
 #include "flotsam/session.h"
 
-static char dir[] = "/tmp/flotsam-modules-XXXXXX";
 static const char *const fixtures[] = { "threads", "containers" };
 static struct child child;
 
@@ -46,39 +45,19 @@ static void forget(struct listing *l)
 	vec_free(&l->at);
 }
 
-static void clean_up(void)
-{
-	child_end(&child);
-	DIR *d = opendir(dir);
-	for (struct dirent *e; d && (e = readdir(d));)
-		unlinkat(dirfd(d), e->d_name, 0);
-	if (d)
-		closedir(d);
-	rmdir(dir);
-}
-
-static char core[128];
+static const char *core;
 
 /* A core of a parked fixture. The program lives on until the test ends. */
 static struct session *open_core(const char *fixture)
 {
-	char pid[16], prefix[96];
 	const char *argv[] = { fixture, NULL };
-	int status;
 	struct session *s = NULL;
 	struct session_options o = { .graph = { .threads = 1 } };
-	ck_assert(mkdtemp(dir));
-	atexit(clean_up);
-	ck_assert_msg(child_start(&child, (char *const *)argv, dir, false), "%s does not start", fixture);
+	ck_assert_msg(child_start(&child, (char *const *)argv, NULL, false), "%s does not start", fixture);
 	json_t *truth = child_json(&child);
 	ck_assert_msg(truth && child_settled(&child), "%s does not settle", fixture);
 	json_decref(truth);
-	snprintf(pid, sizeof pid, "%d", (int)child.pid);
-	snprintf(prefix, sizeof prefix, "%s/core", dir);
-	snprintf(core, sizeof core, "%s.%s", prefix, pid);
-	const char *gcore[] = { "gcore", "-o", prefix, pid, NULL };
-	free(run_text((char *const *)gcore, &status));
-	ck_assert_msg(status == 0 && !access(core, R_OK), "gcore failed");
+	core = child_gcore(&child);
 	struct err *e = session_open("core", core, &o, &s);
 	ck_assert_msg(!e, "%s", e ? e->text : "");
 	return s;
@@ -199,7 +178,7 @@ static char *lines_of(const char *tool, const char *path, const uint64_t *addres
 {
 	char list[64];
 	int status;
-	snprintf(list, sizeof list, "%s/list", dir); /* too many for a command line */
+	snprintf(list, sizeof list, "%s/list", scratch_directory()); /* too many for a command line */
 	FILE *f = fopen(list, "we");
 	for (size_t i = 0; i < n; i++)
 		fprintf(f, "%#lx\n", addresses[i]);

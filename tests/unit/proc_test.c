@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "heap_builder.h"
+#include "scratch.h"
 
 #include "flotsam/system.h"
 
@@ -336,44 +337,9 @@ START_TEST(words_that_the_kernel_holds)
 }
 END_TEST
 
-/* A tree of files below a directory of our own. */
-static char root[] = "/tmp/flotsam-proc-XXXXXX";
-static char made[64][256];
-static size_t n_made;
-
 static void put(const char *path, const char *text)
 {
-	char full[256];
-	snprintf(full, sizeof full, "%s%s", root, path);
-	for (char *p = full + strlen(root) + 1; (p = strchr(p, '/')); p++) {
-		*p = 0;
-		if (!mkdir(full, 0700)) {
-			ck_assert_uint_lt(n_made, 64);
-			strcpy(made[n_made++], full);
-		}
-		*p = '/';
-	}
-	FILE *f = fopen(full, "we");
-	ck_assert(f && fputs(text, f) >= 0 && !fclose(f));
-	for (size_t i = 0; i < n_made; i++)
-		if (!strcmp(made[i], full))
-			return;
-	ck_assert_uint_lt(n_made, 64);
-	strcpy(made[n_made++], full);
-}
-
-static void make_root(void)
-{
-	n_made = 0;
-	strcpy(root, "/tmp/flotsam-proc-XXXXXX");
-	ck_assert(mkdtemp(root));
-}
-
-static void remove_root(void)
-{
-	while (n_made)
-		remove(made[--n_made]);
-	rmdir(root);
+	scratch_file(path, text, strlen(text));
 }
 
 START_TEST(cgroup_of_version_2)
@@ -386,7 +352,7 @@ START_TEST(cgroup_of_version_2)
 	put("/sys/fs/cgroup/a/b/memory.events", "low 0\nhigh 1\nmax 2\noom 3\noom_kill 4\noom_group_kill 5\n");
 	put("/sys/fs/cgroup/a/memory.current", "3500000\n");
 	put("/sys/fs/cgroup/a/memory.max", "4000000\n");
-	system_cgroup(root, "0::/a/b\n", &c);
+	system_cgroup(scratch_directory(), "0::/a/b\n", &c);
 	ck_assert(c.known);
 	ck_assert_int_eq(c.version, 2);
 	ck_assert_str_eq(c.path, "/a/b");
@@ -398,10 +364,10 @@ START_TEST(cgroup_of_version_2)
 	ck_assert_uint_eq(c.events_oom_kill, 4);
 	/* The least room counts, not the least limit. */
 	put("/sys/fs/cgroup/a/b/memory.max", "3900000\n");
-	system_cgroup(root, "0::/a/b\n", &c);
+	system_cgroup(scratch_directory(), "0::/a/b\n", &c);
 	ck_assert_uint_eq(c.limit, 4000000);
 	put("/sys/fs/cgroup/a/b/memory.max", "3100000\n");
-	system_cgroup(root, "0::/a/b\n", &c);
+	system_cgroup(scratch_directory(), "0::/a/b\n", &c);
 	ck_assert_uint_eq(c.limit, 3100000);
 	ck_assert_uint_eq(c.limit_usage, 3000000);
 }
@@ -417,7 +383,7 @@ START_TEST(cgroup_of_version_1)
 	put("/sys/fs/cgroup/memory/svc/memory.limit_in_bytes", "9223372036854771712\n"); /* none */
 	put("/sys/fs/cgroup/memory/svc/memory.stat", "cache 1\nrss 2\ntotal_cache 300\ntotal_rss 400\n");
 	put("/sys/fs/cgroup/memory/svc/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 6\n");
-	system_cgroup(root, "12:cpu,cpuacct:/x\n5:name=no-memory:/wrong\n4:hugetlb,memory:/svc\n0::/other\n", &c);
+	system_cgroup(scratch_directory(), "12:cpu,cpuacct:/x\n5:name=no-memory:/wrong\n4:hugetlb,memory:/svc\n0::/other\n", &c);
 	ck_assert_int_eq(c.version, 1);
 	ck_assert_str_eq(c.path, "/svc");
 	ck_assert_uint_eq(c.usage, 1000);
@@ -436,16 +402,16 @@ START_TEST(cgroup_seen_from_inside)
 	put("/sys/fs/cgroup/memory.current", "10\n");
 	put("/sys/fs/cgroup/app/memory.current", "20\n");
 	put("/sys/fs/cgroup/podium/memory.current", "30\n");
-	system_cgroup(root, "0::/pod/app\n", &c);
+	system_cgroup(scratch_directory(), "0::/pod/app\n", &c);
 	ck_assert_uint_eq(c.usage, 20);
-	system_cgroup(root, "0::/pod\n", &c);
+	system_cgroup(scratch_directory(), "0::/pod\n", &c);
 	ck_assert_uint_eq(c.usage, 10);
 	/* Another whose name begins alike is not below it, though one inside has that name. */
-	system_cgroup(root, "0::/podium\n", &c);
+	system_cgroup(scratch_directory(), "0::/podium\n", &c);
 	ck_assert(!c.known);
-	system_cgroup(root, "0::/pod/podium\n", &c);
+	system_cgroup(scratch_directory(), "0::/pod/podium\n", &c);
 	ck_assert_uint_eq(c.usage, 30);
-	system_cgroup(root, "0::/../outside\n", &c);
+	system_cgroup(scratch_directory(), "0::/../outside\n", &c);
 	ck_assert(!c.known);
 }
 END_TEST
@@ -456,14 +422,14 @@ START_TEST(cgroup_that_is_not_there)
 	struct cgroup_memory c;
 	put("/proc/self/mountinfo", "24 1 0:22 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
 	for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
-		system_cgroup(root, groups[i], &c);
+		system_cgroup(scratch_directory(), groups[i], &c);
 		ck_assert(!c.known);
 		ck_assert_uint_eq(c.limit, UINT64_MAX);
 	}
 	static const char *const mounts[] = { "", "-", " - ", " - cgroup2", "24 1 0:22 / - cgroup2 x\n", "x x x x x - cgroup\n" };
 	for (size_t i = 0; i < sizeof mounts / sizeof *mounts; i++) {
 		put("/proc/self/mountinfo", mounts[i]);
-		system_cgroup(root, "0::/a\n", &c);
+		system_cgroup(scratch_directory(), "0::/a\n", &c);
 		ck_assert(!c.known);
 	}
 }
@@ -473,18 +439,18 @@ START_TEST(room_is_the_tightest)
 {
 	const char *what;
 	put("/proc/meminfo", "MemTotal:       16000000 kB\nMemFree:          100000 kB\nMemAvailable:    8000000 kB\n");
-	ck_assert_uint_eq(system_room(root, &what), 8000000ull << 10);
+	ck_assert_uint_eq(system_room(scratch_directory(), &what), 8000000ull << 10);
 	ck_assert_str_eq(what, "available memory of the machine");
 	put("/proc/self/mountinfo", "24 1 0:22 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
 	put("/proc/self/cgroup", "0::/us\n");
 	put("/sys/fs/cgroup/us/memory.current", "300\n");
 	put("/sys/fs/cgroup/us/memory.max", "1000\n");
-	ck_assert_uint_eq(system_room(root, &what), 700);
+	ck_assert_uint_eq(system_room(scratch_directory(), &what), 700);
 	ck_assert_str_eq(what, "cgroup limit");
 	put("/sys/fs/cgroup/us/memory.current", "1300\n"); /* over it: none is left */
-	ck_assert_uint_eq(system_room(root, &what), 0);
+	ck_assert_uint_eq(system_room(scratch_directory(), &what), 0);
 	put("/proc/uptime", "12345.67 99999.00\n");
-	ck_assert_double_eq_tol(system_uptime(root), 12345.67, 0.001);
+	ck_assert_double_eq_tol(system_uptime(scratch_directory()), 12345.67, 0.001);
 }
 END_TEST
 
@@ -495,16 +461,16 @@ START_TEST(whole_files)
 	memset(big, 'x', 300000);
 	big[300000] = 0;
 	put("/big", big);
-	char *text = system_read(root, "/big", &n);
+	char *text = system_read(scratch_directory(), "/big", &n);
 	ck_assert_uint_eq(n, 300000);
 	ck_assert_mem_eq(text, big, 300001);
 	free(text);
 	free(big);
 	put("/empty", "");
-	text = system_read(root, "/empty", &n);
+	text = system_read(scratch_directory(), "/empty", &n);
 	ck_assert(text && !n && !*text);
 	free(text);
-	ck_assert_ptr_null(system_read(root, "/missing", &n));
+	ck_assert_ptr_null(system_read(scratch_directory(), "/missing", &n));
 }
 END_TEST
 
@@ -521,7 +487,6 @@ int main(void)
 	tcase_add_test(t, status_without_memory);
 	tcase_add_test(t, stat_behind_any_name);
 	tcase_add_test(t, words_that_the_kernel_holds);
-	tcase_add_checked_fixture(tree, make_root, remove_root);
 	tcase_add_test(tree, cgroup_of_version_2);
 	tcase_add_test(tree, cgroup_of_version_1);
 	tcase_add_test(tree, cgroup_seen_from_inside);

@@ -22,9 +22,10 @@
 #include <unistd.h>
 
 #include "process.h"
+#include "scratch.h"
 #include "src/front/sandbox.h"
 
-static char dir[] = "/tmp/flotsam-sandbox-XXXXXX", inside[64], beside[64];
+static char inside[300], beside[300];
 static pid_t other;
 
 static void make_file(const char *path)
@@ -35,13 +36,12 @@ static void make_file(const char *path)
 
 static void setup(void)
 {
-	char sub[64];
+	char sub[300];
 	unsetenv("FLOTSAM_SANDBOX");
-	ck_assert(mkdtemp(dir) != NULL);
-	snprintf(sub, sizeof sub, "%s/root", dir);
+	snprintf(sub, sizeof sub, "%s/root", scratch_directory());
 	ck_assert(!mkdir(sub, 0700));
-	snprintf(inside, sizeof inside, "%s/root/inside", dir);
-	snprintf(beside, sizeof beside, "%s/beside", dir);
+	snprintf(inside, sizeof inside, "%s/root/inside", scratch_directory());
+	snprintf(beside, sizeof beside, "%s/beside", scratch_directory());
 	make_file(inside);
 	make_file(beside);
 	other = fork();
@@ -56,19 +56,14 @@ static void teardown(void)
 {
 	kill(other, SIGKILL);
 	waitpid(other, NULL, 0);
-	unlink(inside);
-	unlink(beside);
-	*strrchr(inside, '/') = '\0';
-	rmdir(inside);
-	rmdir(dir);
 }
 
 /* Reads below the root alone. */
 static const char *enter(void)
 {
 	static struct sandbox s;
-	static char root[64];
-	snprintf(root, sizeof root, "%s/root", dir);
+	static char root[300];
+	snprintf(root, sizeof root, "%s/root", scratch_directory());
 	s = (struct sandbox){ 0 };
 	ck_assert(sandbox_read_below(&s, root) && sandbox_read_below(&s, "/proc") && sandbox_read_below(&s, NULL));
 	struct err *e = sandbox_enter(&s);
@@ -101,10 +96,10 @@ static bool opens(const char *path, int flags)
 
 static void check_no_writing(void)
 {
-	char fresh[80];
-	snprintf(fresh, sizeof fresh, "%s/root/new", dir);
+	char fresh[300];
+	snprintf(fresh, sizeof fresh, "%s/root/new", scratch_directory());
 	ck_assert(!opens(inside, O_WRONLY) && !opens(inside, O_RDWR) && !opens(inside, O_RDONLY | O_TRUNC));
-	ck_assert(!opens(fresh, O_WRONLY | O_CREAT) && !opens(dir, O_TMPFILE | O_RDWR));
+	ck_assert(!opens(fresh, O_WRONLY | O_CREAT) && !opens(scratch_directory(), O_TMPFILE | O_RDWR));
 	ck_assert(unlink(inside) && rename(inside, fresh) && link(inside, fresh) && symlink(inside, fresh) && mkdir(fresh, 0700));
 	ck_assert(truncate(inside, 0) && mkfifo(fresh, 0600));
 	struct stat st;
@@ -255,8 +250,8 @@ END_TEST
 
 START_TEST(nameless_files_while_a_core_is_expanded)
 {
-	char root[64];
-	snprintf(root, sizeof root, "%s/root", dir);
+	char root[300];
+	snprintf(root, sizeof root, "%s/root", scratch_directory());
 	struct sandbox s = { .read = { "/" }, .n_read = 1, .write = { root }, .n_write = 1 };
 	struct err *e = sandbox_enter(&s);
 	ck_assert_msg(!e, "%s", e ? e->text : "");
@@ -266,7 +261,7 @@ START_TEST(nameless_files_while_a_core_is_expanded)
 		return;
 	}
 	ck_assert(fd >= 0 && write(fd, "x", 1) == 1 && !ftruncate(fd, 8192));
-	ck_assert(has(s.note, "Landlock") ? !opens(dir, O_TMPFILE | O_RDWR) : true);
+	ck_assert(has(s.note, "Landlock") ? !opens(scratch_directory(), O_TMPFILE | O_RDWR) : true);
 	/* And no more once it is. */
 	enter();
 	ck_assert(!opens(root, O_TMPFILE | O_RDWR));

@@ -3,33 +3,14 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "scratch.h"
+
 #include "flotsam/query.h"
 #include "src/cmd/cmd.h"
-
-static char root[64];
-
-static void make_parents(char *path)
-{
-	for (char *p = path + strlen(root) + 1; (p = strchr(p, '/')); *p++ = '/') {
-		*p = '\0';
-		ck_assert_msg(!mkdir(path, 0700) || errno == EEXIST, "%s: %s", path, strerror(errno));
-	}
-}
-
-static void write_file(const char *name, const char *text, size_t n)
-{
-	char path[512];
-	snprintf(path, sizeof path, "%s/%s", root, name);
-	make_parents(path);
-	FILE *f = fopen(path, "w");
-	ck_assert_msg(f, "%s: %s", path, strerror(errno));
-	ck_assert(fwrite(text, 1, n, f) == n && !fclose(f));
-}
 
 /* Each file of tests/machines/NAME.tree, which are parted by "== PATH" lines. */
 typedef void file_fn(const char *path, const char *text, size_t n);
@@ -53,26 +34,13 @@ static void each_file(const char *machine, file_fn *f)
 
 static void unpack(const char *machine)
 {
-	strcpy(root, "/tmp/flotsam-machine-XXXXXX");
-	ck_assert(mkdtemp(root));
-	each_file(machine, write_file);
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
-static void remove_tree(void)
-{
-	ck_assert(!nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS));
+	each_file(machine, scratch_file);
 }
 
 static struct machine *ask(int pid)
 {
 	struct machine *m;
-	struct err *e = query_machine(root, pid, NULL, &m);
+	struct err *e = query_machine(scratch_directory(), pid, NULL, &m);
 	ck_assert_msg(!e, "%s", e ? e->text : "");
 	return m;
 }
@@ -123,7 +91,6 @@ START_TEST(a_healthy_machine)
 	ck_assert(z->pageblocks == 126 + 2466 + 40 && z->pageblocks_unmovable == 126);
 	ck_assert_uint_eq(m->zones.pageblock_pages, 512);
 	machine_free(m);
-	remove_tree();
 }
 END_TEST
 
@@ -153,7 +120,6 @@ START_TEST(fragmentation_by_hand)
 	ck_assert(m->log.kills.n == 1 && !m->log.kills.at[0].by_group && m->log.kills.at[0].anon == 1 << 30);
 	ck_assert_str_eq(m->log.kills.at[0].constraint, "CONSTRAINT_NONE");
 	machine_free(m);
-	remove_tree();
 }
 END_TEST
 
@@ -197,7 +163,6 @@ START_TEST(groups_of_version_2)
 	ck_assert(m->groups.n == 3 && m->process.mappings == 3 && m->process.files == 1024 && m->process.oom_score == 700);
 	ck_assert_str_eq(m->process.status.name, "web ) 1");
 	machine_free(m);
-	remove_tree();
 }
 END_TEST
 
@@ -212,10 +177,9 @@ START_TEST(the_dead_are_known_by_the_log)
 		kills += !strcmp(m->verdicts.at[i].kind, "oom-kill");
 	ck_assert_uint_eq(kills, 1);
 	machine_free(m);
-	struct err *e = query_machine(root, 5, NULL, &m);
+	struct err *e = query_machine(scratch_directory(), 5, NULL, &m);
 	ck_assert(e && e->kind == ERR_NOT_FOUND);
 	err_free(e);
-	remove_tree();
 }
 END_TEST
 
@@ -237,7 +201,6 @@ START_TEST(groups_of_version_1)
 	ck_assert_str_eq(m->groups.at[1].path, "/abc");
 	ck_assert(m->process.mappings == UNKNOWN && m->process.address_space == UNKNOWN);
 	machine_free(m);
-	remove_tree();
 }
 END_TEST
 
@@ -253,7 +216,6 @@ START_TEST(strict_overcommit_leaves_little)
 	m = ask(88);
 	ck_assert_uint_eq(m->commit_room, 26272u << 10);
 	machine_free(m);
-	remove_tree();
 }
 END_TEST
 
@@ -276,7 +238,6 @@ START_TEST(a_machine_short_of_all)
 	says(m, 4, "7.8 MiB of 8.0 MiB that its limit on locked memory");
 	says(m, 5, "97 of the 100 mappings");
 	machine_free(m);
-	remove_tree();
 }
 END_TEST
 
@@ -334,7 +295,6 @@ START_TEST(no_row_is_wider_than_80_columns)
 		m->groups = (struct system_groups){ 0 };
 		machine_free(m);
 	}
-	remove_tree();
 }
 END_TEST
 
@@ -350,7 +310,7 @@ static void must_answer(void)
 	static const int pids[] = { 0, 4242, 77, 88 };
 	for (size_t i = 0; i < sizeof pids / sizeof *pids; i++) {
 		struct machine *m;
-		struct err *e = query_machine(root, pids[i], NULL, &m);
+		struct err *e = query_machine(scratch_directory(), pids[i], NULL, &m);
 		ck_assert(!e || e->kind == ERR_NOT_FOUND);
 		if (!e) {
 			for (size_t k = 0; k < m->zones.list.n; k++)
@@ -381,11 +341,11 @@ static void damage(const char *path, const char *text, size_t n)
 				for (int k = text[i] >= '0' && text[i] <= '9' ? 8 : 1; k; k--)
 					copy[length++] = k == 1 ? text[i] : '9';
 		}
-		write_file(path, copy, length);
+		scratch_file(path, copy, length);
 		free(copy);
 		must_answer();
 	}
-	write_file(path, text, n);
+	scratch_file(path, text, n);
 }
 
 START_TEST(damaged_files_cost_figures_alone)
@@ -393,7 +353,6 @@ START_TEST(damaged_files_cost_figures_alone)
 	static const char *const machines[] = { "healthy", "fragmented", "cgroup2", "cgroup1", "strict", "short" };
 	unpack(machines[_i]);
 	each_file(machines[_i], damage);
-	remove_tree();
 }
 END_TEST
 
@@ -401,7 +360,7 @@ START_TEST(a_tree_does_not_lead_out_of_itself)
 {
 	char path[128], target[160];
 	unpack("cgroup2");
-	snprintf(path, sizeof path, "%s/proc/meminfo", root);
+	snprintf(path, sizeof path, "%s/proc/meminfo", scratch_directory());
 	ck_assert(!unlink(path) && !symlink("/proc/meminfo", path)); /* below the root that is itself */
 	struct machine *m = ask(0);
 	ck_assert_uint_eq(m->memory.total, UNKNOWN);
@@ -412,15 +371,14 @@ START_TEST(a_tree_does_not_lead_out_of_itself)
 	machine_free(m);
 	/* A FIFO is not waited for, a directory is no file, a loop of groups has an end. */
 	ck_assert(!unlink(path) && !mkfifo(path, 0600));
-	snprintf(path, sizeof path, "%s/proc/vmstat", root);
+	snprintf(path, sizeof path, "%s/proc/vmstat", scratch_directory());
 	ck_assert(!unlink(path) && !mkdir(path, 0700));
-	snprintf(path, sizeof path, "%s/sys/fs/cgroup/app.slice/loop", root);
-	snprintf(target, sizeof target, "%s/sys/fs/cgroup", root);
+	snprintf(path, sizeof path, "%s/sys/fs/cgroup/app.slice/loop", scratch_directory());
+	snprintf(target, sizeof target, "%s/sys/fs/cgroup", scratch_directory());
 	ck_assert(!symlink(target, path));
 	m = ask(0);
 	ck_assert(m->memory.total == UNKNOWN && m->counters.oom_kills == UNKNOWN && m->groups.n == 5);
 	machine_free(m);
-	remove_tree();
 }
 END_TEST
 

@@ -2,6 +2,7 @@
  * links, never more. All blocks of the heap are in use and held, or free; so what becomes a leak is false. Each word is damaged
  * in turn, with WOUNDS=all in every way, else in one. */
 #include "heap_builder.h"
+#include "scratch.h"
 
 #include <check.h>
 #include <unistd.h>
@@ -11,7 +12,6 @@
 static const struct { unsigned word, minor; bool stripped; } layouts[] = { { 8, 36, true }, { 8, 43, false }, { 4, 31, true }, { 8, 31, false }, { 4, 43, true }, { 8, 27, true } };
 enum { N_LAYOUTS = sizeof layouts / sizeof *layouts };
 
-static char dir[] = "/tmp/flotsam-wounds-XXXXXX";
 
 /* Every second block in use is held by the mapping, the others by the one before. */
 static void hold(struct made_heap *h)
@@ -156,7 +156,7 @@ START_TEST(a_wound_costs_its_neighbourhood)
 	struct heap_options o = { .word = layouts[_i].word, .minor = layouts[_i].minor, .seed = 3, .chunks = 24, .stripped = layouts[_i].stripped };
 	const char *which = getenv("WOUNDS");
 	bool all = which && !strcmp(which, "all");
-	struct made_heap *h = heap_make(&o, dir);
+	struct made_heap *h = heap_make(&o, scratch_directory());
 	struct session_options options = { .graph = { .threads = 1 } };
 	struct session *s;
 	uint64_t random = 9;
@@ -174,21 +174,10 @@ START_TEST(a_wound_costs_its_neighbourhood)
 }
 END_TEST
 
-static void set_up(void)
-{
-	ck_assert(mkdtemp(dir));
-}
-
-static void tear_down(void)
-{
-	rmdir(dir);
-}
-
 int main(void)
 {
 	Suite *s = suite_create("wounds");
 	TCase *t = tcase_create("one word");
-	tcase_add_unchecked_fixture(t, set_up, tear_down);
 	tcase_add_loop_test(t, a_wound_costs_its_neighbourhood, 0, N_LAYOUTS);
 	tcase_set_timeout(t, 600);
 	suite_add_tcase(s, t);
