@@ -51,6 +51,16 @@ void runtime_free(struct runtime *r);
 const struct runtime_extent *runtime_extent_at(const struct runtime *r, uint64_t address);
 /* Index of the first region that ends behind address; regions.n when none does. */
 size_t runtime_region_from(const struct runtime *r, uint64_t address);
+/* The label of the regions that hold CPython's pools. */
+extern const char runtime_cpython_arenas[];
+struct runtime_pool { /* blocks of one size for small objects; offsets are from its address */
+	uint64_t address, free;	/* free: address of the first free block, which holds that of the next; 0: none */
+	uint32_t bytes, block;	/* of the pool, of each block */
+	uint32_t first, end;	/* of the blocks that were ever given out */
+	uint32_t used;		/* blocks, as the pool itself counts them */
+};
+/* Address may be any: false when no pool begins there. */
+bool runtime_cpython_pool(const struct image *img, uint64_t address, struct runtime_pool *ret);
 /* Where a module's static TLS block lies from every thread pointer. False when it has none. */
 bool runtime_tls_offset(struct modules *ms, const struct arch *a, struct module *m, uint64_t *ret);
 /* PTR_DEMANGLE of glibc for this architecture (sysdeps/unix/sysv/linux/ARCH/pointer_guard.h). */

@@ -13,6 +13,7 @@ extern const struct command command_report;
 extern const struct command command_shell;
 extern const struct command command_verify;
 extern const struct command command_blocks;
+extern const struct command command_objects;
 extern const struct command command_arenas;
 extern const struct command command_arena;
 extern const struct command command_heaps;

@@ -6,6 +6,7 @@ static const struct command *const table[] = {
 	&command_shell,
 	&command_verify,
 	&command_blocks,
+	&command_objects,
 	&command_x,
 	&command_threads,
 	&command_stack,

@@ -2,6 +2,8 @@
  * by what it says of itself: headers of its pages, tables for its debuggers, or the addresses that it asks for. */
 #include "runtime.h"
 
+const char runtime_cpython_arenas[] = "CPython's object arenas";
+
 enum { MOST_REGIONS = 1 << 16, MOST_ENTRIES = 8192, NAME_BYTES = 64 };
 
 static uint64_t word_at(const struct finder *f, uint64_t address)
@@ -36,43 +38,58 @@ static bool is_own(const struct mapping *m)
 /* CPython's pools (Objects/obmalloc.c: struct pool_header): {count, freeblock, nextpool, prevpool, arenaindex, szidx, nextoffset,
  * maxnextoffset}. The last is the pool's size less one block of it. Pools have 16 KiB since 3.10, 4 before; blocks count by 16
  * bytes since 3.7, by 8 before and with 32 bits. */
-static bool is_pool(const struct finder *f, uint64_t at, uint64_t pool, unsigned unit)
+static const struct pool_kind { uint16_t pool; uint8_t unit; } pool_kinds[] = { { 16384, 16 }, { 4096, 16 }, { 4096, 8 } };
+enum { POOL_KINDS = sizeof pool_kinds / sizeof pool_kinds[0], SIZE_CLASSES = 64 };
+
+static bool is_pool(const struct image *img, uint64_t at, const struct pool_kind *k, struct runtime_pool *ret)
 {
-	unsigned w = f->arch->word;
+	unsigned w = image_arch(img)->word;
 	uint32_t count = 0, index = 0, next = 0, most = 0;
-	if (!image_u32(f->img, at, &count) || !image_u32(f->img, at + 4 * w + 4, &index) || !image_u32(f->img, at + 4 * w + 8, &next) ||
-	    !image_u32(f->img, at + 4 * w + 12, &most) || index >= 64)
+	uint64_t sibling = 0;
+	if (!image_u32(img, at, &count) || !image_u32(img, at + 4 * w + 4, &index) || !image_u32(img, at + 4 * w + 8, &next) ||
+	    !image_u32(img, at + 4 * w + 12, &most) || index >= SIZE_CLASSES)
 		return false;
-	uint64_t block = (uint64_t)(index + 1) * unit;
-	return most == pool - block && next <= pool && count <= pool / block && word_at(f, at + 2 * w) % w == 0 && word_at(f, at + 2 * w);
+	uint32_t block = (index + 1) * k->unit, first = (uint32_t)align_up(4 * w + 16, k->unit);
+	*ret = (struct runtime_pool){ .address = at, .bytes = k->pool, .block = block, .first = first, .end = next, .used = count };
+	image_word(img, at + w, &ret->free);
+	image_word(img, at + 2 * w, &sibling);
+	return most == k->pool - block && next <= k->pool && count <= k->pool / block && sibling % w == 0 && sibling;
+}
+
+bool runtime_cpython_pool(const struct image *img, uint64_t address, struct runtime_pool *ret)
+{
+	for (size_t i = 0; i < POOL_KINDS; i++)
+		if (address % pool_kinds[i].pool == 0 && is_pool(img, address, &pool_kinds[i], ret))
+			return ret->end >= ret->first && (ret->end - ret->first) % ret->block == 0;
+	return false;
 }
 
 /* Pools that were never used are zero, and stand between others or behind them. */
-static bool pools_of(struct finder *f, const struct mapping *m, uint64_t pool, unsigned unit)
+static bool pools_of(struct finder *f, const struct mapping *m, const struct pool_kind *k)
 {
+	struct runtime_pool pool;
 	uint64_t first = 0, end = 0;
-	for (uint64_t at = align_up(m->start, pool); at + pool <= m->end; at += pool) {
-		if (is_pool(f, at, pool, unit)) {
+	for (uint64_t at = align_up(m->start, k->pool); at + k->pool <= m->end; at += k->pool) {
+		if (is_pool(f->img, at, k, &pool)) {
 			first = first ? first : at;
-			end = at + pool;
+			end = at + k->pool;
 		} else if (first && word_at(f, at)) {
-			if (!add_region(f, first, end, "CPython's object arenas"))
+			if (!add_region(f, first, end, runtime_cpython_arenas))
 				return false;
 			first = 0;
 		}
 	}
-	return !first || add_region(f, first, end, "CPython's object arenas");
+	return !first || add_region(f, first, end, runtime_cpython_arenas);
 }
 
 static bool cpython(struct finder *f)
 {
-	static const struct { uint64_t pool; unsigned unit; } kinds[] = { { 16384, 16 }, { 4096, 16 }, { 4096, 8 } };
 	bool ok = true;
-	for (size_t k = 0; k < sizeof kinds / sizeof kinds[0] && !f->r->regions.n; k++)
+	for (size_t k = 0; k < POOL_KINDS && !f->r->regions.n; k++)
 		for (size_t i = 0; i < f->p->maps.n && ok; i++) {
 			const struct mapping *m = &f->p->maps.at[i];
 			if (is_own(m) && (m->prot & (PROT_R | PROT_W)) == (PROT_R | PROT_W))
-				ok = pools_of(f, m, kinds[k].pool, kinds[k].unit);
+				ok = pools_of(f, m, &pool_kinds[k]);
 		}
 	return ok;
 }

@@ -1,6 +1,8 @@
-/* What a block is, as far as is cheap and certain: owned by the runtime, a C++ object by its vtable, text, else its size.
- * Only what the block itself shows counts; nothing is guessed. A label never holds the target's text. */
-#include "flotsam/types.h"
+/* What a block is, as far as is cheap and certain: owned by the runtime, a C++ object by its vtable, a
+ * language's by its tag, text, else its size.
+ * Only what the block itself shows counts; nothing is guessed. A label never holds the target's text
+ * but names of types. */
+#include "cpython.h"
 
 #include <stdio.h>
 
@@ -8,6 +10,7 @@ struct types_priv {
 	struct blocks *b;
 	struct image *img;
 	struct modules *ms;
+	struct cpython *cpython; /* NULL: the target is none */
 	struct map64 runtime;	/* block id -> label index */
 	struct map64 by_vtable;	/* first word -> label index + 1, 0: no vtable */
 	struct map64 by_size;	/* (usable, kind) -> label index */
@@ -15,7 +18,7 @@ struct types_priv {
 	uint32_t *label_of;	/* by block id; NULL: found when asked for */
 };
 
-static const char *const by_names[] = { "size", "vtable", "text", "runtime" };
+static const char *const by_names[] = { "size", "vtable", "text", "runtime", "tag" };
 
 const char *identified_by_name(enum identified_by by)
 {
@@ -24,7 +27,7 @@ const char *identified_by_name(enum identified_by by)
 
 static uint32_t intern(struct types *t, char *name, enum identified_by by)
 {
-	for (size_t i = 0; name && by != BY_SIZE && by != BY_TEXT && i < t->n; i++)
+	for (size_t i = 0; name && by != BY_SIZE && by != BY_TEXT && by != BY_TAG && i < t->n; i++)
 		if (t->labels[i].by == by && !strcmp(t->labels[i].name, name)) {
 			free(name);
 			return (uint32_t)i;
@@ -63,9 +66,10 @@ struct err *types_open(struct blocks *b, struct image *img, struct modules *ms, 
 		ok = add_runtime(t, b->alloc->tcaches.at[i].address, "tcache");
 	for (size_t i = 0; i < rt->blocks.n && ok; i++)
 		ok = add_runtime(t, rt->blocks.at[i].address, rt->blocks.at[i].label);
-	if (!ok) {
+	struct err *e = ok ? cpython_open(img, ms, rt, &priv->cpython, NULL) : err_nomem();
+	if (e) {
 		types_free(t);
-		return err_nomem();
+		return e;
 	}
 	*ret = t;
 	return NULL;
@@ -102,6 +106,14 @@ static uint32_t vtable_label(struct types *t, uint64_t first)
 		index = intern(t, strdup(class), BY_VTABLE);
 	map64_put(&priv->by_vtable, first, index);
 	return (uint32_t)index;
+}
+
+static uint32_t tag_label(struct types *t, uint64_t payload, uint64_t usable)
+{
+	struct tag *tag = t->priv->cpython ? cpython_object(t->priv->cpython, payload, usable) : NULL;
+	if (tag && !tag->label)
+		tag->label = intern(t, strdup(tag->name), BY_TAG);
+	return tag ? tag->label : 0;
 }
 
 enum { TEXT_LEAST = 4, TEXT_LOOK = 64 };
@@ -162,6 +174,8 @@ uint32_t types_label_at(struct types *t, block_id id, uint64_t payload, uint64_t
 		return (uint32_t)index;
 	if (image_word(priv->img, payload, &first) && (index = vtable_label(t, first)))
 		return (uint32_t)index;
+	if ((index = tag_label(t, payload, usable)))
+		return (uint32_t)index;
 	return sized_label(t, usable, text_length(priv, payload, usable, text));
 }
 
@@ -193,6 +207,7 @@ void types_free(struct types *t)
 	for (size_t i = 0; i < t->n; i++)
 		free(t->labels[i].name);
 	free(t->labels);
+	cpython_close(t->priv->cpython);
 	map64_free(&t->priv->runtime);
 	map64_free(&t->priv->by_vtable);
 	map64_free(&t->priv->by_size);
