@@ -22,6 +22,7 @@ struct holder_line {
 	char *name, *where;	/* where may be NULL */
 	const char *kind;
 	uint64_t address;	/* of the first of a set; 0: none */
+	uint32_t set;		/* as graph_set() tells it of its blocks */
 	uint64_t retained_blocks, retained_bytes;
 	bool stack;		/* a frame or registers: no suspicion in itself */
 };

@@ -86,6 +86,10 @@ unsigned desk_number(struct desk *d, uint64_t address);
 struct err *cmd_address(const struct arguments *a, struct session *s, const char *word, uint64_t *ret) MUST_CHECK;
 /* The same, as a block: the one that holds the address. ERR_NOT_FOUND when none does. */
 struct err *cmd_block(const struct arguments *a, struct session *s, const char *word, block_id *ret) MUST_CHECK;
+/* H3, and no symbol. */
+bool cmd_is_holder(const struct session *s, const char *word);
+/* Of such a word: the set of holders that the line stands for, as graph_set() tells it. */
+struct err *cmd_holder_set(const struct arguments *a, struct session *s, const char *word, uint32_t *ret) MUST_CHECK;
 /* H3 as the holder's name; any other word as it is. */
 struct err *cmd_holder_name(const struct arguments *a, struct session *s, const char *word, const char **ret) MUST_CHECK;
 /* An operand that names an arena by its index. */

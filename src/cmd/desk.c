@@ -11,7 +11,7 @@ struct desk *desk_create(void)
 static void forget_ranks(struct desk *d)
 {
 	for (size_t i = 0; i < d->holders.n; i++)
-		free(d->holders.at[i]);
+		free(d->holders.at[i].name);
 	vec_free(&d->holders);
 	vec_free(&d->leaks);
 	d->ranked = false;
@@ -28,8 +28,10 @@ static void forget_sets(struct desk *d)
 
 void desk_renew(struct desk *d)
 {
-	/* Ids are of one picture: sets go, addresses stay. */
+	/* Ids are of one picture: sets go, addresses and names stay. */
 	forget_sets(d);
+	for (size_t i = 0; i < d->holders.n; i++)
+		d->holders.at[i].set = 0;
 	d->thread = d->frame = 0;
 }
 
@@ -87,9 +89,9 @@ void desk_take_report(struct desk *d, const struct report *r)
 			*slot = r->leaks.at[i].n_samples ? r->leaks.at[i].sample[0] : 0;
 	}
 	for (size_t i = 0; i < r->holders.n; i++) {
-		char **slot = vec_push(&d->holders);
+		struct ranked_holder *slot = vec_push(&d->holders);
 		if (slot)
-			*slot = strdup(r->holders.at[i].name);
+			*slot = (struct ranked_holder){ strdup(r->holders.at[i].name), r->holders.at[i].set };
 	}
 	d->ranked = true;
 }
@@ -105,39 +107,58 @@ static struct err *need_ranks(struct desk *d, struct session *s)
 	return NULL;
 }
 
-struct err *cmd_holder_name(const struct arguments *a, struct session *s, const char *word, const char **ret)
+bool cmd_is_holder(const struct session *s, const char *word)
 {
-	char *end;
-	*ret = word;
-	if ((*word != 'H' && *word != 'h') || !isdigit((unsigned char)word[1]))
-		return NULL;
-	unsigned long n = strtoul(word + 1, &end, 10);
-	if (*end)
-		return NULL;
+	struct symbol sym;
+	return toupper((unsigned char)*word) == 'H' && isdigit((unsigned char)word[1]) && strspn(word + 1, "0123456789") == strlen(word + 1) &&
+	       !modules_find_symbol(s->modules, word, &sym);
+}
+
+static struct err *ranked_holder(const struct arguments *a, struct session *s, const char *word, const struct ranked_holder **ret)
+{
+	unsigned long n = strtoul(word + 1, NULL, 10);
 	TRY(need_ranks(a->desk, s));
-	if (!n || n > a->desk->holders.n)
+	if (!n || n > a->desk->holders.n || !a->desk->holders.at[n - 1].name)
 		return err_hint(err_new(ERR_USAGE, "there is no %s: the report has %zu holders", word, a->desk->holders.n), "report --top 0");
-	*ret = a->desk->holders.at[n - 1];
+	*ret = &a->desk->holders.at[n - 1];
 	return NULL;
 }
 
-static bool is_holder_number(const char *word)
+struct err *cmd_holder_name(const struct arguments *a, struct session *s, const char *word, const char **ret)
 {
-	return toupper((unsigned char)*word) == 'H' && isdigit((unsigned char)word[1]) && strspn(word + 1, "0123456789") == strlen(word + 1);
+	const struct ranked_holder *h;
+	*ret = word;
+	if (!cmd_is_holder(s, word))
+		return NULL;
+	TRY(ranked_holder(a, s, word, &h));
+	*ret = h->name;
+	return NULL;
+}
+
+struct err *cmd_holder_set(const struct arguments *a, struct session *s, const char *word, uint32_t *ret)
+{
+	const struct ranked_holder *h;
+	TRY(ranked_holder(a, s, word, &h));
+	TRY(session_holders(s));
+	*ret = h->set;
+	/* Of another picture: who is called so now, and keeps something. */
+	for (uint32_t i = 0; !*ret && i < s->graph->sets.n; i++) {
+		AUTO_FREE char *name = query_set_name(s->graph, i);
+		if (s->graph->sets.at[i].blocks && name && !strcmp(name, h->name))
+			*ret = i + 1;
+	}
+	return *ret ? NULL : err_hint(err_new(ERR_NOT_FOUND, "%s, %s, keeps nothing in this picture", word, h->name), "report");
 }
 
 /* H3, where a variable is meant: the address of the root itself. */
 static struct err *holder_address(const struct arguments *a, struct session *s, const char *word, uint64_t *ret)
 {
 	const char *name;
+	uint32_t set;
 	TRY(cmd_holder_name(a, s, word, &name));
-	TRY(session_holders(s));
-	for (size_t i = 0; i < s->graph->holders.n; i++)
-		if (!strcmp(s->graph->holders.at[i].name, name) && s->graph->holders.at[i].address) {
-			*ret = s->graph->holders.at[i].address;
-			return NULL;
-		}
-	return err_hint(err_new(ERR_NOT_FOUND, "%s, %s, has no address", word, name), "tree %s lists what it keeps", word);
+	TRY(cmd_holder_set(a, s, word, &set));
+	*ret = s->graph->holders.at[s->graph->sets.at[set - 1].holders[0]].address;
+	return *ret ? NULL : err_hint(err_new(ERR_NOT_FOUND, "%s, %s, has no address", word, name), "tree %s lists what it keeps", word);
 }
 
 static struct err *leak_sample(const struct arguments *a, struct session *s, const char *word, unsigned long n, uint64_t *ret)
@@ -176,7 +197,7 @@ static struct err *base_address(const struct arguments *a, struct session *s, co
 		*ret = sym.address;
 		return NULL;
 	}
-	if (is_holder_number(word))
+	if (cmd_is_holder(s, word))
 		return holder_address(a, s, word, ret);
 	return err_hint(err_new(ERR_NOT_FOUND, "no symbol is called '%s'", word), "an operand is 0xADDRESS, an item number, L1, H1, or SYMBOL[+N]");
 }
@@ -206,8 +227,7 @@ struct err *cmd_block(const struct arguments *a, struct session *s, const char *
 {
 	uint64_t address;
 	const char *name;
-	struct symbol sym;
-	if (is_holder_number(word) && !modules_find_symbol(s->modules, word, &sym)) {
+	if (cmd_is_holder(s, word)) {
 		TRY(cmd_holder_name(a, s, word, &name));
 		return err_hint(err_new(ERR_USAGE, "%s is %s: a root, which nothing keeps, and no block", word, name),
 				"tree %s lists what it keeps, retained %s how much that is, blocks holder=%s each block", word, word, word);

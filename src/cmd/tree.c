@@ -16,9 +16,10 @@ static const struct column columns[] = {
 struct branch { uint64_t bytes, blocks, nodes, sample; uint32_t node, label; };
 struct branches { VEC(struct branch) list; struct map64 by_label; };
 
-static int largest_first(const void *a, const void *b)
+static int largest_first(const void *a, const void *b, void *ctx)
 {
 	const struct branch *x = a, *y = b;
+	(void)ctx;
 	if (x->bytes != y->bytes)
 		return x->bytes > y->bytes ? -1 : 1;
 	return x->node < y->node ? -1 : x->node > y->node;
@@ -51,20 +52,31 @@ static bool add_child(struct session *s, struct branches *bs, uint32_t node)
 	return true;
 }
 
-/* A node by word: H3, the name or address of a holder, or a block. */
+/* What hangs where: children of a node, or, of a line of the report (set), the blocks that keep the others of that set. */
+struct hook { uint32_t node, set; };
+
+static bool hangs_on(const struct session *s, const struct hook *p, uint32_t node)
+{
+	const struct tree *t = s->tree;
+	uint32_t up = t->idom[node];
+	if (!p->set)
+		return up == p->node;
+	return tree_is_block(t, node) && up != UINT32_MAX && graph_set(s->graph, tree_block(t, node)) == p->set &&
+	       !(tree_is_block(t, up) && graph_set(s->graph, tree_block(t, up)) == p->set);
+}
+
+/* A node by word: the name or address of a holder, or a block. */
 static struct err *parse_node(const struct arguments *a, struct session *s, const char *word, uint32_t *ret)
 {
 	const struct tree *t = s->tree;
-	const char *name;
 	block_id id;
 	uint64_t address;
-	TRY(cmd_holder_name(a, s, word, &name));
-	if (!strcmp(name, "leaked")) {
+	if (!strcmp(word, "leaked")) {
 		*ret = tree_leaked(t);
 		return NULL;
 	}
 	for (uint32_t i = 0; i < t->n_holders; i++)
-		if (!strcmp(s->graph->holders.at[i].name, name)) {
+		if (!strcmp(s->graph->holders.at[i].name, word)) {
 			*ret = i + 1;
 			return NULL;
 		}
@@ -122,9 +134,31 @@ static void put(struct listing *l, struct session *s, const struct branch *b)
 	strbuf_free(&what);
 }
 
+static struct err *parse_place(const struct arguments *a, struct session *s, const char *word, struct hook *ret)
+{
+	*ret = (struct hook){ 0 };
+	return cmd_is_holder(s, word) ? cmd_holder_set(a, s, word, &ret->set) : parse_node(a, s, word, &ret->node);
+}
+
+static char *name_place(struct session *s, const struct hook *p)
+{
+	return p->set ? query_set_name(s->graph, p->set - 1) : name_node(s, p->node);
+}
+
+static void put_head(struct session *s, struct out *o, const struct hook *p)
+{
+	AUTO_FREE char *name = name_place(s, p);
+	struct strbuf head = { 0 };
+	const struct holder_set *set = p->set ? &s->graph->sets.at[p->set - 1] : NULL;
+	uint64_t blocks = set ? set->blocks : s->tree->blocks[p->node], bytes = set ? set->bytes : s->tree->bytes[p->node];
+	text_add_foreign(&head, name ? name : "", o);
+	out_printf(o, "%s keeps %s in %s block%s\n", head.text ? head.text : "", text_size(bytes).text, text_count(blocks).text, blocks == 1 ? "" : "s");
+	strbuf_free(&head);
+}
+
 static struct err *tree(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
 {
-	uint32_t node = 0;
+	struct hook at = { 0 };
 	uint64_t top = 20;
 	unsigned i = 0;
 	struct branches bs = { 0 };
@@ -132,30 +166,25 @@ static struct err *tree(const struct arguments *a, struct session *s, struct out
 	bool ok = true;
 	TRY(prepare(s, ret_status));
 	if (a->n_words && strcmp(a->words[0], "top"))
-		TRY(parse_node(a, s, a->words[i++], &node));
+		TRY(parse_place(a, s, a->words[i++], &at));
 	if (i < a->n_words && (strcmp(a->words[i], "top") || i + 1 >= a->n_words || !text_to_bytes(a->words[i + 1], &top)))
 		return err_new(ERR_USAGE, "tree [ADDR|HN|leaked] [top N]");
 	for (uint32_t n = 1; n < s->tree->n && ok && !interrupted; n++)
-		if (s->tree->idom[n] == node)
+		if (hangs_on(s, &at, n))
 			ok = add_child(s, &bs, n);
+	if (ok)
+		sort_many(bs.list.at, bs.list.n, sizeof *bs.list.at, largest_first, NULL);
 	struct err *e = interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : ok ? NULL : err_nomem();
 	if (!e) {
-		if (bs.list.n)
-			qsort(bs.list.at, bs.list.n, sizeof *bs.list.at, largest_first);
-		if (cmd_is_text(a) && node) {
-			AUTO_FREE char *name = name_node(s, node);
-			struct strbuf head = { 0 };
-			text_add_foreign(&head, name ? name : "", o);
-			out_printf(o, "%s keeps %s in %s blocks\n", head.text ? head.text : "", text_size(s->tree->bytes[node]).text,
-				   text_count(s->tree->blocks[node]).text);
-			strbuf_free(&head);
-		}
+		bool part = at.node || at.set;
+		if (cmd_is_text(a) && part)
+			put_head(s, o, &at);
 		listing_begin(&l, a, o, "nodes", columns, 5);
 		for (size_t k = 0; k < bs.list.n && (!top || k < top); k++)
 			put(&l, s, &bs.list.at[k]);
 		listing_end(&l);
 		if (top && bs.list.n > top && cmd_is_text(a))
-			out_printf(o, "%zu more lines (tree %s%stop 0)\n", bs.list.n - (size_t)top, a->n_words && node ? a->words[0] : "", node ? " " : "");
+			out_printf(o, "%zu more lines (tree %s%stop 0)\n", bs.list.n - (size_t)top, part ? a->words[0] : "", part ? " " : "");
 	}
 	vec_free(&bs.list);
 	map64_free(&bs.by_label);
@@ -171,11 +200,19 @@ static const struct column retained_columns[] = {
 
 static struct err *retained(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
 {
-	uint32_t node;
+	struct hook at;
 	struct listing l;
 	TRY(prepare(s, ret_status));
-	TRY(parse_node(a, s, a->words[0], &node));
+	TRY(parse_place(a, s, a->words[0], &at));
 	listing_begin(&l, a, o, "nodes", retained_columns, 4);
+	if (at.set) {
+		const struct holder_set *set = &s->graph->sets.at[at.set - 1];
+		AUTO_FREE char *name = name_place(s, &at);
+		uint64_t address = s->graph->holders.at[set->holders[0]].address;
+		struct cell cells[] = { { .number = address }, { .number = set->bytes }, { .number = set->blocks }, { .text = name } };
+		listing_record(&l, address, cells);
+	}
+	uint32_t node = at.node;
 	/* The block, and who dominates it, up to the root. */
 	for (uint32_t budget = s->tree->n; node && budget; node = s->tree->idom[node], budget--) {
 		AUTO_FREE char *name = name_node(s, node);

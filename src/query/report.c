@@ -133,7 +133,7 @@ static struct err *find_holders(struct report *r)
 		if (!h)
 			return err_nomem();
 		*h = (struct holder_line){ .name = query_set_name(g, (uint32_t)i), .where = set->n == 1 && first->where ? strdup(first->where) : NULL,
-					   .kind = holder_kind_name(first->kind), .address = first->address, .retained_blocks = set->blocks, .retained_bytes = set->bytes,
+					   .kind = holder_kind_name(first->kind), .address = first->address, .set = (uint32_t)i + 1, .retained_blocks = set->blocks, .retained_bytes = set->bytes,
 					   .stack = first->rank >= RANK_FRAME };
 		if (!h->name)
 			return err_nomem();

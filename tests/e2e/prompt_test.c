@@ -337,6 +337,39 @@ START_TEST(errors_help)
 }
 END_TEST
 
+/* What a line of the report says of a holder is what the commands say of its number, a combination of holders included. */
+START_TEST(holders_by_number)
+{
+	char *argv[] = { (char *)(uintptr_t)flotsam_path(), (char[]){ "report" }, pid, (char[]){ "--format" }, (char[]){ "json" }, (char[]){ "--top" }, (char[]){ "0" }, NULL };
+	int status, n;
+	json_t *report = run_json(argv, &status), *holders = json_object_get(report, "holders"), *h;
+	size_t i, k;
+	ck_assert_uint_ge(json_array_size(holders), 3);
+	json_array_foreach(holders, i, h) {
+		char line[64];
+		if (i == 6)
+			break;
+		for (int tree = 0; tree < 2; tree++) {
+			json_int_t bytes = 0, blocks = 0;
+			json_t *row;
+			n = snprintf(line, sizeof line, tree ? "tree H%zu top 0 --format json" : "retained H%zu --format json", i + 1);
+			ck_assert_int_lt(n, (int)sizeof line);
+			char *sit_argv[] = { (char *)(uintptr_t)flotsam_path(), (char[]){ "shell" }, pid, (char[]){ "-e" }, line, NULL };
+			json_t *said = run_json(sit_argv, &status);
+			ck_assert_msg(json_array_size(said), "%s says nothing", line);
+			json_array_foreach(said, k, row) {
+				bytes += json_integer_value(json_object_get(row, "retained_bytes"));
+				blocks += json_integer_value(json_object_get(row, "retained_blocks"));
+			}
+			ck_assert_msg(bytes == json_integer_value(json_object_get(h, "retained_bytes")), "%s: %lld bytes", line, (long long)bytes);
+			ck_assert_msg(blocks == json_integer_value(json_object_get(h, "retained_blocks")), "%s: %lld blocks", line, (long long)blocks);
+			json_decref(said);
+		}
+	}
+	json_decref(report);
+}
+END_TEST
+
 /* Numbers stay: the same item before and after another picture. */
 START_TEST(refreshes)
 {
@@ -520,6 +553,7 @@ int main(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_checked_fixture(t, set_up_foreign, NULL);
 	tcase_add_test(t, completes_each_kind);
+	tcase_add_test(t, holders_by_number);
 	tcase_add_test(t, foreign_names_drive_nothing);
 	suite_add_tcase(s, t);
 	t = tcase_create("many");
