@@ -113,18 +113,65 @@ static void put_data(struct listing *l, struct session *s, const struct row *row
 	listing_record(l, 0, cells);
 }
 
+/* A pool of memory points into itself hundreds of times; what one asks for is who else does. */
+enum { FEW = 3 };
+static bool is_own(const struct session *s, const struct asked *asked, const struct reference *r)
+{
+	return r->live && r->block != BLOCK_NONE && blocks_payload(s->blocks, r->block) == asked->address;
+}
+
+/* How many of the words behind this one are of the same block, and left out where they are many. */
+static size_t left_out(const struct references *refs, size_t from)
+{
+	size_t i = from;
+	block_id block = refs->list.at[from].block;
+	while (i < refs->list.n && refs->list.at[i].block == block && refs->list.at[i].live)
+		i++;
+	return block != BLOCK_NONE ? i - from : 0;
+}
+
+/* For people: a few words of each block, none of its own where they are many. */
+static struct err *put_few(struct session *s, struct out *o, const struct asked *asked, const struct references *refs, struct listing *l)
+{
+	size_t own = 0, of_block = 0;
+	for (size_t i = 0; i < refs->list.n; i++)
+		own += is_own(s, asked, &refs->list.at[i]);
+	for (size_t i = 0; i < refs->list.n && !o->error && !interrupted; i++) {
+		const struct reference *r = &refs->list.at[i];
+		struct row row;
+		if (!r->live || (own > FEW && is_own(s, asked, r)))
+			continue;
+		of_block = i && r->block == refs->list.at[i - 1].block && r->block != BLOCK_NONE ? of_block + 1 : 0;
+		size_t rest = of_block == FEW ? left_out(refs, i) : 0;
+		if (rest > 1) {
+			char more[48];
+			snprintf(more, sizeof more, "and %zu more words of it (-v)", rest);
+			struct cell cells[] = { { .text = "-" }, { .text = "" }, { .text = more } };
+			listing_record(l, 0, cells);
+			i += rest - 1;
+			continue;
+		}
+		TRY(describe(s, r, &row));
+		put_text(l, s, &row, r->value - asked->address);
+	}
+	if (own > FEW)
+		out_printf(o, "%zu words of the block itself, which are no reason for it to stay (-v)\n", own);
+	return NULL;
+}
+
 static struct err *put_all(const struct arguments *a, struct session *s, struct out *o, const struct asked *asked, const struct references *refs)
 {
 	struct listing l;
 	bool text = cmd_is_text(a);
 	size_t stale = 0;
+	for (size_t i = 0; i < refs->list.n; i++)
+		stale += !refs->list.at[i].live;
 	listing_begin(&l, a, o, "references", text ? text_columns : data_columns, text ? 3 : 9);
-	for (size_t i = 0; i < refs->list.n && !o->error && !interrupted; i++) {
+	if (text && !a->verbose)
+		TRY(put_few(s, o, asked, refs, &l));
+	for (size_t i = 0; (!text || a->verbose) && i < refs->list.n && !o->error && !interrupted; i++) {
 		const struct reference *r = &refs->list.at[i];
 		struct row row;
-		stale += !r->live;
-		if (text && !r->live && !a->verbose)
-			continue;
 		TRY(describe(s, r, &row));
 		(text ? put_text : put_data)(&l, s, &row, r->value - asked->address);
 	}
