@@ -74,14 +74,14 @@ void out_json_null(struct json *j, const char *key);
 void out_json_address(struct json *j, const char *key, uint64_t v); /* "0x7f12..." */
 
 /* A list of equal records. Column descriptors give text header, JSON key and CSV name. */
-enum cell_type { CELL_TEXT, CELL_COUNT, CELL_BYTES, CELL_ADDRESS, CELL_BOOL, CELL_INT_OR_TEXT };
+enum cell_type { CELL_TEXT, CELL_COUNT, CELL_BYTES, CELL_ADDRESS, CELL_BOOL, CELL_INT_OR_TEXT, CELL_ID /* the same, without marks between thousands */ };
 struct column {
 	const char *key, *header, *doc;
 	enum cell_type type;
 	int width; /* in text; 0: by type */
 };
 struct cell {
-	const char *text; /* CELL_TEXT: NULL is unknown; CELL_INT_OR_TEXT: non-NULL wins */
+	const char *text; /* CELL_TEXT: NULL is unknown; CELL_INT_OR_TEXT, CELL_ID: non-NULL wins */
 	uint64_t number; /* of a count or size: UINT64_MAX is unknown */
 };
 struct sink;

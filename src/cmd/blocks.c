@@ -118,6 +118,13 @@ static void put(struct question *q, struct listing *l, const struct block_cursor
 	listing_record(l, c->payload, cells + !retained);
 }
 
+static void end(struct question *q, struct listing *l)
+{
+	if (!l->sink.records && cmd_is_text(q->a))
+		out_printf(q->o, "no block of %s is like that\n", text_count(q->s->blocks->n).text);
+	listing_end(l);
+}
+
 static struct err *stopped(void)
 {
 	return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
@@ -132,7 +139,7 @@ static struct err *list_all(struct question *q)
 		if (wanted(q, &c))
 			put(q, &l, &c);
 	TRY(stopped());
-	listing_end(&l);
+	end(q, &l);
 	return NULL;
 }
 
@@ -213,7 +220,7 @@ static struct err *list_sorted(struct question *q)
 		}
 		e = stopped();
 		if (!e)
-			listing_end(&l);
+			end(q, &l);
 	}
 	vec_free(&sorted.list);
 	return e;

@@ -338,6 +338,9 @@ static void next(struct page *p)
 		out_printf(p->o, "%s%-46s each lost block\n", lead, command);
 		lead = "      ";
 	}
+	snprintf(command, sizeof command, "flotsam shell %s", target);
+	out_printf(p->o, "%s%-46s who holds it, and why: help\n", lead, command);
+	lead = "      ";
 	if (!p->a->verbose) {
 		snprintf(command, sizeof command, "flotsam report %s -v", target);
 		out_printf(p->o, "%s%-46s arenas, states, addresses\n", lead, command);

@@ -88,7 +88,7 @@ static struct err *let(const struct arguments *a, struct session *s, struct out 
 	if (!strcmp(a->format, "json"))
 		let_json(o, name, &sum);
 	else
-		out_printf(o, "%s: %s blocks, %s\n", name, text_count(sum.blocks).text, text_size(sum.bytes).text);
+		out_printf(o, "%s: %s block%s, %s\n", name, text_count(sum.blocks).text, sum.blocks == 1 ? "" : "s", text_size(sum.bytes).text);
 	*ret_status = EXIT_REPORT;
 	return NULL;
 }

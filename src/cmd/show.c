@@ -106,7 +106,7 @@ static void put_header(struct shown *b)
 {
 	uint64_t word = image_arch(b->s->image)->word, field;
 	uint64_t chunk = b->payload - b->s->blocks->header;
-	out_printf(b->o, "chunk   0x%" PRIx64 " of %" PRIu64 " bytes", chunk, b->chunk_bytes);
+	out_printf(b->o, "chunk   0x%" PRIx64 " of %s bytes", chunk, text_count(b->chunk_bytes).text);
 	/* malloc/malloc.c: PREV_INUSE 1, IS_MMAPPED 2, NON_MAIN_ARENA 4. */
 	if (image_word(b->s->image, chunk + word, &field))
 		out_printf(b->o, ", size field 0x%" PRIx64 "%s%s%s", field, field & 1 ? " prev-in-use" : "", field & 2 ? " mmapped" : "", field & 4 ? " thread-arena" : "");
@@ -124,7 +124,7 @@ static void put_text(struct shown *b)
 	text_add_foreign(&line, label ? label : block_state_name(b->state), b->o);
 	out_printf(b->o, "0x%" PRIx64 "  %s%s%s\n", b->payload, line.text ? line.text : "", class ? ", " : "", class ? class : "");
 	strbuf_free(&line);
-	out_printf(b->o, "usable  %" PRIu64 " bytes, state %s, ", b->usable, block_state_name(b->state));
+	out_printf(b->o, "usable  %s bytes, state %s, ", text_count(b->usable).text, block_state_name(b->state));
 	if (arena == ARENA_MMAP)
 		out_puts(b->o, "a mapping of its own\n");
 	else

@@ -121,10 +121,9 @@ static struct err *only(const struct arguments *a, struct session *s, struct out
 	TRY(session_holders(s));
 	TRY(session_types(s));
 	const struct graph *g = s->graph;
-	struct sink k;
+	struct listing l;
 	struct block_cursor c;
-	bool text = !strcmp(a->format, "text");
-	sink_begin(&k, sink_find(a->format), o, only_columns, N_ONLY);
+	listing_begin(&l, a, o, "blocks", only_columns, N_ONLY);
 	for (blocks_begin(s->blocks, &c); blocks_next(&c) && !o->error;) {
 		if (interrupted)
 			return err_new(ERR_INTERRUPTED, "interrupted");
@@ -139,13 +138,13 @@ static struct err *only(const struct arguments *a, struct session *s, struct out
 			{ .text = h ? h->name : NULL },
 			{ .text = h ? h->where : NULL },
 		};
-		if (a->prompt)
-			desk_number(a->desk, c.payload);
-		sink_record(&k, cells);
+		listing_record(&l, c.payload, cells);
 	}
-	sink_end(&k);
-	if (text)
-		out_printf(o, "%s blocks, %s, are held by stacks and registers alone\n", text_count(g->stack_only.blocks).text, text_size(g->stack_only.bytes).text);
+	listing_end(&l);
+	bool one = g->stack_only.blocks == 1;
+	if (cmd_is_text(a))
+		out_printf(o, "%s block%s, %s, %s held by stacks and registers alone\n", text_count(g->stack_only.blocks).text, one ? "" : "s",
+			   text_size(g->stack_only.bytes).text, one ? "is" : "are");
 	return NULL;
 }
 

@@ -140,7 +140,13 @@ static void held_line(const struct arguments *a, struct session *s, struct out *
 	strbuf_printf(&t, "0x%" PRIx64, address);
 	if (b->pointer != address)
 		strbuf_printf(&t, "+%" PRIu64, b->pointer - address);
-	strbuf_printf(&t, "  %s B  %s", text_count(blocks_usable(s->blocks, b->id)).text, types_name(s->types, b->id));
+	uint64_t usable = blocks_usable(s->blocks, b->id);
+	char size[32];
+	snprintf(size, sizeof size, "%" PRIu64 " B", usable);
+	strbuf_printf(&t, "  %s B", text_count(usable).text);
+	/* What has no other name is called by its size. */
+	if (strcmp(types_name(s->types, b->id), size) != 0)
+		strbuf_printf(&t, "  %s", types_name(s->types, b->id));
 	uint64_t kept = retained(s, b->id);
 	if (kept != UNKNOWN && kept > blocks_usable(s->blocks, b->id))
 		strbuf_printf(&t, ", retains %s", text_size(kept).text);

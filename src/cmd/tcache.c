@@ -4,7 +4,7 @@
 #include <ctype.h>
 
 static const struct column columns[] = {
-	{ "thread", "THREAD", "id, or finished", CELL_INT_OR_TEXT, 8 },
+	{ "thread", "THREAD", "id, or finished", CELL_ID, 8 },
 	{ "bin", "BIN", "malloc's own number of it", CELL_COUNT, 3 },
 	{ "low", "FROM", "smallest chunk that belongs here", CELL_BYTES, 9 },
 	{ "high", "TO", "largest", CELL_BYTES, 9 },

@@ -5,7 +5,7 @@
 
 static const struct column columns[] = {
 	{ "thread", "N", "its number here", CELL_COUNT, 3 },
-	{ "tid", "TID", "the kernel's number", CELL_COUNT, 7 },
+	{ "tid", "TID", "the kernel's number", CELL_ID, 7 },
 	{ "name", "NAME", "as the kernel has it", CELL_TEXT, 15 },
 	{ "state", "STATE", "waiting: in a system call", CELL_TEXT, 7 },
 	{ "stack_bytes", "STACK", "bytes of the stack in use", CELL_BYTES, 8 },

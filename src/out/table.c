@@ -62,6 +62,10 @@ static void text_record(struct sink *s, const struct cell *cells)
 				text_number(number, sizeof number, c->number, width_of(&s->columns[i]));
 			p = s->columns[i].type == CELL_INT_OR_TEXT && p ? p : *number ? number : NULL;
 			break;
+		case CELL_ID:
+			snprintf(number, sizeof number, "%llu", (unsigned long long)c->number);
+			p = p ? p : c->number != UINT64_MAX ? number : NULL;
+			break;
 		case CELL_TEXT:
 			break;
 		}
@@ -111,6 +115,7 @@ static void json_record(struct sink *s, const struct cell *cells)
 		switch (s->columns[i].type) {
 		case CELL_TEXT:
 		case CELL_INT_OR_TEXT:
+		case CELL_ID:
 			if (c->text)
 				json_text(s, c->text);
 			else if (s->columns[i].type == CELL_TEXT || c->number == UINT64_MAX)
@@ -204,7 +209,7 @@ static void csv_record(struct sink *s, const struct cell *cells)
 			out_printf(s->out, "0x%llx", (unsigned long long)c->number);
 		else if (type == CELL_BOOL)
 			out_puts(s->out, c->number ? "true" : "false");
-		else if (type == CELL_TEXT || (type == CELL_INT_OR_TEXT && c->text))
+		else if (type == CELL_TEXT || ((type == CELL_INT_OR_TEXT || type == CELL_ID) && c->text))
 			csv_text(s->out, c->text ? c->text : "");
 		else if (c->number != UINT64_MAX)
 			out_printf(s->out, "%llu", (unsigned long long)c->number);

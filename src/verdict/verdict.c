@@ -342,7 +342,7 @@ static void judge_rest(struct judge *j)
 		v->fix = "the profiler of that allocator, or the same program on glibc's malloc.";
 		v->weight = WEIGHT_COUNT / 2;
 	} else if (!j->v->list.n) {
-		say(j, "nothing-unusual", "%s", "no leak, no holder, no free memory and no count reaches the mark of a rule.");
+		say(j, "nothing-unusual", "%s", "leaks, holders, free memory and counts are all below what calls for action.");
 	}
 }
 
