@@ -30,6 +30,7 @@ void types_free(struct types *t);
 struct object_type {
 	char *name, *module;	/* "dict", "shop.Session"; "builtins", "shop", or NULL: unknown. Foreign */
 	uint64_t in_malloc, malloc_bytes, in_pools, pool_bytes; /* usable bytes of the blocks that hold them */
+	uint64_t part_bytes;	/* of what they have beside themselves: items of lists, keys of dicts... */
 	uint64_t sample;	/* address of the first's block */
 };
 struct objects {

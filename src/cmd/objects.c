@@ -6,9 +6,10 @@
 static const struct column columns[] = {
 	{ "count", "COUNT", "objects", CELL_COUNT, 12 },
 	{ "bytes", "BYTES", "of the blocks that hold them", CELL_BYTES, 14 },
-	{ "pool_count", "IN POOLS", "those of them in the interpreter's pools", CELL_COUNT, 12 },
+	{ "part_bytes", "PARTS", "of the blocks that they have beside: items of lists, keys of dicts", CELL_BYTES, 14 },
 	{ "type", "TYPE", "with its module, but of builtins", CELL_TEXT, 36 },
 	{ "module", "MODULE", "that the type names as its own, or null", CELL_TEXT, 20 },
+	{ "pool_count", "IN POOLS", "those of them in the interpreter's pools", CELL_COUNT, 12 },
 	{ "pool_bytes", "POOL BYTES", "bytes of those in pools", CELL_BYTES, 12 },
 	{ "sample", "SAMPLE", "address of one's block", CELL_ADDRESS, 14 },
 };
@@ -30,7 +31,7 @@ static uint64_t bytes_of(const struct object_type *t)
 }
 
 /* Of all objects, and of those that were asked for. */
-struct sums { uint64_t count, bytes, types; };
+struct sums { uint64_t count, bytes, parts, types; };
 
 static struct sums sum(const struct arguments *a, const struct objects *x)
 {
@@ -40,6 +41,7 @@ static struct sums sum(const struct arguments *a, const struct objects *x)
 			s.types++;
 			s.count += count_of(&x->types.at[i]);
 			s.bytes += bytes_of(&x->types.at[i]);
+			s.parts += x->types.at[i].part_bytes;
 		}
 	return s;
 }
@@ -51,8 +53,8 @@ static void records(const struct arguments *a, const struct objects *x, struct o
 	for (size_t i = 0; i < x->types.n && l.sink.records < most && !o->error; i++) {
 		const struct object_type *t = &x->types.at[i];
 		struct cell cells[N_COLUMNS] = {
-			{ .number = count_of(t) }, { .number = bytes_of(t) }, { .number = t->in_pools }, { .text = t->name },
-			{ .text = t->module }, { .number = t->pool_bytes }, { .number = t->sample },
+			{ .number = count_of(t) }, { .number = bytes_of(t) }, { .number = t->part_bytes }, { .text = t->name },
+			{ .text = t->module }, { .number = t->in_pools }, { .number = t->pool_bytes }, { .number = t->sample },
 		};
 		if (wanted(a, t))
 			listing_record(&l, t->sample, cells);
@@ -66,14 +68,14 @@ static void foot(const struct arguments *a, const struct session *s, const struc
 	struct strbuf t = { 0 };
 	struct paragraph p;
 	strbuf_printf(&t, "%s object%s of %s type%s", text_count(these.count).text, these.count == 1 ? "" : "s", text_count(these.types).text, these.types == 1 ? "" : "s");
-	strbuf_printf(&t, " in %s", text_size(these.bytes).text);
+	strbuf_printf(&t, " in %s, with %s of parts", text_size(these.bytes).text, text_size(these.parts).text);
 	if (a->n_words)
 		strbuf_printf(&t, ", of %s in %s", text_count(all.count).text, text_size(all.bytes).text);
 	strbuf_printf(&t, ". CPython %u.%u: %s of blocks in %s pools are in use", x->version_major, x->version_minor, text_size(x->pool_used_bytes).text,
 		      text_count(x->pools).text);
 	if (s->blocks)
 		strbuf_printf(&t, ", %s of malloc's", text_size(x->malloc_bytes).text);
-	strbuf_puts(&t, "; what holds no object holds parts of one (tables of dicts, items of lists), or is not Python's.");
+	strbuf_puts(&t, ". What is neither object nor part (items of lists, tables of dicts) belongs to several, or is not Python's.");
 	if (x->pools_unread)
 		strbuf_printf(&t, " %s pools cannot be read.", text_count(x->pools_unread).text);
 	if (x->pools_damaged)
@@ -107,6 +109,7 @@ static void type_json(struct json *j, const struct object_type *t)
 	out_json_string(j, "module", t->module);
 	out_json_u64(j, "count", count_of(t));
 	out_json_u64(j, "bytes", bytes_of(t));
+	out_json_u64(j, "part_bytes", t->part_bytes);
 	out_json_u64(j, "pool_count", t->in_pools);
 	out_json_u64(j, "pool_bytes", t->pool_bytes);
 	out_json_address(j, "sample", t->sample);
@@ -129,6 +132,7 @@ static void json(const struct arguments *a, const struct session *s, const struc
 	out_json_bool(&j, "walked", s->blocks);
 	out_json_u64(&j, "count", these.count);
 	out_json_u64(&j, "bytes", these.bytes);
+	out_json_u64(&j, "part_bytes", these.parts);
 	out_json_array(&j, "types");
 	for (size_t i = 0; i < x->types.n && !o->error; i++)
 		if (wanted(a, &x->types.at[i]))

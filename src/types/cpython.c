@@ -16,18 +16,19 @@ static const struct layout {
 	uint16_t pre_header;	/* of tp_flags: any of these puts two words before PyGC_Head */
 	uint8_t text;		/* sizeof(PyASCIIObject): where the characters of an ASCII str stand */
 	bool log2_keys;		/* struct _dictkeysobject has dk_log2_size, and two kinds of entries */
+	uint8_t values;		/* so far in front of an object with a managed dict is the pointer to its values, or 0 */
 } layouts[] = {
-	{ "v3.9.18", 0x0309, 880, 0, 48, false },
-	{ "v3.10.13", 0x030a, 888, 0, 48, false },
-	{ "v3.11.7", 0x030b, 904, 1 << 4, 48, true },		/* Py_TPFLAGS_MANAGED_DICT */
-	{ "v3.12.1", 0x030c, 920, 1 << 3 | 1 << 4, 40, true },	/* Py_TPFLAGS_PREHEADER */
-	{ "v3.13.0", 0x030d, 928, 1 << 3 | 1 << 4, 40, true },
+	{ "v3.9.18", 0x0309, 880, 0, 48, false, 0 },
+	{ "v3.10.13", 0x030a, 888, 0, 48, false, 0 },
+	{ "v3.11.7", 0x030b, 904, 1 << 4, 48, true, 32 },	    /* Py_TPFLAGS_MANAGED_DICT; _PyObject_ValuesPointer */
+	{ "v3.12.1", 0x030c, 920, 1 << 3 | 1 << 4, 40, true, 24 }, /* Py_TPFLAGS_PREHEADER; _PyObject_DictOrValuesPointer */
+	{ "v3.13.0", 0x030d, 928, 1 << 3 | 1 << 4, 40, true, 0 },  /* values are part of the object */
 };
 
 /* The same in all of them: Include/cpython/object.h (struct _typeobject), Include/object.h. */
 enum {
 	WORD = 8, OB_TYPE = 8, OB_SIZE = 16, TP_NAME = 24, TP_BASICSIZE = 32, TP_ITEMSIZE = 40, TP_FLAGS = 168, TP_DICT = 264,
-	FLAG_INLINE_VALUES = 1 << 2, FLAG_HEAP = 1 << 9, FLAG_READY = 1 << 12, FLAG_GC = 1 << 14, FLAG_TUPLE = 1 << 26, FLAG_BYTES = 1 << 27, FLAG_STR = 1 << 28,
+	FLAG_INLINE_VALUES = 1 << 2, FLAG_MANAGED_DICT = 1 << 4, FLAG_HEAP = 1 << 9, FLAG_READY = 1 << 12, FLAG_GC = 1 << 14, FLAG_LIST = 1 << 25, FLAG_TUPLE = 1 << 26, FLAG_BYTES = 1 << 27, FLAG_STR = 1 << 28,
 	FLAG_DICT = 1 << 29, GC_HEAD = 16, PRE_HEADER = 16, /* PyGC_Head, two pointers before it */
 	MA_KEYS = 32, /* PyDictObject */
 	STR_LENGTH = 16, STR_STATE = 32, STR_COMPACT = 1 << 5, STR_COMPACT_ASCII = STR_COMPACT | 1 << 6, /* PyASCIIObject: interned:2, kind:3, compact:1, ascii:1 */
@@ -47,6 +48,7 @@ struct python_type {
 	uint64_t address, flags;
 	uint32_t basic, item, before; /* before: bytes of a block in front of the object */
 	size_t kind;
+	uint32_t rows;	/* of part_rows, a bit each */
 };
 
 struct cpython {
@@ -194,6 +196,28 @@ static bool leads_to_type(const struct cpython *c, uint64_t type)
 	return false;
 }
 
+/* What objects have beside themselves: pointers at these offsets, the same in all versions (Include/cpython/listobject.h,
+ * dictobject.h, setobject.h, bytearrayobject.h; Modules/arraymodule.c). */
+static const struct part_row {
+	const char *type;	/* by name; NULL: all that have the flag */
+	uint32_t flag;
+	uint8_t at;
+	const char *what;
+} part_rows[] = {
+	{ NULL, FLAG_LIST, 24, "list items" },	{ NULL, FLAG_DICT, MA_KEYS, "dict keys" }, { NULL, FLAG_DICT, 40, "dict values" },
+	{ "set", 0, 40, "set table" },		{ "frozenset", 0, 40, "set table" },	   { "bytearray", 0, 32, "bytearray bytes" },
+	{ "array.array", 0, 24, "array items" },
+};
+
+static uint32_t rows_of(const char *name, uint64_t flags)
+{
+	uint32_t rows = 0;
+	for (size_t i = 0; i < sizeof part_rows / sizeof part_rows[0]; i++)
+		if (part_rows[i].type ? !strcmp(part_rows[i].type, name) : (flags & part_rows[i].flag) != 0)
+			rows |= 1u << i;
+	return rows;
+}
+
 /* Index + 1 of a type that was not seen before; 0: it is none. */
 static uint32_t judge(struct cpython *c, uint64_t type)
 {
@@ -208,7 +232,8 @@ static uint32_t judge(struct cpython *c, uint64_t type)
 		return 0;
 	}
 	unsigned before = (flags & FLAG_GC ? GC_HEAD : 0) + (flags & c->layout->pre_header ? PRE_HEADER : 0);
-	*t = (struct python_type){ .address = type, .flags = flags, .basic = (uint32_t)basic, .item = (uint32_t)item, .before = before, .kind = kind };
+	*t = (struct python_type){ .address = type, .flags = flags, .basic = (uint32_t)basic, .item = (uint32_t)item, .before = before, .kind = kind,
+				   .rows = rows_of(c->kinds.at[kind]->name, flags) };
 	return (uint32_t)c->types.n;
 }
 
@@ -275,17 +300,20 @@ static bool fits(const struct cpython *c, const struct python_type *t, struct sp
 	return !(t->flags & (FLAG_TUPLE | FLAG_BYTES)) || (span_u64(head, t->before + OB_SIZE, false, &items) && items <= (bytes - need) / t->item);
 }
 
-static struct tag *object_in(struct cpython *c, struct span head, uint64_t bytes)
+static bool object_in(struct cpython *c, struct span head, uint64_t address, uint64_t bytes, struct cpython_found *ret)
 {
 	for (unsigned before = 0; before <= GC_HEAD + PRE_HEADER && before + 2 * WORD <= bytes; before += 16) {
-		uint64_t references, address;
-		if (!span_u64(head, before, false, &references) || !span_u64(head, before + OB_TYPE, false, &address) || !counts(c, references))
+		uint64_t references, type;
+		if (!span_u64(head, before, false, &references) || !span_u64(head, before + OB_TYPE, false, &type) || !counts(c, references))
 			continue;
-		const struct python_type *t = type_at(c, address);
-		if (t && t->before == before && (!(t->flags & FLAG_GC) || collects(c, head, before)) && fits(c, t, head, bytes))
-			return c->kinds.at[t->kind];
+		const struct python_type *t = type_at(c, type);
+		if (!t || t->before != before || (t->flags & FLAG_GC && !collects(c, head, before)) || !fits(c, t, head, bytes))
+			continue;
+		*ret = (struct cpython_found){ .tag = c->kinds.at[t->kind], .object = address + before, .rows = t->rows,
+					       .managed = t->flags & FLAG_MANAGED_DICT && before > GC_HEAD };
+		return true;
 	}
-	return NULL;
+	return false;
 }
 
 /* What PYTHONMALLOC=debug puts around a block: how many bytes there are inside, UINT64_MAX without. */
@@ -300,25 +328,26 @@ static uint64_t inside_debug(struct span head)
 }
 
 /* A block too large for pools comes from the raw allocator, which has the same around it once more. */
-static struct tag *block_in(struct cpython *c, struct span head, uint64_t bytes)
+bool cpython_find(struct cpython *c, struct span head, uint64_t address, uint64_t bytes, struct cpython_found *ret)
 {
 	for (int i = 0; i < 2; i++) {
 		uint64_t inside = inside_debug(head);
 		if (inside == UINT64_MAX)
 			break;
 		if (bytes < DEBUG_HEAD || inside > bytes - DEBUG_HEAD)
-			return NULL;
+			return false;
 		head = span_sub(head, DEBUG_HEAD, head.n - DEBUG_HEAD);
+		address += DEBUG_HEAD;
 		bytes = inside;
 	}
-	return object_in(c, head, bytes);
+	return object_in(c, head, address, bytes, ret);
 }
 
-struct tag *cpython_object(struct cpython *c, uint64_t address, uint64_t bytes)
+bool cpython_object(struct cpython *c, uint64_t address, uint64_t bytes, struct cpython_found *ret)
 {
 	uint8_t head[HEAD_BYTES];
 	size_t n = bytes < sizeof head ? (size_t)bytes : sizeof head;
-	return image_read(c->img, address, head, n) ? block_in(c, (struct span){ head, n }, bytes) : NULL;
+	return image_read(c->img, address, head, n) && cpython_find(c, (struct span){ head, n }, address, bytes, ret);
 }
 
 /* Py_Version since 3.11; before, an API that is new in each (Doc/c-api/gcsupport.rst). 0: older than all of these. */
@@ -352,6 +381,16 @@ static const char *find_layout(struct cpython *c)
 	return NULL;
 }
 
+unsigned cpython_version(const struct cpython *c)
+{
+	return c->layout->version;
+}
+
+bool cpython_failed(const struct cpython *c)
+{
+	return c->nomem;
+}
+
 struct err *cpython_open(struct image *img, struct modules *ms, const struct runtime *rt, struct cpython **ret, const char **ret_why)
 {
 	const char *why = "the target is no CPython";
@@ -375,6 +414,22 @@ struct err *cpython_open(struct image *img, struct modules *ms, const struct run
 	return NULL;
 }
 
+void cpython_parts(const struct cpython *c, const struct cpython_found *f, cpython_part_fn *part, void *ctx)
+{
+	uint64_t references = 0, to;
+	for (size_t i = 0; i < sizeof part_rows / sizeof part_rows[0]; i++) {
+		if (!(f->rows >> i & 1) || !image_word(c->img, f->object + part_rows[i].at, &to) || !to)
+			continue;
+		/* Keys that several dicts share are nobody's (dk_refcnt). */
+		if (part_rows[i].at == MA_KEYS && part_rows[i].flag == FLAG_DICT && (!image_word(c->img, to, &references) || references != 1))
+			continue;
+		part(ctx, part_rows[i].what, to);
+	}
+	/* In 3.12 the lowest bit tells values from a dict. */
+	if (f->managed && c->layout->values && image_word(c->img, f->object - c->layout->values, &to) && to && (c->layout->values == 32 || to & 1))
+		part(ctx, "instance values", to & ~UINT64_C(1));
+}
+
 void cpython_close(struct cpython *c)
 {
 	if (!c)
@@ -389,200 +444,4 @@ void cpython_close(struct cpython *c)
 	map64_free(&c->by_address);
 	map64_free(&c->by_name);
 	free(c);
-}
-
-/* The survey: every object of malloc's blocks and of the pools. */
-
-enum { POOL_LEAST = 4096, POOL_MOST = 16384, BLOCK_LEAST = 8, POOL_BITS = POOL_MOST / BLOCK_LEAST, PIECE = 4096 };
-
-struct survey {
-	struct cpython *c;
-	struct objects *o;
-	uint8_t bytes[POOL_MOST];
-	uint64_t free[POOL_BITS / 64];
-};
-
-/* The types that were found so far have a slot each, by the index of their tag. */
-static struct object_type *slot_of(struct survey *v, const struct tag *tag, uint64_t address)
-{
-	while (v->o->types.n <= tag->index)
-		if (!vec_push(&v->o->types)) {
-			v->c->nomem = true;
-			return NULL;
-		}
-	struct object_type *t = &v->o->types.at[tag->index];
-	if (!t->sample)
-		t->sample = address;
-	return t;
-}
-
-static struct err *survey_malloc(struct survey *v, const struct blocks *b)
-{
-	struct block_cursor at;
-	for (blocks_begin(b, &at); blocks_next(&at);) {
-		if (interrupted)
-			return err_new(ERR_INTERRUPTED, "interrupted");
-		if (!block_state_is_used(at.state))
-			continue;
-		v->o->malloc_blocks++;
-		v->o->malloc_bytes += at.usable;
-		const struct tag *tag = cpython_object(v->c, at.payload, at.usable);
-		struct object_type *t = tag ? slot_of(v, tag, at.payload) : NULL;
-		if (t) {
-			t->in_malloc++;
-			t->malloc_bytes += at.usable;
-		}
-	}
-	return NULL;
-}
-
-/* Follows the pool's list of free blocks. False: it leaves the pool, or goes in a circle. */
-static bool mark_free(struct survey *v, const struct runtime_pool *p, uint64_t *ret_n)
-{
-	memset(v->free, 0, sizeof v->free);
-	*ret_n = 0;
-	for (uint64_t at = p->free; at; ++*ret_n) {
-		uint64_t off = at - p->address, i;
-		if (off < p->first || off >= p->end || (off - p->first) % p->block)
-			return false;
-		i = (off - p->first) / p->block;
-		if (v->free[i / 64] >> i % 64 & 1)
-			return false;
-		v->free[i / 64] |= UINT64_C(1) << i % 64;
-		if (!span_u64((struct span){ v->bytes, p->end }, off, false, &at))
-			return false;
-	}
-	return true;
-}
-
-/* A bit for each page that is not there. The last block that was given out may reach into one that was never touched. */
-static unsigned read_pool(struct survey *v, const struct runtime_pool *p)
-{
-	unsigned absent = 0;
-	for (uint32_t off = 0; off < p->end; off += PIECE) {
-		uint32_t n = p->end - off < PIECE ? p->end - off : PIECE;
-		if (image_read(v->c->img, p->address + off, v->bytes + off, n))
-			continue;
-		memset(v->bytes + off, 0, n);
-		absent |= 1u << off / PIECE;
-	}
-	return absent;
-}
-
-static void survey_pool(struct survey *v, const struct runtime_pool *p)
-{
-	uint64_t given = (p->end - p->first) / p->block, n_free;
-	v->o->pools++;
-	v->o->pool_bytes += p->bytes;
-	unsigned absent = read_pool(v, p);
-	bool unread = false;
-	if (!mark_free(v, p, &n_free) || n_free + p->used != given)
-		v->o->pools_damaged++;
-	for (uint64_t i = 0; i < given; i++) {
-		uint64_t off = p->first + i * p->block;
-		if (v->free[i / 64] >> i % 64 & 1)
-			continue;
-		unread |= absent >> off / PIECE & 1;
-		v->o->pool_blocks++;
-		v->o->pool_used_bytes += p->block;
-		const struct tag *tag = block_in(v->c, (struct span){ v->bytes + off, p->block }, p->block);
-		struct object_type *t = tag ? slot_of(v, tag, p->address + off) : NULL;
-		if (t) {
-			t->in_pools++;
-			t->pool_bytes += p->block;
-		}
-	}
-	v->o->pools_unread += unread;
-}
-
-static struct err *survey_pools(struct survey *v, const struct runtime *rt)
-{
-	for (size_t i = 0; i < rt->regions.n; i++) {
-		const struct runtime_region *r = &rt->regions.at[i];
-		struct runtime_pool pool;
-		if (strcmp(r->label, runtime_cpython_arenas) != 0)
-			continue;
-		for (uint64_t at = r->start; at < r->end;) {
-			if (interrupted)
-				return err_new(ERR_INTERRUPTED, "interrupted");
-			bool is = runtime_cpython_pool(v->c->img, at, &pool);
-			if (is && pool.used)
-				survey_pool(v, &pool);
-			at += is ? pool.bytes : POOL_LEAST;
-		}
-	}
-	return NULL;
-}
-
-static uint64_t bytes_of(const struct object_type *t)
-{
-	return t->malloc_bytes + t->pool_bytes;
-}
-
-static int compare_types(const void *a, const void *b)
-{
-	const struct object_type *x = a, *y = b;
-	if (bytes_of(x) != bytes_of(y))
-		return bytes_of(x) < bytes_of(y) ? 1 : -1;
-	return strcmp(x->name, y->name);
-}
-
-/* Names move from the tags to the table; types without an object go. */
-static void take_names(struct survey *v)
-{
-	size_t keep = 0;
-	for (size_t i = 0; i < v->o->types.n; i++) {
-		struct object_type t = v->o->types.at[i];
-		if (!t.sample)
-			continue;
-		t.name = TAKE(v->c->kinds.at[i]->name);
-		t.module = TAKE(v->c->kinds.at[i]->module);
-		v->o->types.at[keep++] = t;
-	}
-	v->o->types.n = keep;
-	if (keep)
-		qsort(v->o->types.at, keep, sizeof *v->o->types.at, compare_types);
-}
-
-static struct err *survey(struct survey *v, const struct blocks *b, const struct runtime *rt)
-{
-	v->o->version_major = v->c->layout->version >> 8;
-	v->o->version_minor = v->c->layout->version & 0xff;
-	if (b)
-		TRY(survey_malloc(v, b));
-	TRY(survey_pools(v, rt));
-	take_names(v);
-	return v->c->nomem ? err_nomem() : NULL;
-}
-
-struct err *types_objects(const struct blocks *b, struct image *img, struct modules *ms, const struct runtime *rt, struct objects **ret)
-{
-	struct cpython *c = NULL;
-	struct survey *v = calloc(1, sizeof *v);
-	struct objects *o = calloc(1, sizeof *o);
-	struct err *e = v && o ? cpython_open(img, ms, rt, &c, &o->unknown) : err_nomem();
-	if (!e && c) {
-		v->c = c;
-		v->o = o;
-		e = survey(v, b, rt);
-	}
-	cpython_close(c);
-	free(v);
-	if (e)
-		types_objects_free(o);
-	else
-		*ret = o;
-	return e;
-}
-
-void types_objects_free(struct objects *o)
-{
-	if (!o)
-		return;
-	for (size_t i = 0; i < o->types.n; i++) {
-		free(o->types.at[i].name);
-		free(o->types.at[i].module);
-	}
-	vec_free(&o->types);
-	free(o);
 }

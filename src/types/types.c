@@ -11,6 +11,10 @@ struct types_priv {
 	struct image *img;
 	struct modules *ms;
 	struct cpython *cpython; /* NULL: the target is none */
+	struct runtime *rt;
+	struct map64 parts;	/* block id -> name of what it is to an object of CPython's */
+	struct map64 by_part;	/* that name -> label index */
+	bool parts_known;
 	struct map64 runtime;	/* block id -> label index */
 	struct map64 by_vtable;	/* first word -> label index + 1, 0: no vtable */
 	struct map64 by_size;	/* (usable, kind) -> label index */
@@ -59,7 +63,7 @@ struct err *types_open(struct blocks *b, struct image *img, struct modules *ms, 
 		return err_nomem();
 	}
 	t->priv = priv;
-	*priv = (struct types_priv){ .b = b, .img = img, .ms = ms };
+	*priv = (struct types_priv){ .b = b, .img = img, .ms = ms, .rt = rt };
 	intern(t, strdup("unknown"), BY_SIZE); /* index 0: what an allocation failure leaves */
 	bool ok = true;
 	for (size_t i = 0; i < b->alloc->tcaches.n && ok; i++)
@@ -108,12 +112,33 @@ static uint32_t vtable_label(struct types *t, uint64_t first)
 	return (uint32_t)index;
 }
 
-static uint32_t tag_label(struct types *t, uint64_t payload, uint64_t usable)
+/* Found when first asked for. Without memory, or when the user has no patience, blocks stay without that label. */
+static uint32_t part_label(struct types *t, block_id id)
 {
-	struct tag *tag = t->priv->cpython ? cpython_object(t->priv->cpython, payload, usable) : NULL;
-	if (tag && !tag->label)
-		tag->label = intern(t, strdup(tag->name), BY_TAG);
-	return tag ? tag->label : 0;
+	struct types_priv *priv = t->priv;
+	uint64_t what, index;
+	if (!priv->parts_known)
+		err_free(cpython_find_parts(priv->cpython, priv->img, priv->b, priv->rt, &priv->parts));
+	priv->parts_known = true;
+	if (!map64_find(&priv->parts, id, &what))
+		return 0;
+	if (map64_find(&priv->by_part, what, &index))
+		return (uint32_t)index;
+	index = intern(t, strdup((const char *)(uintptr_t)what), BY_TAG);
+	map64_put(&priv->by_part, what, index);
+	return (uint32_t)index;
+}
+
+static uint32_t tag_label(struct types *t, block_id id, uint64_t payload, uint64_t usable)
+{
+	struct cpython_found f;
+	if (!t->priv->cpython)
+		return 0;
+	if (!cpython_object(t->priv->cpython, payload, usable, &f))
+		return part_label(t, id);
+	if (!f.tag->label)
+		f.tag->label = intern(t, strdup(f.tag->name), BY_TAG);
+	return f.tag->label;
 }
 
 enum { TEXT_LEAST = 4, TEXT_LOOK = 64 };
@@ -174,7 +199,7 @@ uint32_t types_label_at(struct types *t, block_id id, uint64_t payload, uint64_t
 		return (uint32_t)index;
 	if (image_word(priv->img, payload, &first) && (index = vtable_label(t, first)))
 		return (uint32_t)index;
-	if ((index = tag_label(t, payload, usable)))
+	if ((index = tag_label(t, id, payload, usable)))
 		return (uint32_t)index;
 	return sized_label(t, usable, text_length(priv, payload, usable, text));
 }
@@ -208,6 +233,8 @@ void types_free(struct types *t)
 		free(t->labels[i].name);
 	free(t->labels);
 	cpython_close(t->priv->cpython);
+	map64_free(&t->priv->parts);
+	map64_free(&t->priv->by_part);
 	map64_free(&t->priv->runtime);
 	map64_free(&t->priv->by_vtable);
 	map64_free(&t->priv->by_size);
