@@ -135,12 +135,15 @@ static pid_t parent_of(pid_t pid)
 	return (pid_t)status_field(pid, "PPid:");
 }
 
+/* Kills that met a look. On a busy machine many come too late. */
+enum { ENOUGH = 5 };
+
 START_TEST(the_end_of_the_taker_lets_go)
 {
 	start(child_of_64_mib);
 	pid_t analyst = start_analyst();
 	int killed = 0;
-	for (int round = 0; round < 30; round++) {
+	for (int round = 0; round < 30 || (killed <= ENOUGH && round < 600); round++) {
 		pid_t taker = wait_for_tracer();
 		usleep((useconds_t)(rand() % 8000));
 		/* Still the same one, and below our analyst. */
@@ -148,7 +151,7 @@ START_TEST(the_end_of_the_taker_lets_go)
 			killed += !kill(taker, SIGKILL);
 		ck_assert(runs_on(&shared->counter));
 	}
-	ck_assert_int_gt(killed, 5);
+	ck_assert_int_gt(killed, ENOUGH);
 	/* The analyst saw errors, and pictures after them. */
 	ck_assert_int_gt(shared->failed, 0);
 	for (int i = 0; i < 10000 && shared->failed == shared->go; i++)
@@ -164,14 +167,14 @@ START_TEST(the_end_of_the_holder_lets_go)
 	start(child_of_64_mib);
 	pid_t analyst = start_analyst();
 	int killed = 0;
-	for (int round = 0; round < 30; round++) {
+	for (int round = 0; round < 30 || (killed <= ENOUGH && round < 600); round++) {
 		pid_t taker = wait_for_tracer(), holder = taker > 0 ? parent_of(taker) : 0;
 		usleep((useconds_t)(rand() % 8000));
 		if (holder > 0 && parent_of(holder) == analyst)
 			killed += !kill(holder, SIGKILL);
 		ck_assert(runs_on(&shared->counter));
 	}
-	ck_assert_int_gt(killed, 5);
+	ck_assert_int_gt(killed, ENOUGH);
 	ck_assert_int_gt(shared->failed, 0);
 	ck_assert_int_eq(waitpid(analyst, NULL, WNOHANG), 0);
 	end(analyst);
