@@ -66,7 +66,7 @@ build_fixtures() { # ROOT TRIPLET CC CXX DIRECTORY FLAG...
 run_case() { # TEST CASE LIBRARY WAY DIRECTORY OPTIONS LAUNCH...
 	local test=$1 case=$2 library=$3 way=$4 directory=$5 options=$6 log=$tmp/log p=0 f=0 s left=0 status
 	shift 6
-	FIXTURES=$directory FLOTSAM_OPTIONS=$options FIXTURE_LAUNCH=$* CK_RUN_CASE=$case timeout -k 10 300 "${quiet[@]}" "$build/tests/$test" \
+	FIXTURES=$directory FLOTSAM_OPTIONS=$options FIXTURE_LAUNCH=$* CK_RUN_CASE=$case timeout -k 10 600 "${quiet[@]}" "$build/tests/$test" \
 		>"$log" 2>&1 </dev/null
 	status=$?
 	s=$(grep -c '^SKIP ' "$log")
@@ -108,7 +108,7 @@ identity() { # LIBRARY WAY DIRECTORY VERSION FOUND-BY OPTIONS LAUNCH...
 	coproc { exec "${quiet[@]}" "$@" "$directory/clean" 2>/dev/null; }
 	pid=$COPROC_PID in=${COPROC[1]} out=${COPROC[0]}
 	said=
-	while read -r -t 20 -u "$out" said && [ "$said" != ']}' ]; do :; done
+	while read -r -t 60 -u "$out" said && [ "$said" != ']}' ]; do :; done
 	# shellcheck disable=SC2086
 	"${quiet[@]}" "$FLOTSAM" report "$pid" --format json $options >"$tmp/report" 2>"$tmp/log"
 	exec {in}>&-

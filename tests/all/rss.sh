@@ -75,9 +75,19 @@ compare() { # REPORT SMAPS
 	' "$@"
 }
 
+# Until each of its threads has come to its stop.
+stop() { # PID
+	local states
+	kill -STOP "$1"
+	for _ in $(seq 600); do
+		states=$(cat "/proc/$1"/task/*/stat 2>/dev/null | sed 's/.*) //' | cut -c1 | sort -u)
+		[ "$states" != T ] || return 0
+		sleep 0.05
+	done
+}
 look() { # NAME PID
 	looked_at=$2
-	kill -STOP "$2"
+	stop "$2"
 	"$flotsam" rss "$2" --format json >"$tmp/json" 2>"$tmp/err"
 	result "$1: JSON" $? "$(cat "$tmp/err")"
 	cat "/proc/$2/smaps" >"$tmp/smaps"

@@ -84,7 +84,15 @@ verdict 'appends' "$([ "$(tail -n 1 "$tmp/log" | grep -c '"reason":"count","samp
 	done
 ) &
 feeder=$!
-"$FLOTSAM" watch $again --interval 0.5 --look 0.4s --count 4 >"$tmp/log2" 2>"$tmp/err"
+"$FLOTSAM" watch $again --interval 0.5 --look 0.4s -o "$tmp/log2" 2>"$tmp/err" &
+watcher=$!
+for _ in $(seq 600); do
+	[ "$(grep -c '"event":"look".*"reason":"time"' "$tmp/log2")" -ge 2 ] && grep -q '"new_leaked":{"blocks":[1-9]' "$tmp/log2" && break
+	sleep 0.1
+done 2>/dev/null
+kill -TERM $watcher
+wait $watcher
+watcher=
 verdict 'looks at times' "$([ "$(grep -c '"event":"look".*"reason":"time"' "$tmp/log2")" -ge 2 ]; echo $?)"
 verdict 'what is new' "$(grep -q '"event":"look".*"new_leaked":{"blocks":[1-9]' "$tmp/log2"; echo $?)" "$(cat "$tmp/log2")"
 kill $feeder
