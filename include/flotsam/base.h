@@ -161,6 +161,7 @@ void findings_free(struct findings *f);
 /* A figure that was not computed. */
 #define UNKNOWN UINT64_MAX
 
+static inline bool is_power_of_two(uint64_t x) { return x && !(x & (x - 1)); }
 static inline uint64_t align_down(uint64_t x, uint64_t a) { return x & ~(a - 1); }
 static inline uint64_t align_up(uint64_t x, uint64_t a) { return (x + a - 1) & ~(a - 1); }
 /* __builtin_popcountll without the popcnt instruction, which old x86-64 lacks, is a call. */

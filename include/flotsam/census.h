@@ -4,6 +4,7 @@
 #ifndef FLOTSAM_CENSUS_H
 #define FLOTSAM_CENSUS_H
 
+#include "flotsam/codec.h"
 #include "flotsam/session.h"
 
 enum { CENSUS_VERSION = 1 };
@@ -51,10 +52,8 @@ struct census {
 	struct session_parts *parts;
 };
 
-/* What census_make() made: the caller frees. */
-struct census_bytes { uint8_t *at; size_t n, cap; };
 /* Builds the stages that it needs. A heap that was not walked makes a census without blocks. */
-struct err *census_make(struct session *s, struct census_bytes *ret) MUST_CHECK;
+struct err *census_make(struct session *s, struct codec_bytes *ret) MUST_CHECK;
 /* Is this the beginning of one? 8 bytes are enough. */
 bool census_is(const void *data, size_t n);
 /* Opens the file when it is one; -1: it is none, or cannot be read. */

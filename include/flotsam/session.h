@@ -3,7 +3,6 @@
 #define FLOTSAM_SESSION_H
 
 #include "flotsam/graph.h"
-#include "flotsam/system.h"
 #include "flotsam/types.h"
 
 struct session;
@@ -50,6 +49,7 @@ struct err *session_types(struct session *s) MUST_CHECK;   /* labels */
 struct err *session_tree(struct session *s) MUST_CHECK;	   /* dominators */
 /* A new picture of a live target in place of the old one, which stays when none can be taken. */
 struct err *session_refresh(struct session *s) MUST_CHECK;
+void session_account(struct session *s, const struct kernel_account *a); /* what was kept, in place of what /proc says */
 void session_close(struct session *s);
 
 #endif

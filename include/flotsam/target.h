@@ -7,6 +7,7 @@
 
 #include "flotsam/arch.h"
 #include "flotsam/base.h"
+#include "flotsam/system.h"
 
 enum { PROT_R = 1, PROT_W = 2, PROT_X = 4 };
 
@@ -62,6 +63,7 @@ struct picture {
 	const struct arch *arch;
 	uint64_t page; /* page size of the target */
 	VEC(struct mapping) maps;   /* sorted by start */
+	bool listed;		    /* maps are the kernel's own list, with its names; else made of a core's segments */
 	VEC(struct thread) threads;
 	VEC(struct extent) extents;
 	VEC(struct page_run) pages; /* sorted; empty when !have_pages */
@@ -99,6 +101,13 @@ struct quiet_plan {
 	VEC(struct page_run) code; /* address ranges of malloc's code */
 };
 
+/* What the kernel said of the process just after the look; zeroes where it said nothing. */
+struct kernel_account {
+	struct process_status status;
+	struct cgroup_memory cgroup;
+	double uptime;		/* seconds since the target's start; negative: unknown */
+};
+
 struct target {
 	const struct target_row *row;
 	bool live;
@@ -108,6 +117,7 @@ struct target {
 	const struct arch *arch;
 	struct target_options options;
 	struct picture picture;	/* of the last look */
+	const struct kernel_account *account; /* kept with the picture, of a core that flotsam wrote; NULL: /proc has it */
 };
 
 struct target_row {
@@ -124,7 +134,7 @@ struct target_row {
 	int (*open_mapped)(struct target *t, const struct mapping *m);
 	/* Opens a path below the target's root (debug files). -1 and errno. */
 	int (*open_path)(struct target *t, const char *path);
-	/* Opens /proc/PID/NAME (smaps, status, cgroup, fdinfo...). -1 and errno; -1/ENOENT for a core. With a star for the
+	/* Opens /proc/PID/NAME (smaps, status, cgroup, fdinfo...). -1 and errno; -1/ENOENT for what a core does not hold. With a star for the
 	 * number, the links of fd and the wchan of task are listed: "NUMBER\0TEXT\0" for each. */
 	int (*open_proc)(struct target *t, const char *name);
 	void (*close)(struct target *t);
@@ -151,5 +161,20 @@ struct err *compressor_end(struct compressor *c) MUST_CHECK;
 void compressor_free(struct compressor *c); /* NULL allowed */
 /* Frees what the picture's vectors hold, not the bytes behind its extents. */
 void picture_clear(struct picture *p);
+
+/* Notes that flotsam puts into a core, by the name TARGET_NOTE_NAME: the version, then as below. gdb takes a note of an unknown name
+ * for one of the kernel's by its type (bfd/elf.c, elfcore_grok_note): these are no type of the kernel's. */
+#define TARGET_NOTE_NAME "FLOTSAM"
+enum { TARGET_NOTE_VERSION = 1, TARGET_NOTE_TARGET = 0x464c5401, TARGET_NOTE_MAPS, TARGET_NOTE_PAGES, TARGET_NOTE_KERNEL_WORDS,
+       TARGET_NOTE_PROC /* name and text of a file of /proc/PID */, TARGET_NOTES_END };
+/* A look without its bytes, coded. What is read points into the data. */
+struct codec;
+void target_code(struct codec *k, struct target *t, struct kernel_account *a);
+void picture_code_maps(struct codec *k, struct picture *p);
+void picture_code_pages(struct codec *k, struct picture *p);
+void picture_code_kernel_words(struct codec *k, struct picture *p);
+/* False: what was read cannot be. */
+struct coded_fault { const char *where; uint64_t index; const char *what; };
+bool target_coded_well(const struct target *t, struct coded_fault *ret);
 
 #endif

@@ -3,49 +3,7 @@
 #define CENSUS_INTERNAL_H
 
 #include "flotsam/census.h"
-
-/* Numbers are LEB128, strings a length, the bytes and a NUL. The same function of a part writes it and reads it, so that
- * the two cannot differ. */
-struct codec {
-	bool writing;
-	bool failed;		/* writing: no memory; reading: what stands here cannot be */
-	struct census_bytes out;
-	struct span in;
-	size_t at;
-};
-bool codec_bytes(struct codec *k, const void *p, size_t n); /* writing */
-void codec_u64(struct codec *k, uint64_t *v);
-void codec_i64(struct codec *k, int64_t *v);
-void codec_double(struct codec *k, double *v);
-void codec_bool(struct codec *k, bool *v);
-void codec_string(struct codec *k, const char **v); /* NULL is kept. Read: points into the data */
-void codec_text(struct codec *k, char **v);	     /* the same; read: a copy */
-void codec_array(struct codec *k, char *v, size_t size); /* a NUL-terminated string in an array */
-/* Any unsigned member; a value that does not fit fails. */
-#define CODEC_U(k, v)                                                                                                  \
-	do {                                                                                                           \
-		uint64_t u_ = (uint64_t)(v);                                                                           \
-		codec_u64(k, &u_);                                                                                     \
-		(v) = (__typeof__(v))u_;                                                                               \
-		if ((uint64_t)(v) != u_)                                                                               \
-			(k)->failed = true;                                                                            \
-	} while (0)
-#define CODEC_I(k, v)                                                                                                  \
-	do {                                                                                                           \
-		int64_t i_ = (int64_t)(v);                                                                             \
-		codec_i64(k, &i_);                                                                                     \
-		(v) = (__typeof__(v))i_;                                                                               \
-		if ((int64_t)(v) != i_)                                                                                \
-			(k)->failed = true;                                                                            \
-	} while (0)
-/* Each element of a vector, which grows with what is read. */
-#define CODEC_EACH(k, v, item)                                                                                         \
-	for (uint64_t each_n_ = codec_count(k, (v)->n), each_ = 0;                                                     \
-	     each_ < each_n_ && codec_item(k, (item) = (k)->writing ? &(v)->at[each_] : vec_push(v)); each_++)
-/* Writing, or there is something left of the section: members that came later are behind it. */
-bool codec_more(const struct codec *k);
-uint64_t codec_count(struct codec *k, uint64_t n);
-bool codec_item(struct codec *k, const void *item);
+#include "flotsam/codec.h"
 
 uint32_t census_crc(const uint8_t *p, size_t n); /* CRC-32C */
 
@@ -58,9 +16,7 @@ struct session_parts {
 	struct alloc alloc;
 	struct runtime runtime;
 	VEC(struct module_part) modules;
-	struct process_status status;
-	struct cgroup_memory cgroup;
-	double uptime;
+	struct kernel_account account;
 	struct graph graph;	/* sums, rule counts, figures */
 };
 
@@ -69,9 +25,6 @@ enum section { SECTION_LOOK, SECTION_TARGET, SECTION_MAPS, SECTION_PAGES, SECTIO
 	       SECTION_LABELS, SECTION_HOLDERS, SECTION_KINDS, SECTION_BLOCKS, SECTION_LEADERS, N_SECTIONS };
 extern const char *const census_sections[N_SECTIONS];
 void census_code_look(struct codec *k, struct census *c);
-void census_code_target(struct codec *k, struct session_parts *p);
-void census_code_maps(struct codec *k, struct session_parts *p);
-void census_code_pages(struct codec *k, struct session_parts *p);
 void census_code_modules(struct codec *k, struct session_parts *p);
 void census_code_runtime(struct codec *k, struct session_parts *p);
 void census_code_alloc(struct codec *k, struct session_parts *p, struct census *c);

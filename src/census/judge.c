@@ -10,31 +10,12 @@ static struct err *wrong(const char *where, uint64_t index, const char *what)
 			"flotsam snap PID -o FILE writes a new one");
 }
 
-static bool power_of_two(uint64_t x)
-{
-	return x && !(x & (x - 1));
-}
-
 static struct err *judge_target(const struct session_parts *p)
 {
-	const struct picture *pic = &p->target.picture;
+	struct coded_fault f;
 	if (!p->target.arch)
 		return err_new(ERR_UNSUPPORTED, "the census is of a machine that this flotsam does not know");
-	if (!power_of_two(pic->page) || pic->page < 1024 || pic->page > 1 << 20 || p->target.pid < 0 || pic->threads.n > LIMIT_THREADS)
-		return wrong("target", 0, "is no process");
-	for (size_t i = 0; i < pic->skipped.n; i++)
-		if (!pic->skipped.at[i].reason)
-			return wrong("target", i, "has no reason");
-	for (size_t i = 0; i < pic->findings.list.n; i++)
-		if (!pic->findings.list.at[i].kind || !pic->findings.list.at[i].text)
-			return wrong("target", i, "is no finding");
-	for (size_t i = 0; i < pic->pages.n; i++)
-		if (pic->pages.at[i].flags > (PAGE_HUGE << 1) - 1)
-			return wrong("pages", i, "has no known state");
-	for (size_t i = 0; i < pic->maps.n; i++)
-		if (pic->maps.at[i].prot > (PROT_R | PROT_W | PROT_X))
-			return wrong("maps", i, "has no known rights");
-	return NULL;
+	return target_coded_well(&p->target, &f) ? NULL : wrong(f.where, f.index, f.what);
 }
 
 static struct err *judge_modules(const struct session_parts *p)
@@ -69,7 +50,7 @@ static struct err *judge_facts(const struct session_parts *p)
 		return wrong("alloc", 0, "has no name");
 	if (!f->walked)
 		return p->alloc.segments.n ? wrong("alloc", 0, "was not walked and has segments") : NULL;
-	if (!power_of_two(f->granule) || f->granule < 8 || f->granule > 64 || f->header != 2u * p->target.arch->word ||
+	if (!is_power_of_two(f->granule) || f->granule < 8 || f->granule > 64 || f->header != 2u * p->target.arch->word ||
 	    (f->mmap_tail && f->mmap_tail > 64) || f->min_chunk > 1024)
 		return wrong("alloc", 0, "cuts chunks as no malloc does");
 	return NULL;

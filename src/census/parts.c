@@ -15,130 +15,6 @@ void census_code_look(struct codec *k, struct census *c)
 	codec_u64(k, &c->look.instance);
 }
 
-static void code_status(struct codec *k, struct session_parts *p)
-{
-	struct process_status *s = &p->status;
-	struct cgroup_memory *g = &p->cgroup;
-	uint64_t *sizes[] = { &s->vm_size, &s->vm_rss, &s->rss_anon, &s->rss_file, &s->rss_shmem, &s->vm_pte, &s->vm_swap, &s->vm_lck, &s->vm_data };
-	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
-		codec_u64(k, sizes[i]);
-	CODEC_I(k, s->threads);
-	CODEC_I(k, s->ppid);
-	codec_double(k, &p->uptime);
-	codec_bool(k, &g->known);
-	CODEC_I(k, g->version);
-	codec_array(k, g->path, sizeof g->path);
-	uint64_t *figures[] = { &g->usage, &g->limit, &g->limit_usage, &g->anon, &g->file, &g->events_oom_kill };
-	for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
-		codec_u64(k, figures[i]);
-}
-
-static void code_findings(struct codec *k, struct findings *f)
-{
-	struct finding *x;
-	CODEC_EACH(k, &f->list, x) {
-		codec_string(k, &x->kind);
-		codec_u64(k, &x->address);
-		codec_text(k, &x->text);
-		codec_u64(k, &x->expected);
-		codec_u64(k, &x->found);
-		codec_bool(k, &x->has_expected);
-		codec_bool(k, &x->has_found);
-		codec_u64(k, &x->neighbour);
-	}
-	CODEC_U(k, f->dropped);
-}
-
-static void code_threads(struct codec *k, struct picture *p)
-{
-	struct thread *t;
-	CODEC_EACH(k, &p->threads, t) {
-		char comm[sizeof t->comm + 1] = "";
-		memcpy(comm, t->comm, sizeof t->comm);
-		CODEC_I(k, t->tid);
-		codec_array(k, comm, sizeof comm);
-		memcpy(t->comm, comm, sizeof t->comm);
-		codec_bool(k, &t->stopped);
-		codec_u64(k, &t->tp);
-	}
-}
-
-void census_code_target(struct codec *k, struct session_parts *parts)
-{
-	struct target *t = &parts->target;
-	struct picture *p = &t->picture;
-	struct skipped *s;
-	uint64_t machine = t->arch ? t->arch->elf_machine : 0, class = t->arch ? t->arch->elf_class : 0;
-	codec_u64(k, &machine);
-	codec_u64(k, &class);
-	if (!k->writing)
-		t->arch = p->arch = arch_find((uint16_t)machine, (uint8_t)class);
-	codec_bool(k, &t->live);
-	CODEC_I(k, t->pid);
-	codec_array(k, t->comm, sizeof t->comm);
-	codec_array(k, t->exe, sizeof t->exe);
-	code_status(k, parts);
-	codec_u64(k, &p->page);
-	codec_u64(k, &p->read_bytes);
-	codec_double(k, &p->stopped_seconds);
-	codec_double(k, &p->copy_seconds);
-	CODEC_I(k, p->stops);
-	codec_bool(k, &p->quiet);
-	codec_bool(k, &p->truncated);
-	codec_bool(k, &p->at_most);
-	code_threads(k, p);
-	CODEC_EACH(k, &p->skipped, s) {
-		codec_string(k, &s->reason);
-		codec_u64(k, &s->bytes);
-		codec_bool(k, &s->may_hold_roots);
-	}
-	code_findings(k, &p->findings);
-}
-
-/* Addresses in ascending order, as the way from the last one. */
-static void code_range(struct codec *k, uint64_t *last, uint64_t *start, uint64_t *end)
-{
-	uint64_t gap = *start - *last, bytes = *end - *start;
-	codec_u64(k, &gap);
-	codec_u64(k, &bytes);
-	*start = *last + gap;
-	*end = *start + bytes;
-	if (*start < *last || *end <= *start)
-		k->failed = true;
-	*last = *end;
-}
-
-void census_code_maps(struct codec *k, struct session_parts *parts)
-{
-	struct mapping *m;
-	uint64_t last = 0;
-	CODEC_EACH(k, &parts->target.picture.maps, m) {
-		code_range(k, &last, &m->start, &m->end);
-		codec_u64(k, &m->offset);
-		codec_u64(k, &m->inode);
-		CODEC_U(k, m->dev_major);
-		CODEC_U(k, m->dev_minor);
-		CODEC_U(k, m->prot);
-		codec_bool(k, &m->shared);
-		codec_bool(k, &m->device);
-		codec_bool(k, &m->deleted);
-		codec_string(k, &m->path);
-		k->failed |= !m->path;
-	}
-}
-
-void census_code_pages(struct codec *k, struct session_parts *parts)
-{
-	struct picture *p = &parts->target.picture;
-	struct page_run *r;
-	uint64_t last = 0;
-	codec_bool(k, &p->have_pages);
-	CODEC_EACH(k, &p->pages, r) {
-		code_range(k, &last, &r->start, &r->end);
-		CODEC_U(k, r->flags);
-	}
-}
-
 static void code_module(struct codec *k, struct module_part *part)
 {
 	struct module *m = &part->m;
@@ -183,7 +59,7 @@ void census_code_runtime(struct codec *k, struct session_parts *p)
 	uint64_t last = 0, *tp;
 	codec_string(k, &rt->language);
 	CODEC_EACH(k, &rt->extents, e) {
-		code_range(k, &last, &e->start, &e->end);
+		codec_range(k, &last, &e->start, &e->end);
 		codec_u64(k, &e->live_from);
 		CODEC_U(k, e->kind);
 		CODEC_I(k, e->thread);
@@ -202,7 +78,7 @@ void census_code_runtime(struct codec *k, struct session_parts *p)
 		return;
 	last = 0;
 	CODEC_EACH(k, &rt->regions, region) {
-		code_range(k, &last, &region->start, &region->end);
+		codec_range(k, &last, &region->start, &region->end);
 		codec_string(k, &region->label);
 	}
 }
@@ -275,7 +151,7 @@ void census_code_alloc(struct codec *k, struct session_parts *p, struct census *
 	code_arenas(k, a);
 	CODEC_EACH(k, &a->segments, s) {
 		uint64_t header = s->start - s->header_from;
-		code_range(k, &last, &s->start, &s->end);
+		codec_range(k, &last, &s->start, &s->end);
 		CODEC_I(k, s->arena);
 		codec_u64(k, &header);
 		s->header_from = s->start - header;
@@ -284,7 +160,7 @@ void census_code_alloc(struct codec *k, struct session_parts *p, struct census *
 	CODEC_EACH(k, &c->counts, count)
 		CODEC_U(k, *count);
 	code_lists(k, a);
-	code_findings(k, &a->findings);
+	codec_findings(k, &a->findings);
 	codec_bool(k, &a->partial);
 	if (codec_more(k)) /* until then the picture alone told */
 		codec_bool(k, &a->facts.quiet);

@@ -81,9 +81,9 @@ static struct err *decode(struct census *c, const struct span *sections)
 	for (int i = 0; i < N_SECTIONS; i++)
 		k[i].in = sections[i];
 	census_code_look(&k[SECTION_LOOK], c);
-	census_code_target(&k[SECTION_TARGET], p);
-	census_code_maps(&k[SECTION_MAPS], p);
-	census_code_pages(&k[SECTION_PAGES], p);
+	target_code(&k[SECTION_TARGET], &p->target, &p->account);
+	picture_code_maps(&k[SECTION_MAPS], &p->target.picture);
+	picture_code_pages(&k[SECTION_PAGES], &p->target.picture);
 	census_code_modules(&k[SECTION_MODULES], p);
 	census_code_runtime(&k[SECTION_RUNTIME], p);
 	census_code_alloc(&k[SECTION_ALLOC], p, c);

@@ -199,9 +199,7 @@ static struct err *open_stages(struct census *c, struct session *s)
 		TRY(open_graph(c, s));
 	if (s->blocks)
 		TRY(open_types(c, s));
-	s->status = c->parts->status;
-	s->cgroup = c->parts->cgroup;
-	s->uptime = c->parts->uptime;
+	session_account(s, &c->parts->account);
 	snprintf(s->version, sizeof s->version, "%s", s->alloc->facts.version);
 	return NULL;
 }

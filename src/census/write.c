@@ -225,9 +225,7 @@ static struct err *gather(struct session *s, struct census *c)
 	p->target = *s->target;
 	p->alloc = *s->alloc;
 	p->runtime = *s->runtime;
-	p->status = s->status;
-	p->cgroup = s->cgroup;
-	p->uptime = s->uptime;
+	p->account = (struct kernel_account){ s->status, s->cgroup, s->uptime };
 	if (s->graph)
 		p->graph = *s->graph;
 	c->classified = s->graph;
@@ -257,11 +255,11 @@ static void code_section(struct codec *k, enum section which, struct census *c)
 	case SECTION_LOOK:
 		return census_code_look(k, c);
 	case SECTION_TARGET:
-		return census_code_target(k, p);
+		return target_code(k, &p->target, &p->account);
 	case SECTION_MAPS:
-		return census_code_maps(k, p);
+		return picture_code_maps(k, &p->target.picture);
 	case SECTION_PAGES:
-		return census_code_pages(k, p);
+		return picture_code_pages(k, &p->target.picture);
 	case SECTION_MODULES:
 		return census_code_modules(k, p);
 	case SECTION_RUNTIME:
@@ -289,13 +287,13 @@ static void put_le(uint8_t *to, uint64_t v, unsigned bytes)
 		to[i] = (uint8_t)(v >> 8 * i);
 }
 
-static struct err *assemble(struct codec *sections, struct census_bytes *ret)
+static struct err *assemble(struct codec *sections, struct codec_bytes *ret)
 {
 	uint64_t at = HEAD_BYTES + N_SECTIONS * ENTRY_BYTES;
 	uint8_t head[HEAD_BYTES] = { 0 }, table[N_SECTIONS * ENTRY_BYTES], zero[8] = { 0 };
 	struct codec all = { .writing = true };
 	for (unsigned i = 0; i < N_SECTIONS; i++) {
-		const struct census_bytes *x = &sections[i].out;
+		const struct codec_bytes *x = &sections[i].out;
 		put_le(table + i * ENTRY_BYTES, i + 1, 4);
 		put_le(table + i * ENTRY_BYTES + 4, census_crc(x->at, x->n), 4);
 		put_le(table + i * ENTRY_BYTES + 8, at, 8);
@@ -334,14 +332,14 @@ static struct err *encode(struct session *s, struct census *c, struct codec *sec
 	return failed ? err_nomem() : NULL;
 }
 
-struct err *census_make(struct session *s, struct census_bytes *ret)
+struct err *census_make(struct session *s, struct codec_bytes *ret)
 {
 	TRY(session_types(s));
 	TRY(session_holders(s));
 	struct session_parts *parts = calloc(1, sizeof *parts);
 	struct census c = { .parts = parts };
 	struct codec sections[N_SECTIONS] = { 0 };
-	*ret = (struct census_bytes){ 0 };
+	*ret = (struct codec_bytes){ 0 };
 	for (unsigned i = 0; i < N_SECTIONS; i++)
 		sections[i].writing = true;
 	struct err *e = parts ? encode(s, &c, sections) : err_nomem();
@@ -356,7 +354,7 @@ struct err *census_make(struct session *s, struct census_bytes *ret)
 	free(parts);
 	if (e) {
 		free(ret->at);
-		*ret = (struct census_bytes){ 0 };
+		*ret = (struct codec_bytes){ 0 };
 	}
 	return e;
 }

@@ -386,7 +386,7 @@ static struct err *watch_resources(struct session *s, const struct rule *rules, 
 /* What flotsam diff prints of the base and this look, beside the report's keys. */
 static struct err *watch_difference(const struct arguments *a, struct session *s, bool *at_most, struct json *j)
 {
-	struct census_bytes b;
+	struct codec_bytes b;
 	struct census *now;
 	struct diff *d;
 	if (!a->against)

@@ -27,7 +27,7 @@ static struct err *prepare(struct arguments *a)
 
 static struct err *run(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
 {
-	struct census_bytes b;
+	struct codec_bytes b;
 	if (is_full(a)) {
 		*ret_status = s->target->picture.at_most ? EXIT_PARTIAL : EXIT_REPORT;
 		return corefile_write(s, o->fd, a->compress || ends_in_zst(a->output));

@@ -1,6 +1,7 @@
 /* The layout that the kernel gives a core (fs/binfmt_elf.c, elf_core_dump; struct elf_prstatus and elf_prpsinfo of
  * include/uapi/linux/elfcore.h), from the picture of a look. */
 #include "flotsam/corefile.h"
+#include "flotsam/codec.h"
 #include "stream.h"
 
 #include <elf.h>
@@ -130,6 +131,57 @@ static void file_note(struct writer *w)
 	strbuf_free(&b);
 }
 
+static void own_note(struct writer *w, uint32_t type, struct codec *k)
+{
+	struct strbuf b = { .text = (char *)k->out.at, .n = k->out.n, .failed = k->failed };
+	note(&w->notes, TARGET_NOTE_NAME, type, &b);
+	free(k->out.at);
+}
+
+static struct codec versioned(void)
+{
+	struct codec k = { .writing = true };
+	uint64_t version = TARGET_NOTE_VERSION;
+	codec_u64(&k, &version);
+	return k;
+}
+
+/* False: there is no such file. */
+static bool proc_note(struct writer *w, const char *name)
+{
+	size_t n;
+	AUTO_FD int fd = target_open_proc(w->s->target, name);
+	AUTO_FREE char *text = fd >= 0 ? system_read_fd(fd, &n) : NULL;
+	struct codec k = versioned();
+	const char *read = text;
+	codec_string(&k, &name);
+	codec_string(&k, &read);
+	if (text)
+		own_note(w, TARGET_NOTE_PROC, &k);
+	else
+		free(k.out.at);
+	return text;
+}
+
+/* What the kernel's notes have no place for. */
+static void own_notes(struct writer *w)
+{
+	struct target *t = w->s->target;
+	struct kernel_account account = { w->s->status, w->s->cgroup, w->s->uptime };
+	struct codec books = versioned(), maps = versioned(), pages = versioned(), words = versioned();
+	target_code(&books, t, &account);
+	own_note(w, TARGET_NOTE_TARGET, &books);
+	picture_code_maps(&maps, &t->picture);
+	own_note(w, TARGET_NOTE_MAPS, &maps);
+	picture_code_pages(&pages, &t->picture);
+	own_note(w, TARGET_NOTE_PAGES, &pages);
+	picture_code_kernel_words(&words, &t->picture);
+	own_note(w, TARGET_NOTE_KERNEL_WORDS, &words);
+	/* The list of locked mappings is in smaps alone, and so are the sums before Linux 4.14. */
+	if (!proc_note(w, "smaps_rollup") || (account.status.vm_lck && account.status.vm_lck != UNKNOWN))
+		proc_note(w, "smaps");
+}
+
 static bool make_notes(struct writer *w)
 {
 	struct strbuf auxv = { 0 };
@@ -144,6 +196,7 @@ static bool make_notes(struct writer *w)
 		file_note(w);
 	}
 	strbuf_free(&auxv);
+	own_notes(w);
 	return !w->notes.failed;
 }
 

@@ -51,7 +51,7 @@ struct err *front_open_session(const struct arguments *a, const char *kind, cons
  * with the session still open: what it finds it leaves in descriptors that were open before. */
 struct look_job {
 	const struct look_name *name;
-	struct err *(*after)(void *ctx, struct session *s, const struct census_bytes *own);
+	struct err *(*after)(void *ctx, struct session *s, const struct codec_bytes *own);
 	void *ctx;
 };
 struct err *front_look(const struct arguments *a, const struct look_job *job, struct progress *p, int *ret_fd) MUST_CHECK;

@@ -86,7 +86,7 @@ static struct err *write_all(int fd, const uint8_t *p, size_t n)
 static struct err *look(const struct arguments *a, const struct look_job *job, struct progress *p, int to)
 {
 	struct session *s;
-	struct census_bytes b;
+	struct codec_bytes b;
 	TRY(front_open_session(a, job->name->kind, job->name->target, p, &s));
 	struct err *e = census_make(s, &b);
 	if (!e) {

@@ -88,7 +88,7 @@ static struct err *write_metrics(const char *path, int from)
 	return err_os(os, "cannot write %s", path);
 }
 
-static struct err *compare(struct watch *w, struct watch_look *to, const struct census_bytes *own)
+static struct err *compare(struct watch *w, struct watch_look *to, const struct codec_bytes *own)
 {
 	struct census *now, *base = NULL;
 	struct diff *d = NULL;
@@ -110,7 +110,7 @@ static struct err *compare(struct watch *w, struct watch_look *to, const struct 
 }
 
 /* In the process that looked: what it found, and what has changed since the first look at this program. */
-static struct err *after_look(void *ctx, struct session *s, const struct census_bytes *own)
+static struct err *after_look(void *ctx, struct session *s, const struct codec_bytes *own)
 {
 	struct watch *w = ctx;
 	static struct watch_look l;

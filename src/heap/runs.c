@@ -17,7 +17,7 @@ static bool break_is_here(const struct session *s, const struct arena *a, uint64
 	const struct mapping *below = picture_mapping(p, end - 1), *behind = picture_mapping(p, end);
 	if (!a->main)
 		return false;
-	if (!s->target->live)
+	if (!p->listed)
 		return a->contiguous;
 	return below && !strcmp(below->path, "[heap]") && (!behind || strcmp(behind->path, "[heap]"));
 }
@@ -34,7 +34,7 @@ static bool on_smaps(void *ctx, const struct smaps_entry *e)
 struct err *heap_locked(struct session *s, struct locked_ranges *ret)
 {
 	*ret = (struct locked_ranges){ 0 };
-	if (!s->target->live || !s->status.vm_lck || s->status.vm_lck == UNKNOWN)
+	if (!s->status.vm_lck || s->status.vm_lck == UNKNOWN)
 		return NULL;
 	AUTO_FD int fd = target_open_proc(s->target, "smaps");
 	if (fd >= 0) /* gone since the look: then nothing is known to be locked */

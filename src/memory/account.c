@@ -35,12 +35,12 @@ void memory_account(struct session *s, struct memory_account *ret)
 {
 	struct memory_account sums = { 0 };
 	const uint64_t u = UNKNOWN;
-	bool live = s->target->live && s->status.name[0];
-	if (!s->target->live || !read_smaps(s, &sums))
+	bool known = s->status.threads;
+	if (!read_smaps(s, &sums))
 		sums = (struct memory_account){ u, u, u, u, u, u, u, u, u, u, u, u, u, u, u, u };
 	*ret = sums;
-	ret->page_tables = live ? s->status.vm_pte : u;
-	ret->rss_anon = live ? s->status.rss_anon : u;
-	ret->rss_file = live ? s->status.rss_file : u;
-	ret->rss_shmem = live ? s->status.rss_shmem : u;
+	ret->page_tables = known ? s->status.vm_pte : u;
+	ret->rss_anon = known ? s->status.rss_anon : u;
+	ret->rss_file = known ? s->status.rss_file : u;
+	ret->rss_shmem = known ? s->status.rss_shmem : u;
 }

@@ -191,7 +191,7 @@ struct err *memory_rss(struct session *s, struct rss_table *ret, struct rss_spli
 	if (!ret->known)
 		ret->total = r.claimed;
 	ret->unexplained = ret->total > r.claimed ? ret->total - r.claimed : 0;
-	if (s->target->live && s->status.vm_rss)
+	if (s->status.vm_rss)
 		ret->vmrss = s->status.vm_rss;
 	for (int i = RSS_FILES; i < RSS_CAUSES; i++)
 		ret->blocks[i] = UNKNOWN;

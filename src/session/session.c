@@ -10,10 +10,21 @@ static void say(struct session *s, const char *text)
 		s->options.progress(s->options.progress_ctx, text);
 }
 
+void session_account(struct session *s, const struct kernel_account *a)
+{
+	s->status = a->status;
+	s->cgroup = a->cgroup;
+	s->uptime = a->uptime;
+}
+
 /* /proc/PID/status, cgroup and start time: beside the picture, for people. Missing files leave zeroes. */
 static void read_kernel_account(struct session *s)
 {
 	size_t n;
+	if (s->target->account) {
+		session_account(s, s->target->account);
+		return;
+	}
 	AUTO_FD int status = target_open_proc(s->target, "status");
 	AUTO_FREE char *text = status >= 0 ? system_read_fd(status, &n) : NULL;
 	if (text)

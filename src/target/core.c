@@ -78,12 +78,13 @@ bool core_phdr(const struct arch *a, struct span file, const struct headers *h, 
 }
 
 /* Notes of a core are aligned to 4 bytes, whatever the class. */
-static bool next_note(const struct core *c, struct span notes, size_t *at, uint32_t *type, struct span *desc)
+static bool next_note(const struct core *c, struct span notes, size_t *at, uint32_t *type, struct span *name, struct span *desc)
 {
 	uint32_t namesz, descsz;
 	if (!span_u32(notes, *at, c->arch->big, &namesz) || !span_u32(notes, *at + 4, c->arch->big, &descsz) || !span_u32(notes, *at + 8, c->arch->big, type))
 		return false;
 	size_t start = *at + 12 + align_up(namesz, 4);
+	*name = span_sub(notes, *at + 12, namesz);
 	*desc = span_sub(notes, start, descsz);
 	*at = start + align_up(descsz, 4);
 	return !descsz || desc->n;
@@ -157,10 +158,10 @@ static bool read_notes(struct core *c, struct span notes)
 	struct picture *p = &c->target.picture;
 	size_t at = 0;
 	uint32_t type;
-	struct span d;
-	while (next_note(c, notes, &at, &type, &d)) {
+	struct span name, d;
+	while (next_note(c, notes, &at, &type, &name, &d)) {
 		struct thread *last = p->threads.n ? &p->threads.at[p->threads.n - 1] : NULL;
-		if (type == NT_PRSTATUS && !add_thread(c, d))
+		if (!core_own_note(c, name, type, d) || (type == NT_PRSTATUS && !add_thread(c, d)))
 			return false;
 		if (type == NT_PRPSINFO)
 			read_psinfo(c, d);
@@ -485,9 +486,24 @@ static void count_threads_without_pointer(struct core *c)
 		     "the core does not tell the thread pointers of %zu of %zu threads: freed blocks that they keep may look lost", without, p->threads.n);
 }
 
+/* What a core without flotsam's notes lacks. */
+static void count_lost(struct core *c)
+{
+	struct picture *p = &c->target.picture;
+	uint64_t lost = 0, held = 0;
+	for (size_t i = 0; i < p->skipped.n; i++)
+		lost += p->skipped.at[i].may_hold_roots ? p->skipped.at[i].bytes : 0;
+	for (size_t i = 0; i < p->extents.n; i++)
+		held += p->extents.at[i].bytes;
+	p->at_most = lost * 100 > held;
+	p->read_bytes = held;
+	count_threads_without_pointer(c);
+}
+
 static struct err *build_picture(struct core *c)
 {
 	struct picture *p = &c->target.picture;
+	bool told;
 	uint64_t page = core_auxv(c, AT_PAGESZ);
 	if (page >= 4096 && page <= 1 << 16 && !(page & (page - 1)))
 		p->page = page;
@@ -503,21 +519,17 @@ static struct err *build_picture(struct core *c)
 			return err_nomem();
 	qsort(p->maps.at, p->maps.n, sizeof *p->maps.at, compare_mappings);
 	core_find_descriptors(p);
-	if (!name_main_stack(c))
+	if (!name_main_stack(c) || !core_take_own(c, &told))
 		return err_nomem();
-	uint64_t lost = 0, held = 0;
-	for (size_t i = 0; i < p->skipped.n; i++)
-		lost += p->skipped.at[i].may_hold_roots ? p->skipped.at[i].bytes : 0;
-	for (size_t i = 0; i < p->extents.n; i++)
-		held += p->extents.at[i].bytes;
-	p->at_most = p->truncated || lost * 100 > held;
-	p->read_bytes = held;
+	if (!told)
+		count_lost(c);
+	p->at_most |= p->truncated;
 	if (p->truncated)
 		findings_add(&p->findings, "truncated", 0,
 			     "core is truncated (needs %.1f MiB, has %.1f): raise ProcessSizeMax/ExternalSizeMax in coredump.conf",
 			     (double)c->needs / (1 << 20), (double)c->file.n / (1 << 20));
-	count_lost_stacks(c);
-	count_threads_without_pointer(c);
+	if (!told || p->truncated)
+		count_lost_stacks(c);
 	return NULL;
 }
 
@@ -530,6 +542,9 @@ static void close_core(struct target *t)
 		close(c->fd);
 	vec_free(&c->loads);
 	vec_free(&c->names);
+	for (size_t i = 0; i < c->own.n; i++)
+		free(c->own.at[i].copy);
+	vec_free(&c->own);
 	free(c->program);
 	free(c->interpreter);
 	for (size_t i = 0; i < t->picture.maps.n; i++)
@@ -641,5 +656,6 @@ const struct target_row target_core_row = {
 	.peek = peek,
 	.open_mapped = open_mapped,
 	.open_path = open_path,
+	.open_proc = core_open_proc,
 	.close = close_core,
 };

@@ -11,6 +11,11 @@ struct named { /* a line of NT_FILE */
 	uint64_t start, end, offset; /* in the core's unit */
 	const char *path;
 };
+struct own_note { /* of those that flotsam puts into a core */
+	uint32_t type;
+	struct span text;
+	uint8_t *copy; /* owned; NULL: text is the file's */
+};
 
 struct core {
 	struct target target;
@@ -22,6 +27,8 @@ struct core {
 	uint64_t name_unit; /* of offsets in NT_FILE: a page from the kernel, a byte from gdb (gdb/linux-tdep.c) */
 	uint64_t program_bias; /* of a core without names */
 	char *program, *interpreter; /* paths of names that stand nowhere in the core */
+	VEC(struct own_note) own;
+	struct kernel_account account;
 	uint64_t needs; /* bytes that the program headers speak of */
 };
 
@@ -39,6 +46,11 @@ int core_open_regular(const char *root, const char *path);
 struct err *core_expand(int *fd) MUST_CHECK;
 /* Which files are mapped where, of a core that has no NT_FILE. The loads are in order. False: out of memory. */
 bool core_find_names(struct core *c);
+/* Keeps a note if it is one of flotsam's. False: out of memory. */
+bool core_own_note(struct core *c, struct span name, uint32_t type, struct span text);
+/* Puts what the notes say in place of what was made of the segments, if it can be. False: out of memory. */
+bool core_take_own(struct core *c, bool *ret_taken);
+int core_open_proc(struct target *t, const char *name);
 /* Thread pointers of threads that have none, from the descriptors in memory. */
 void core_find_descriptors(struct picture *p);
 #endif

@@ -21,6 +21,7 @@ struct err *live_read_maps(struct live *l, char *text, size_t n)
 	struct maps_line line;
 	size_t bad = 0, left = n;
 	const char *at = text;
+	p->listed = true;
 	free(l->maps);
 	l->maps = text;
 	while (system_maps_next(&at, &left, &line, &bad) && p->maps.n < LIMIT_MAPPINGS) {

@@ -49,6 +49,19 @@ check 'flotsam stack' grep -q 'main()' "$tmp/stack"
 "$FLOTSAM" snap "$tmp/core" --content=full -o "$tmp/again" >"$tmp/out" 2>&1
 "$FLOTSAM" blocks "$tmp/again" --format csv >"$tmp/blocks.again" 2>"$tmp/err"
 check 'a core of it' cmp "$tmp/blocks.core" "$tmp/blocks.again"
+# Notes of another version are left, with a word on it; the blocks are there all the same.
+if perl -e 1 2>/dev/null; then
+	perl -0777 -pe 's/(FLOTSAM\0)\x01/$1\x02/g' "$tmp/core" >"$tmp/newer"
+	"$FLOTSAM" blocks "$tmp/newer" --format csv >"$tmp/blocks.newer" 2>"$tmp/err"
+	check 'notes of another version: the blocks' cmp "$tmp/blocks.core" "$tmp/blocks.newer"
+	"$FLOTSAM" report "$tmp/newer" >"$tmp/report" 2>&1
+	check 'notes of another version: a finding' grep -q 'notes that flotsam put into the core are of a version' "$tmp/report"
+	check 'notes of another version: no residency' grep -q '^MEMORY BY CAUSE' "$tmp/report"
+	"$FLOTSAM" report "$tmp/core" >"$tmp/report" 2>&1
+	check 'notes: residency' grep -q '^RSS BY CAUSE' "$tmp/report"
+else
+	echo 'SKIP full core notes: needs perl'
+fi
 # Compressed it is the same file, by its name or by the option.
 "$FLOTSAM" snap "$pid" --content=full -o "$tmp/packed.zst" >"$tmp/out" 2>&1
 "$FLOTSAM" snap "$pid" --content=full --compress=zstd -o "$tmp/packed" >"$tmp/out" 2>&1

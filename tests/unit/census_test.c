@@ -13,7 +13,7 @@
 
 static struct made_heap *heap;
 static struct session *session;
-static struct census_bytes bytes;
+static struct codec_bytes bytes;
 
 static void make(const struct heap_options *o)
 {

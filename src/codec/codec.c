@@ -1,5 +1,5 @@
 /* Numbers and strings, written and read by the same calls. Nothing is read beyond the section, and after a failure nothing at all. */
-#include "census.h"
+#include "flotsam/codec.h"
 
 bool codec_bytes(struct codec *k, const void *p, size_t n)
 {
@@ -138,31 +138,30 @@ bool codec_item(struct codec *k, const void *item)
 	return !k->failed;
 }
 
-/* CRC-32C, reflected polynomial 0x82f63b78 (RFC 3720, appendix B.4), eight bytes a step. */
-static uint32_t crc_table[8][256];
-
-static void __attribute__((constructor)) make_crc_table(void)
+void codec_range(struct codec *k, uint64_t *last, uint64_t *start, uint64_t *end)
 {
-	for (uint32_t i = 0; i < 256; i++) {
-		uint32_t c = i;
-		for (int bit = 0; bit < 8; bit++)
-			c = c & 1 ? c >> 1 ^ 0x82f63b78 : c >> 1;
-		crc_table[0][i] = c;
-	}
-	for (uint32_t i = 0; i < 256; i++)
-		for (int t = 1; t < 8; t++)
-			crc_table[t][i] = crc_table[t - 1][i] >> 8 ^ crc_table[0][crc_table[t - 1][i] & 0xff];
+	uint64_t gap = *start - *last, bytes = *end - *start;
+	codec_u64(k, &gap);
+	codec_u64(k, &bytes);
+	*start = *last + gap;
+	*end = *start + bytes;
+	if (*start < *last || *end <= *start)
+		k->failed = true;
+	*last = *end;
 }
 
-uint32_t census_crc(const uint8_t *p, size_t n)
+void codec_findings(struct codec *k, struct findings *f)
 {
-	uint32_t c = UINT32_MAX;
-	for (; n >= 8; p += 8, n -= 8) {
-		c ^= (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-		c = crc_table[7][c & 0xff] ^ crc_table[6][c >> 8 & 0xff] ^ crc_table[5][c >> 16 & 0xff] ^ crc_table[4][c >> 24] ^
-		    crc_table[3][p[4]] ^ crc_table[2][p[5]] ^ crc_table[1][p[6]] ^ crc_table[0][p[7]];
+	struct finding *x;
+	CODEC_EACH(k, &f->list, x) {
+		codec_string(k, &x->kind);
+		codec_u64(k, &x->address);
+		codec_text(k, &x->text);
+		codec_u64(k, &x->expected);
+		codec_u64(k, &x->found);
+		codec_bool(k, &x->has_expected);
+		codec_bool(k, &x->has_found);
+		codec_u64(k, &x->neighbour);
 	}
-	for (; n; n--)
-		c = c >> 8 ^ crc_table[0][(c ^ *p++) & 0xff];
-	return ~c;
+	CODEC_U(k, f->dropped);
 }
