@@ -3,8 +3,8 @@
 set -u
 cd "$(dirname "$0")/../.." || exit
 tmp=$(mktemp -d) || exit
-server=
-trap '[ -n "$server" ] && kill "$server" 2>/dev/null; rm -rf "$tmp"' EXIT
+server='' web=''
+trap 'kill $server $web 2>/dev/null; wait; rm -rf "$tmp"' EXIT
 "$FIXTURES/leaky-api" --port 0 >"$tmp/server" &
 server=$!
 for _ in $(seq 100); do
@@ -91,17 +91,61 @@ check 'pprof: the program comes first' [ "${program##*/}" = leaky-api ]
 if command -v readelf >/dev/null; then
 	check 'pprof: build-id' [ "$id" = "$(readelf -n "$FIXTURES/leaky-api" | sed -n 's/.*Build ID: //p')" ]
 fi
-if go tool pprof -help >/dev/null 2>&1 || go tool pprof 2>&1 | grep -q usage; then
-	go tool pprof -top -sample_index=inuse_space "$tmp/pprof" >"$tmp/top" 2>"$tmp/error" || cat "$tmp/error"
-	check 'go tool pprof -top' grep -q 'char\[\] 32008 B' "$tmp/top"
-	go tool pprof -top -diff_base "$tmp/pprof" "$tmp/pprof" >"$tmp/top" 2>&1
-	check 'go tool pprof -diff_base' grep -q 'Showing nodes accounting for 0' "$tmp/top"
-else
-	echo 'SKIP formats go tool pprof: needs golang'
-fi
-
 # Of a census the chains are short, the sums the same.
 "$FLOTSAM" report "$tmp/before" --format folded >"$tmp/short"
 check 'folded of a census' [ "$(awk '{ sum += $NF } END { print sum }' "$tmp/short")" = "$used" ]
 "$FLOTSAM" report "$tmp/before" --format prometheus | grep -v stopped >"$tmp/old"
 check 'prometheus of a census' diff <(grep -v stopped "$tmp/prometheus") "$tmp/old"
+
+# go tool pprof keeps what it fetches below these.
+export HOME=$tmp PPROF_TMPDIR=$tmp
+pprof() {
+	go tool pprof -sample_index=inuse_space -unit=B -nodefraction=0 -nodecount=1000000 "$@" 2>"$tmp/error" || cat "$tmp/error"
+}
+sum() { # "Showing nodes accounting for 123B, 100% of 123B total"
+	sed -n 's/^Showing nodes accounting for \([0-9]*\)B\{0,1\}, .*/\1/p' "$1"
+}
+pprof_test() {
+	local after address request
+	pprof -top "$tmp/pprof" >"$tmp/top"
+	check 'go tool pprof -top: a label' grep -q 'char\[\] 32008 B' "$tmp/top"
+	check 'go tool pprof -top: the sum' [ "$(sum "$tmp/top")" = "$used" ]
+	go tool pprof -top -sample_index=inuse_objects -nodefraction=0 -nodecount=1000000 "$tmp/pprof" >"$tmp/top" 2>"$tmp/error"
+	check 'go tool pprof -top: blocks' [ "$(sum "$tmp/top")" = "$blocks" ]
+	pprof -top -diff_base "$tmp/pprof" "$tmp/pprof" >"$tmp/top"
+	check 'go tool pprof -diff_base: nothing has grown' [ "$(sum "$tmp/top")" = 0 ]
+	"$FIXTURES/drive" "$port" >/dev/null || echo 'not ok formats: the requests failed'
+	"$FLOTSAM" report "$server" --format json -o "$tmp/json" 2>"$tmp/error" || echo "not ok formats: json ended with $?"
+	"$FLOTSAM" report "$server" --format pprof -o "$tmp/pprof.after" || echo "not ok formats: pprof ended with $?"
+	after=$(figure heap.used.bytes)
+	for base in -base -diff_base; do
+		pprof -top $base "$tmp/pprof" "$tmp/pprof.after" >"$tmp/top"
+		check "go tool pprof $base: what has grown" [ "$(sum "$tmp/top")" = $((after - used)) ]
+		check "go tool pprof $base: the leak grew" grep -Eq '^ *[1-9][0-9]*B .*char\[\] 32008 B' "$tmp/top"
+	done
+
+	go tool pprof -no_browser -http=127.0.0.1: "$tmp/pprof" >"$tmp/web" 2>&1 &
+	web=$!
+	for _ in $(seq 600); do
+		address=$(sed -n 's|^Serving web UI on http://\(127[.0-9]*\):\([0-9]*\)$|\1/\2|p' "$tmp/web")
+		[ -n "$address" ] || ! kill -0 "$web" 2>/dev/null && break
+		sleep 0.1
+	done
+	if [ -n "$address" ] && exec 3<>"/dev/tcp/$address"; then
+		request=${address/\//:}
+		printf 'GET /ui/top HTTP/1.0\r\nHost: %s\r\n\r\n' "$request" >&3
+		timeout 60 cat <&3 >"$tmp/page"
+		exec 3>&-
+	else
+		cat "$tmp/web"
+	fi
+	check 'go tool pprof -http: answers' grep -q '^HTTP/1.[01] 200' "$tmp/page"
+	check 'go tool pprof -http: a label' grep -q 'char\[\] 32008 B' "$tmp/page"
+	kill "$web" && wait "$web" 2>/dev/null
+	web=
+}
+if command -v go >/dev/null && go tool -n pprof >/dev/null 2>&1; then
+	pprof_test
+else
+	echo 'SKIP formats go tool pprof: needs golang'
+fi
