@@ -1,6 +1,6 @@
 /* Interior pointers: the cases in which a pointer into the middle of a block is how its owner holds it. Requested sizes are
  * unknown from outside, so every comparison with one allows the slack of one granule. */
-#include "graph.h"
+#include "pieces.h"
 
 #include <pthread.h>
 
@@ -170,63 +170,120 @@ int graph_interior_rule(struct graph *g, const struct target_block *t, uint64_t 
 /* Learned offsets: count, over every word that points into the middle of a block, which (size, offset) pairs reach how many
  * different blocks. Two passes: candidates first, then the exact count. */
 struct tally { uint64_t chunk_bytes, offset, hits, distinct, population; uint64_t *seen; };
+struct tallies {
+	struct map64 slots;	/* chunk bytes * 2^20 + offset -> index */
+	VEC(struct tally) list;
+	bool failed;
+};
 struct learn {
 	struct graph *g;
 	struct map64 wanted;	/* chunk bytes -> population of size classes that hold possible blocks */
-	struct map64 slots;	/* chunk bytes * 2^20 + offset -> tally */
-	VEC(struct tally) tallies;
-	bool exact, failed;
+	struct tallies all;
+	struct group_pieces pieces;
+	pthread_mutex_t lock;	/* of all, while candidates are gathered */
+};
+struct learn_part { /* the candidates of a piece */
+	const struct learn *l;
+	struct tallies own;
 };
 
 enum { LEARN_LEAST = 64, LEARN_MAX_OFFSET = 4096 };
 
+/* The pair that this word is a case of, as a key; 0: none that is asked for. */
+static uint64_t pair_of(const struct learn *l, uint64_t value, struct target_block *t, uint64_t *ret_population)
+{
+	const struct blocks *b = l->g->blocks;
+	if (graph_resolve(b, value, t) != HIT_INTERIOR || t->offset >= LEARN_MAX_OFFSET || !t->r->groups)
+		return 0;
+	uint64_t bytes = block_chunk_bytes_of(b, t);
+	return bytes >> 40 || !map64_find(&l->wanted, bytes, ret_population) ? 0 : bytes << 20 | t->offset;
+}
+
+static void count_hits(struct tallies *to, uint64_t pair, uint64_t population, uint64_t hits)
+{
+	uint64_t slot;
+	if (!map64_find(&to->slots, pair, &slot)) {
+		struct tally *new = vec_push(&to->list);
+		slot = to->list.n - 1;
+		if (!new || !map64_put(&to->slots, pair, slot)) {
+			to->failed = true;
+			return;
+		}
+		*new = (struct tally){ .chunk_bytes = pair >> 20, .offset = pair & ((1u << 20) - 1), .population = population };
+	}
+	to->list.at[slot].hits += hits;
+}
+
 static void on_learn_word(void *ctx, uint64_t from, uint64_t value)
+{
+	struct learn_part *p = ctx;
+	struct target_block t;
+	uint64_t population, pair = pair_of(p->l, value, &t, &population);
+	(void)from;
+	if (pair)
+		count_hits(&p->own, pair, population, 1);
+}
+
+static void on_exact_word(void *ctx, uint64_t from, uint64_t value)
 {
 	struct learn *l = ctx;
 	struct target_block t;
+	uint64_t population, slot, pair = pair_of(l, value, &t, &population);
 	(void)from;
-	const struct blocks *b = l->g->blocks;
-	if (graph_resolve(b, value, &t) != HIT_INTERIOR || t.offset >= LEARN_MAX_OFFSET || !t.r->groups)
+	if (!pair || !map64_find(&l->all.slots, pair, &slot) || !l->all.list.at[slot].seen)
 		return;
-	uint64_t bytes = block_chunk_bytes_of(b, &t), population, slot;
-	if (bytes >> 40 || !map64_find(&l->wanted, bytes, &population))
-		return;
-	uint64_t key = bytes << 20 | t.offset;
-	if (!map64_find(&l->slots, key, &slot)) {
-		if (l->exact)
-			return;
-		struct tally *new = vec_push(&l->tallies);
-		if (!new || !map64_put(&l->slots, key, l->tallies.n - 1)) {
-			l->failed = true;
-			return;
-		}
-		*new = (struct tally){ .chunk_bytes = bytes, .offset = t.offset, .population = population };
-		slot = l->tallies.n - 1;
-	}
-	struct tally *y = &l->tallies.at[slot];
-	if (!l->exact) {
-		y->hits++;
-		return;
-	}
-	if (!y->seen)
-		return;
+	struct tally *y = &l->all.list.at[slot];
 	block_id id = block_id_of(&t);
-	if (!block_state_is_used(blocks_state(b, id)) || bit_test(y->seen, id))
-		return;
-	bit_set(y->seen, id);
-	y->distinct++;
+	uint64_t bit = 1ul << id % 64;
+	if (block_state_is_used(blocks_state(l->g->blocks, id)) && !(__atomic_fetch_or(&y->seen[id / 64], bit, __ATOMIC_RELAXED) & bit))
+		__atomic_fetch_add(&y->distinct, 1, __ATOMIC_RELAXED);
 }
 
-static void each_word(struct learn *l)
+static void each_word_of_piece(const struct learn *l, size_t i, graph_word_fn *f, void *ctx)
 {
-	struct graph *g = l->g;
+	const struct group_piece *piece = &l->pieces.list.at[i];
+	const struct region *r = piece->region;
+	block_id first = r->groups ? r->groups[piece->from].rank : r->first_id;
+	block_id end = piece->to < r->n_groups ? r->groups[piece->to].rank : r->first_id + r->n_ids;
 	struct block_cursor c;
-	const struct graph_priv *priv = g->priv;
-	for (size_t i = 0; i < priv->regions.n; i++)
-		graph_each_candidate(g, priv->regions.at[i].start, priv->regions.at[i].end - priv->regions.at[i].start, on_learn_word, l);
-	for (blocks_begin(g->blocks, &c); blocks_next(&c) && !interrupted;)
+	blocks_begin(l->g->blocks, &c);
+	blocks_seek(&c, first);
+	while (first < end && blocks_next(&c) && c.id < end && !interrupted)
 		if (block_state_is_used(c.state))
-			graph_each_candidate(g, c.payload, c.usable, on_learn_word, l);
+			graph_each_candidate(l->g, c.payload, c.usable, f, ctx);
+}
+
+static void each_word_of_roots(const struct learn *l, graph_word_fn *f, void *ctx)
+{
+	const struct graph_priv *priv = l->g->priv;
+	for (size_t i = 0; i < priv->regions.n; i++)
+		graph_each_candidate(l->g, priv->regions.at[i].start, priv->regions.at[i].end - priv->regions.at[i].start, f, ctx);
+}
+
+static void take_over(struct learn *l, struct tallies *own)
+{
+	l->all.failed |= own->failed;
+	for (size_t i = 0; i < own->list.n; i++) {
+		const struct tally *y = &own->list.at[i];
+		count_hits(&l->all, y->chunk_bytes << 20 | y->offset, y->population, y->hits);
+	}
+	vec_free(&own->list);
+	map64_free(&own->slots);
+}
+
+static void candidates_of_piece(void *ctx, size_t i)
+{
+	struct learn *l = ctx;
+	struct learn_part p = { .l = l };
+	each_word_of_piece(l, i, on_learn_word, &p);
+	pthread_mutex_lock(&l->lock);
+	take_over(l, &p.own);
+	pthread_mutex_unlock(&l->lock);
+}
+
+static void exact_of_piece(void *ctx, size_t i)
+{
+	each_word_of_piece(ctx, i, on_exact_word, ctx);
 }
 
 static bool want_classes(struct learn *l)
@@ -257,8 +314,8 @@ static bool want_classes(struct learn *l)
 static bool keep_best(struct learn *l)
 {
 	struct graph_priv *priv = l->g->priv;
-	for (size_t i = 0; i < l->tallies.n; i++) {
-		struct tally *y = &l->tallies.at[i];
+	for (size_t i = 0; i < l->all.list.n; i++) {
+		struct tally *y = &l->all.list.at[i];
 		if (y->distinct < LEARN_LEAST || y->distinct * 10 < y->population * 9)
 			continue;
 		struct learned *new = vec_push(&priv->learned);
@@ -269,33 +326,55 @@ static bool keep_best(struct learn *l)
 	return true;
 }
 
+/* Those that are worth an exact count get room for one. */
+static bool choose_candidates(struct learn *l, bool *ret_any)
+{
+	*ret_any = false;
+	for (size_t i = 0; i < l->all.list.n; i++) {
+		struct tally *y = &l->all.list.at[i];
+		if (y->hits < LEARN_LEAST || y->hits * 10 < y->population * 9)
+			continue;
+		y->seen = calloc(l->g->blocks->n / 64 + 1, sizeof *y->seen);
+		if (!y->seen)
+			return false;
+		*ret_any = true;
+	}
+	return true;
+}
+
+static bool learn(struct learn *l)
+{
+	struct learn_part roots = { .l = l };
+	bool any;
+	if (!graph_cut_groups(l->g, &l->pieces))
+		return false;
+	each_word_of_roots(l, on_learn_word, &roots);
+	take_over(l, &roots.own);
+	graph_each_piece(l->g, l->pieces.list.n, candidates_of_piece, l);
+	if (l->all.failed || !choose_candidates(l, &any))
+		return false;
+	if (any) {
+		each_word_of_roots(l, on_exact_word, l);
+		graph_each_piece(l->g, l->pieces.list.n, exact_of_piece, l);
+	}
+	return keep_best(l);
+}
+
 struct err *graph_learn_offsets(struct graph *g, bool *ret_new)
 {
-	struct learn l = { .g = g };
+	struct learn l = { .g = g, .lock = PTHREAD_MUTEX_INITIALIZER };
 	struct graph_priv *priv = g->priv;
 	bool ok = want_classes(&l);
 	*ret_new = false;
 	if (ok && l.wanted.n && !(priv->o.rules_off >> RULE_LEARNED & 1)) {
-		each_word(&l);
-		bool any = false;
-		for (size_t i = 0; i < l.tallies.n && !l.failed; i++) {
-			struct tally *y = &l.tallies.at[i];
-			if (y->hits < LEARN_LEAST || y->hits * 10 < y->population * 9)
-				continue;
-			y->seen = calloc(g->blocks->n / 64 + 1, sizeof *y->seen);
-			l.failed |= !y->seen;
-			any = true;
-		}
-		l.exact = true;
-		if (any && !l.failed)
-			each_word(&l);
-		ok = !l.failed && keep_best(&l);
+		ok = learn(&l);
 		*ret_new = priv->learned.n;
 	}
-	for (size_t i = 0; i < l.tallies.n; i++)
-		free(l.tallies.at[i].seen);
-	vec_free(&l.tallies);
+	for (size_t i = 0; i < l.all.list.n; i++)
+		free(l.all.list.at[i].seen);
+	vec_free(&l.all.list);
+	vec_free(&l.pieces.list);
 	map64_free(&l.wanted);
-	map64_free(&l.slots);
+	map64_free(&l.all.slots);
 	return ok ? NULL : err_nomem();
 }
