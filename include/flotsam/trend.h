@@ -49,7 +49,7 @@ enum { SERIES_MOST = 1024 };
 struct series {
 	struct sample at[SERIES_MOST];
 	size_t n;
-	unsigned every, skipped; /* one of so many is kept */
+	unsigned every, skipped; /* one of so many is kept; since the last that was */
 };
 void series_add(struct series *s, struct sample x);
 

@@ -241,7 +241,8 @@ static void one_sample(struct watch *w)
 	s->vitals = v;
 	s->samples++;
 	series_add(&s->rss, (struct sample){ monotonic_seconds() - w->started, (double)(v.rss + (v.swap == UNKNOWN ? 0 : v.swap)), s->run });
-	s->trend = trend_judge(s->rss.at, s->rss.n);
+	if (!s->rss.skipped) /* else nothing is new to judge */
+		s->trend = trend_judge(s->rss.at, s->rss.n);
 	bool has_rollup = read_rollup(w);
 	put_event(w, (struct watch_event){ .what = WATCH_SAMPLE, .has_rollup = has_rollup });
 	const char *rule = watch_rules_judge(&w->rules, &w->rules_state, &v, &s->trend, monotonic_seconds());

@@ -134,12 +134,16 @@ void watch_page_input(struct watch *w, bool readable)
 	ssize_t n = readable ? read(STDIN_FILENO, keys, sizeof keys) : 0;
 	if (readable && (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN)))
 		w->quit = true; /* the terminal is gone */
-	/* An arrow is an escape sequence, and not its letters. */
-	bool sequence = n > 1 && keys[0] == '\033';
-	if (sequence && w->body)
-		press(w, keys[n - 1] == 'A' ? 'k' : 'j');
-	for (ssize_t i = 0; i < n && !sequence && !w->quit && !interrupted; i++)
-		press(w, keys[i]);
+	for (ssize_t i = 0; i < n && !w->quit && !interrupted; i++) {
+		char key = keys[i];
+		/* An arrow is an escape sequence, and not its letters. */
+		if (key == '\033' && i + 2 < n && (keys[i + 1] == '[' || keys[i + 1] == 'O')) {
+			key = keys[i + 2] == 'A' ? 'k' : keys[i + 2] == 'B' ? 'j' : '\0';
+			i += 2;
+		}
+		if (key)
+			press(w, key);
+	}
 	if ((screen_changed() || n > 0) && !w->quit && !interrupted)
 		watch_page_draw(w);
 }

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/ioctl.h>
-#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -16,7 +15,7 @@ enum { N_ENDING = sizeof ending / sizeof ending[0], N_CAUGHT = N_ENDING + 3 };
 
 static struct {
 	volatile sig_atomic_t open, changed;
-	pid_t owner, keeper;
+	pid_t owner;
 	int in, out, word; /* word: to the keeper */
 	struct termios before;
 	int caught[N_CAUGHT];
@@ -114,9 +113,6 @@ static _Noreturn void keep(int from)
 {
 	char word;
 	ssize_t n;
-	sigset_t all;
-	sigfillset(&all); /* SIGTTOU, too: by then another is in the foreground */
-	sigprocmask(SIG_SETMASK, &all, NULL);
 	do
 		n = read(from, &word, 1);
 	while (n < 0 && errno == EINTR);
@@ -128,12 +124,15 @@ static _Noreturn void keep(int from)
 static void start_keeper(void)
 {
 	int pair[2];
+	sigset_t all, before;
 	screen.word = -1;
-	screen.keeper = -1;
 	if (pipe2(pair, O_CLOEXEC))
 		return;
-	screen.keeper = fork();
-	if (!screen.keeper) {
+	/* It takes none of the keys that stop or end, from its first moment, nor SIGTTOU: by then another is in the foreground. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	pid_t pid = fork();
+	if (!pid) {
 		/* It holds nothing open but the terminal, and a pipe, moved where nothing else can be. */
 		int in = fcntl(screen.in, F_DUPFD_CLOEXEC, 3), out = fcntl(screen.out, F_DUPFD_CLOEXEC, 3);
 		if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(pair[0], 2) < 0 || close_range(3, ~0u, 0))
@@ -142,8 +141,9 @@ static void start_keeper(void)
 		screen.out = 1;
 		keep(2);
 	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	close(pair[0]);
-	if (screen.keeper < 0)
+	if (pid < 0)
 		close(pair[1]);
 	else
 		screen.word = pair[1];
@@ -185,11 +185,9 @@ void screen_close(void)
 		sigaction(screen.caught[i], &screen.old[i], NULL);
 	if (screen.word < 0)
 		return;
-	say(screen.word, "k", 1);
+	say(screen.word, "k", 1); /* and it ends by itself: it may be stopped, and is not waited for */
 	close(screen.word);
 	screen.word = -1;
-	while (waitpid(screen.keeper, NULL, 0) < 0 && errno == EINTR)
-		;
 }
 
 bool screen_size(int *ret_rows, int *ret_columns)
