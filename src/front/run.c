@@ -44,35 +44,6 @@ static int hold_exit(void)
 	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
 }
 
-static bool send_fd(int to, int fd, int os)
-{
-	struct iovec v = { &os, sizeof os };
-	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = { 0 };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
-	if (fd >= 0) {
-		m.msg_control = control.room;
-		m.msg_controllen = sizeof control.room;
-		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-		*c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
-		memcpy(CMSG_DATA(c), &fd, sizeof fd);
-	}
-	return sendmsg(to, &m, MSG_NOSIGNAL) == (ssize_t)sizeof os;
-}
-
-static int receive_fd(int from, int *ret_os)
-{
-	struct iovec v = { ret_os, sizeof *ret_os };
-	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control;
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room };
-	int fd = -1;
-	if (recvmsg(from, &m, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof *ret_os)
-		return -1;
-	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&fd, CMSG_DATA(c), sizeof fd);
-	return fd;
-}
-
 struct runner {
 	const struct arguments *a;
 	struct progress *p;
@@ -94,7 +65,8 @@ static struct err *start(struct runner *r)
 		signal(SIGTERM, SIG_DFL);
 		signal(SIGPIPE, SIG_DFL);
 		int fd = hold_exit();
-		if (!send_fd(pair[1], fd, fd < 0 ? errno : 0) || fd < 0)
+		os = fd < 0 ? errno : 0;
+		if (!front_send(pair[1], &os, sizeof os, fd) || fd < 0)
 			syscall(SYS_exit, 127); /* exit_group would wait for nobody */
 		close(fd);
 		close(pair[1]);
@@ -102,12 +74,15 @@ static struct err *start(struct runner *r)
 		dprintf(STDERR_FILENO, "flotsam: cannot run %s: %s\n", r->a->run_words[0], strerror(errno));
 		syscall(SYS_exit, 127); /* exit_group would be looked at */
 	}
+	if (r->pid < 0)
+		os = errno;
 	close(pair[1]);
-	r->listener = r->pid > 0 ? receive_fd(pair[0], &os) : -1;
+	if (r->pid > 0)
+		front_receive(pair[0], &os, sizeof os, &r->listener);
 	close(pair[0]);
 	if (r->pid > 0 && r->listener < 0)
 		waitpid(r->pid, NULL, 0);
-	return r->listener >= 0 ? NULL : err_hint(err_os(r->pid < 0 ? errno : os, "cannot hold a program's exit (seccomp)"), "start it, and look at its pid");
+	return r->listener >= 0 ? NULL : err_hint(err_os(os, "cannot hold a program's exit (seccomp)"), "start it, and look at its pid");
 }
 
 /* Judged by the rules of check, and told as report does. */
