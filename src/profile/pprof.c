@@ -1,15 +1,15 @@
 /* profile.proto (github.com/google/pprof, proto/profile.proto) by hand: it is numbers and strings, a tag in front of each. A frame is
  * a location of one function; a holder's has its address. */
+#include "flotsam/codec.h"
 #include "flotsam/profile.h"
 
 #include <time.h>
 #include <zlib.h>
 
-struct bytes { uint8_t *at; size_t n, cap; bool failed; };
 struct writer {
 	const struct profile *p;
 	const struct session *s;
-	struct bytes out, inner, innermost;
+	struct codec out, inner, innermost;
 	VEC(char *) strings;	/* the first is "" */
 };
 
@@ -24,27 +24,13 @@ enum { N_FUNCTION = 1 };
 enum { F_ID = 1, F_NAME, F_SYSTEM_NAME };
 enum { WIRE_NUMBER = 0, WIRE_BYTES = 2 };
 
-static void put(struct bytes *b, const void *p, size_t n)
+/* Its numbers are LEB128, as codec's are. */
+static void varint(struct codec *b, uint64_t v)
 {
-	if (b->failed || !vec_grow_((void **)&b->at, &b->cap, b->n + n, 1)) {
-		b->failed = true;
-		return;
-	}
-	memcpy(b->at + b->n, p, n);
-	b->n += n;
+	codec_u64(b, &v);
 }
 
-static void varint(struct bytes *b, uint64_t v)
-{
-	uint8_t t[10];
-	size_t n = 0;
-	for (; v >= 0x80; v >>= 7)
-		t[n++] = (uint8_t)(v | 0x80);
-	t[n++] = (uint8_t)v;
-	put(b, t, n);
-}
-
-static void number(struct bytes *b, unsigned field, uint64_t v)
+static void number(struct codec *b, unsigned field, uint64_t v)
 {
 	if (!v)
 		return; /* as proto3 has it */
@@ -52,20 +38,20 @@ static void number(struct bytes *b, unsigned field, uint64_t v)
 	varint(b, v);
 }
 
-static void text(struct bytes *b, unsigned field, const void *p, size_t n)
+static void text(struct codec *b, unsigned field, const void *p, size_t n)
 {
 	varint(b, field << 3 | WIRE_BYTES);
 	varint(b, n);
 	if (n)
-		put(b, p, n);
+		codec_bytes(b, p, n);
 }
 
 /* Ends a message that was gathered aside. */
-static void message(struct bytes *to, unsigned field, struct bytes *from)
+static void message(struct codec *to, unsigned field, struct codec *from)
 {
-	text(to, field, from->at, from->n);
+	text(to, field, from->out.at, from->out.n);
 	to->failed |= from->failed;
-	from->n = 0;
+	from->out.n = 0;
 }
 
 /* Its place in the table of strings; foreign bytes become \xHH. */
@@ -195,7 +181,7 @@ static void frames(struct writer *w)
 	}
 }
 
-static struct err *compress_all(const struct bytes *from, uint8_t **ret, size_t *ret_n)
+static struct err *compress_all(const struct codec_bytes *from, uint8_t **ret, size_t *ret_n)
 {
 	enum { GZIP = 15 + 16, MEMORY = 8 }; /* the largest window, with gzip's header; zlib.h's default */
 	z_stream z = { 0 };
@@ -228,7 +214,7 @@ static uint64_t now(void)
 
 struct err *profile_pprof(const struct profile *p, const struct session *s, uint8_t **ret, size_t *ret_n)
 {
-	struct writer w = { .p = p, .s = s };
+	struct writer w = { .p = p, .s = s, .out.writing = true, .inner.writing = true, .innermost.writing = true };
 	uint64_t default_type = 0;
 	string(&w, "");
 	types(&w, &default_type);
@@ -239,12 +225,12 @@ struct err *profile_pprof(const struct profile *p, const struct session *s, uint
 		text(&w.out, P_STRING, w.strings.at[i] ? w.strings.at[i] : "", w.strings.at[i] ? strlen(w.strings.at[i]) : 0);
 	number(&w.out, P_TIME, now());
 	number(&w.out, P_DEFAULT_TYPE, default_type);
-	struct err *e = w.out.failed ? err_nomem() : compress_all(&w.out, ret, ret_n);
+	struct err *e = w.out.failed ? err_nomem() : compress_all(&w.out.out, ret, ret_n);
 	for (size_t i = 0; i < w.strings.n; i++)
 		free(w.strings.at[i]);
 	vec_free(&w.strings);
-	free(w.out.at);
-	free(w.inner.at);
-	free(w.innermost.at);
+	free(w.out.out.at);
+	free(w.inner.out.at);
+	free(w.innermost.out.at);
 	return e;
 }

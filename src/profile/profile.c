@@ -9,7 +9,7 @@ struct maker {
 	struct session *s;
 	struct map64 child_of;	/* parent's node << 32 | frame -> node */
 	struct map64 sample_of;	/* node << 32 | class, state, arena -> sample */
-	uint32_t *frame_of_label;
+	VEC(uint32_t) frame_of_label; /* + 1; 0: none yet */
 	uint32_t *node_of_set;	/* by set + 1; [0]: held by nothing that is known */
 	uint32_t leaked, possible, runtime; /* nodes */
 	uint32_t *node_of;	/* by block id */
@@ -114,22 +114,20 @@ static block_id below(const struct maker *m, block_id id, uint32_t *ret_node)
 	return graph_parent(g, id);
 }
 
+/* Labels are made when they are asked for: their number is not known before. */
 static bool frame_of(struct maker *m, block_id id, uint32_t *ret)
 {
 	uint32_t label = types_label(m->s->types, id);
-	static const uint32_t most = 1u << 22;
-	if (label >= most)
-		label = 0;
-	if (!m->frame_of_label)
-		m->frame_of_label = calloc(most, sizeof *m->frame_of_label);
-	if (!m->frame_of_label)
-		return false;
-	if (!m->frame_of_label[label]) {
+	while (m->frame_of_label.n <= label)
+		if (!vec_push(&m->frame_of_label))
+			return false;
+	uint32_t *frame = &m->frame_of_label.at[label];
+	if (!*frame) {
 		if (!add_frame(m, m->s->types->labels[label].name, 0, ret))
 			return false;
-		m->frame_of_label[label] = *ret + 1;
+		*frame = *ret + 1;
 	}
-	*ret = m->frame_of_label[label] - 1;
+	*ret = *frame - 1;
 	return true;
 }
 
@@ -214,7 +212,7 @@ struct err *profile_make(struct session *s, struct profile **ret)
 		e = make(&m);
 	map64_free(&m.child_of);
 	map64_free(&m.sample_of);
-	free(m.frame_of_label);
+	vec_free(&m.frame_of_label);
 	free(m.node_of_set);
 	free(m.node_of);
 	vec_free(&m.chain);
