@@ -13,11 +13,30 @@ static const struct column columns[] = {
 	{ "pool_bytes", "POOL BYTES", "bytes of those in pools", CELL_BYTES, 12 },
 	{ "sample", "SAMPLE", "address of one's block", CELL_ADDRESS, 14 },
 };
+static const struct column module_columns[] = {
+	{ "count", "COUNT", "objects", CELL_COUNT, 12 },
+	{ "bytes", "BYTES", "of the blocks that hold them", CELL_BYTES, 14 },
+	{ "part_bytes", "PARTS", "of the blocks that they have beside", CELL_BYTES, 14 },
+	{ "types", "TYPES", "of which there are objects", CELL_COUNT, 8 },
+	{ "module", "MODULE", "of their types, or null: unknown", CELL_TEXT, 28 },
+};
+enum { N_MODULE_COLUMNS = sizeof module_columns / sizeof module_columns[0] };
 enum { N_COLUMNS = sizeof columns / sizeof columns[0], TEXT_COLUMNS = 4 };
+
+/* The words "by module" at the end. */
+static bool by_module(const struct arguments *a)
+{
+	return a->n_words >= 2 && !strcmp(a->words[a->n_words - 2], "by") && !strcmp(a->words[a->n_words - 1], "module");
+}
+
+static const char *glob(const struct arguments *a)
+{
+	return a->n_words % 2 ? a->words[0] : NULL;
+}
 
 static bool wanted(const struct arguments *a, const struct object_type *t)
 {
-	return !a->n_words || !fnmatch(a->words[0], t->name, 0);
+	return !glob(a) || !fnmatch(glob(a), t->name, 0);
 }
 
 static uint64_t count_of(const struct object_type *t)
@@ -46,6 +65,64 @@ static struct sums sum(const struct arguments *a, const struct objects *x)
 	return s;
 }
 
+struct module_sum { const char *name; uint64_t count, bytes, parts, types; };
+
+static int compare_names(const void *a, const void *b)
+{
+	const struct object_type *const *x = a, *const *y = b;
+	const char *m = (*x)->module ? (*x)->module : "", *n = (*y)->module ? (*y)->module : "";
+	return strcmp(m, n);
+}
+
+static int compare_sums(const void *a, const void *b)
+{
+	const struct module_sum *x = a, *y = b;
+	uint64_t m = x->bytes + x->parts, n = y->bytes + y->parts;
+	return m != n ? (m < n ? 1 : -1) : strcmp(x->name ? x->name : "", y->name ? y->name : "");
+}
+
+/* Those that were asked for, most bytes first. */
+static struct err *sum_modules(const struct arguments *a, const struct objects *x, struct module_sum **ret, size_t *ret_n)
+{
+	AUTO_FREE const struct object_type **sorted = calloc(x->types.n + 1, sizeof *sorted);
+	struct module_sum *sums = calloc(x->types.n + 1, sizeof *sums);
+	size_t n = 0, k = 0;
+	if (!sorted || !sums) {
+		free(sums);
+		return err_nomem();
+	}
+	for (size_t i = 0; i < x->types.n; i++)
+		if (wanted(a, &x->types.at[i]))
+			sorted[n++] = &x->types.at[i];
+	qsort(sorted, n, sizeof *sorted, compare_names);
+	for (size_t i = 0; i < n; i++) {
+		k += i == 0 || compare_names(&sorted[i - 1], &sorted[i]) != 0;
+		struct module_sum *m = &sums[k - 1];
+		m->name = sorted[i]->module;
+		m->types++;
+		m->count += count_of(sorted[i]);
+		m->bytes += bytes_of(sorted[i]);
+		m->parts += sorted[i]->part_bytes;
+	}
+	qsort(sums, k, sizeof *sums, compare_sums);
+	*ret = sums;
+	*ret_n = k;
+	return NULL;
+}
+
+static void module_records(const struct arguments *a, const struct module_sum *m, size_t n, struct out *o)
+{
+	struct listing l;
+	size_t most = cmd_is_text(a) && a->top && a->top < n ? a->top : n;
+	listing_begin(&l, a, o, "modules", module_columns, N_MODULE_COLUMNS);
+	for (size_t i = 0; i < most && !o->error; i++)
+		listing_record(&l, 0, (struct cell[N_MODULE_COLUMNS]){ { .number = m[i].count }, { .number = m[i].bytes }, { .number = m[i].parts },
+								      { .number = m[i].types }, { .text = m[i].name } });
+	listing_end(&l);
+	if (most < n)
+		out_printf(o, "and %s more modules (--top 0)\n", text_count(n - most).text);
+}
+
 static void records(const struct arguments *a, const struct objects *x, struct out *o, uint64_t most)
 {
 	struct listing l;
@@ -69,7 +146,7 @@ static void foot(const struct arguments *a, const struct session *s, const struc
 	struct paragraph p;
 	strbuf_printf(&t, "%s object%s of %s type%s", text_count(these.count).text, these.count == 1 ? "" : "s", text_count(these.types).text, these.types == 1 ? "" : "s");
 	strbuf_printf(&t, " in %s, with %s of parts", text_size(these.bytes).text, text_size(these.parts).text);
-	if (a->n_words)
+	if (glob(a))
 		strbuf_printf(&t, ", of %s in %s", text_count(all.count).text, text_size(all.bytes).text);
 	strbuf_printf(&t, ". CPython %u.%u: %s of blocks in %s pools are in use", x->version_major, x->version_minor, text_size(x->pool_used_bytes).text,
 		      text_count(x->pools).text);
@@ -92,10 +169,6 @@ static void foot(const struct arguments *a, const struct session *s, const struc
 static void text(const struct arguments *a, const struct session *s, const struct objects *x, struct out *o)
 {
 	uint64_t n = sum(a, x).types, most = a->top ? a->top : UINT64_MAX;
-	if (x->unknown) {
-		out_printf(o, "No objects whose types are known: %s.\n", x->unknown);
-		return;
-	}
 	records(a, x, o, most);
 	if (n > most)
 		out_printf(o, "and %s more types (--top 0)\n", text_count(n - most).text);
@@ -154,12 +227,30 @@ static void json(const struct arguments *a, const struct session *s, const struc
 	out_puts(o, "\n");
 }
 
+static struct err *modules(const struct arguments *a, const struct session *s, const struct objects *x, struct out *o)
+{
+	AUTO_FREE struct module_sum *sums = NULL;
+	size_t n = 0;
+	TRY(sum_modules(a, x, &sums, &n));
+	module_records(a, sums, n, o);
+	if (cmd_is_text(a))
+		foot(a, s, x, o);
+	return NULL;
+}
+
 static struct err *run(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
 {
 	struct objects *x;
+	if (a->n_words > 1 && !by_module(a))
+		return err_hint(err_new(ERR_USAGE, "what is '%s'?", a->words[1]), "objects %s by module", a->words[0]);
 	TRY(session_walk(s));
 	TRY(types_objects(s->blocks, s->image, s->modules, s->runtime, &x));
-	if (cmd_is_text(a))
+	struct err *e = NULL;
+	if (x->unknown && cmd_is_text(a))
+		out_printf(o, "No objects whose types are known: %s.\n", x->unknown);
+	else if (by_module(a))
+		e = modules(a, s, x, o);
+	else if (cmd_is_text(a))
 		text(a, s, x, o);
 	else if (!strcmp(a->format, "json"))
 		json(a, s, x, o);
@@ -170,7 +261,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	bool none = x->unknown && (!s->runtime->language || strcmp(s->runtime->language, "CPython") != 0);
 	*ret_status = none || (whole && !x->unknown) ? EXIT_REPORT : EXIT_PARTIAL;
 	types_objects_free(x);
-	return NULL;
+	return e;
 }
 
 const struct command command_objects = {
@@ -179,9 +270,10 @@ const struct command command_objects = {
 	.formats = { "text", "json", "jsonl", "csv" },
 	.help = "  flotsam objects 4242                       types by the bytes of their objects\n"
 		"  flotsam objects 4242 'shop.*' --top 0      those of a module, all of them\n"
+		"  flotsam objects 4242 by module             sums of modules\n"
 		"  flotsam objects ./core.4242 --format json | jq '.types[] | select(.type == \"dict\")'\n",
 	.group = GROUP_BLOCKS,
-	.operands = "[GLOB]",
-	.max_words = 1,
+	.operands = "[GLOB] [by module]",
+	.max_words = 3,
 	.run = run,
 };

@@ -260,7 +260,8 @@ static void judge_coverage(struct report *r)
 	if (!r->quiet)
 		note(r, "a thread was inside malloc: blocks in transit are not judged");
 	if (s->runtime->language)
-		note(r, "%s manages memory of its own: its regions are roots, and are not walked", s->runtime->language);
+		note(r, "%s manages memory of its own: its regions are roots, and are not walked%s", s->runtime->language,
+		     strcmp(s->runtime->language, "CPython") ? "" : "; the command objects lists what stands in them, by type");
 	for (size_t i = 0; i < modules_count(s->modules); i++) {
 		struct module *m = modules_get(s->modules, i);
 		if (m->role == MODULE_PROGRAM && !m->have_symtab)

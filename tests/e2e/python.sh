@@ -98,6 +98,12 @@ pools() { # NAME: the process has them
 	check "$1: a glob" test "$(grep -c '__main__' "$tmp/text")" = 3
 	"$FLOTSAM" objects $pid 'shop*' >"$tmp/text" 2>&1
 	check "$1: names are escaped" grep -q 'shop.cart.Else\\x1b\[2Jwhere' "$tmp/text"
+	"$FLOTSAM" objects $pid by module --format csv >"$tmp/modules.csv" 2>&1
+	"$FLOTSAM" objects $pid --format csv >"$tmp/types.csv" 2>&1
+	check "$1: modules have the sums of their types" awk -F, '{ sub(/\r/, "") } FNR == 1 { file++; next }
+		file == 1 { of[$5] += $1; bytes[$5] += $2; n += $1 } file == 2 { if (of[$5] != $1 || bytes[$5] != $2) { print $5, $1, of[$5]; bad = 1 } m += $1 }
+		END { print n, m; exit bad || n != m || !n }' "$tmp/types.csv" "$tmp/modules.csv"
+	check "$1: by what?" test "$("$FLOTSAM" objects $pid by type >"$tmp/text" 2>&1; echo $?)" = 2
 	check "$1: core" "$FLOTSAM" snap $pid --content=full -o "$tmp/core"
 	check "$1: core runs" "$FLOTSAM" objects "$tmp/core" --format csv -o "$tmp/core.csv"
 	check "$1: process runs" "$FLOTSAM" objects $pid --format csv -o "$tmp/live.csv"
