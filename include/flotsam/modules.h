@@ -5,6 +5,7 @@
 #define FLOTSAM_MODULES_H
 
 #include "flotsam/image.h"
+#include "flotsam/typetable.h"
 
 enum module_role { MODULE_OTHER, MODULE_PROGRAM, MODULE_LIBC, MODULE_LDSO, MODULE_LIBPTHREAD, MODULE_LIBSTDCXX, MODULE_VDSO };
 
@@ -207,14 +208,15 @@ struct values {
 	bool cut;		/* there is more than a list may hold */
 };
 void values_free(struct values *v);
+/* The address of a thread variable. */
+typedef bool modules_tls_fn(const void *ctx, const struct thread *t, struct module *m, uint64_t offset, uint64_t *ret);
 struct value_place { /* a frame: what its variables are computed from */
 	const struct thread *thread;
 	const struct frame *frames;
 	const struct frame_registers *registers;
 	size_t n_frames;
 	unsigned frame, level;	/* level: index into what modules_running() says of it */
-	/* The address of a thread variable. NULL: they cannot be had. */
-	bool (*tls)(const void *ctx, const struct thread *t, struct module *m, uint64_t offset, uint64_t *ret);
+	modules_tls_fn *tls;	/* NULL: thread variables cannot be had */
 	const void *tls_ctx;
 };
 /* Parameters, then the variables of the blocks that run, innermost first. ERR_NOT_FOUND: no DWARF for this pc. */
@@ -259,5 +261,9 @@ struct err *modules_containers_globals(struct containers *c) MUST_CHECK;
 struct err *modules_containers_frame(struct containers *c, const struct value_place *at, const char *where) MUST_CHECK;
 struct err *modules_containers_finish(struct containers *c) MUST_CHECK;
 void modules_containers_free(struct containers *c);
+/* All types of all modules with DWARF, read when first asked for. It belongs to the modules; the next call may add to it. */
+struct err *modules_type_table(struct modules *ms, struct type_table **ret) MUST_CHECK;
+/* Variables with a type: of the program, of each thread, of each frame at its pc. */
+struct err *modules_typed_roots(struct modules *ms, modules_tls_fn *tls, const void *tls_ctx, struct typed_roots *ret) MUST_CHECK;
 
 #endif

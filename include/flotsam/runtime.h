@@ -63,6 +63,8 @@ struct runtime_pool { /* blocks of one size for small objects; offsets are from 
 bool runtime_cpython_pool(const struct image *img, uint64_t address, struct runtime_pool *ret);
 /* Where a module's static TLS block lies from every thread pointer. False when it has none. */
 bool runtime_tls_offset(struct modules *ms, const struct arch *a, struct module *m, uint64_t *ret);
+/* The address of a thread's variable in its module's static TLS block. */
+bool runtime_thread_variable(struct modules *ms, const struct arch *a, const struct thread *t, struct module *m, uint64_t offset, uint64_t *ret);
 /* PTR_DEMANGLE of glibc for this architecture (sysdeps/unix/sysv/linux/ARCH/pointer_guard.h). */
 static inline uint64_t runtime_demangle(const struct runtime *r, const struct arch *a, uint64_t word)
 {

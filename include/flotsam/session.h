@@ -5,12 +5,14 @@
 #include "flotsam/graph.h"
 #include "flotsam/types.h"
 
+enum types_wanted { TYPES_VTABLE, TYPES_ALL /* by DWARF */ };
 struct session;
 struct session_options {
 	struct target_options target;
 	struct modules_options modules;
 	struct alloc_options alloc;
 	struct graph_options graph;
+	enum types_wanted types;
 	void (*progress)(void *ctx, const char *text); /* never called while the target is stopped; may be NULL */
 	void *progress_ctx;
 	/* Called once, when the target is open and nothing of it was read that it made itself but a core's headers. May be NULL. */
@@ -45,7 +47,7 @@ struct err *session_open(const char *kind, const char *what, const struct sessio
 struct err *session_walk(struct session *s) MUST_CHECK;	   /* alloc, blocks */
 struct err *session_graph(struct session *s) MUST_CHECK;   /* classes */
 struct err *session_holders(struct session *s) MUST_CHECK;
-struct err *session_types(struct session *s) MUST_CHECK;   /* labels */
+struct err *session_types(struct session *s) MUST_CHECK;   /* labels, as options.types says now */
 struct err *session_tree(struct session *s) MUST_CHECK;	   /* dominators */
 /* A new picture of a live target in place of the old one, which stays when none can be taken. */
 struct err *session_refresh(struct session *s) MUST_CHECK;

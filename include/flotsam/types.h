@@ -5,13 +5,16 @@
 
 #include "flotsam/graph.h"
 
-enum identified_by { BY_SIZE, BY_VTABLE, BY_TEXT, BY_RUNTIME, BY_TAG };
-const char *identified_by_name(enum identified_by by); /* "size", "vtable", "text", "runtime", "tag" */
+enum identified_by { BY_SIZE, BY_VTABLE, BY_TEXT, BY_RUNTIME, BY_TAG, BY_DWARF, N_IDENTIFIED };
+const char *identified_by_name(enum identified_by by); /* "size", "vtable", "text", "runtime", "tag", "dwarf" */
 
 struct label { char *name; enum identified_by by; };
+struct typing;
 struct types {
 	struct label *labels;	/* interned */
 	size_t n;
+	struct typing *typing;	/* NULL until types_infer() */
+	bool typed_labels;	/* labels tell of it */
 	struct types_priv *priv;
 };
 struct err *types_open(struct blocks *b, struct image *img, struct modules *ms, struct runtime *rt, struct types **ret) MUST_CHECK;
@@ -45,5 +48,69 @@ struct objects {
 /* b NULL: pools alone. */
 struct err *types_objects(const struct blocks *b, struct image *img, struct modules *ms, const struct runtime *rt, struct objects **ret) MUST_CHECK;
 void types_objects_free(struct objects *o);
+
+/* What blocks are by DWARF: types spread from variables along typed pointers. Higher ranks win; see types_tier(). */
+enum typed_by { TYPED_NOT, TYPED_FIELD, TYPED_VTABLE, TYPED_NODE, TYPED_CONTAINER, TYPED_PREFIX, TYPED_COUNTED, TYPED_FAMILY, TYPED_TAG };
+const char *typed_by_name(enum typed_by by); /* "field", "vtable" ... */
+enum typed_form { FORM_ONE, FORM_ARRAY, FORM_TAIL /* T, and more behind it */, FORM_FLEXIBLE, FORM_POINTERS };
+enum { RANK_VTABLE = 50, RANK_EXACT = 40, RANK_PREFIX = 35, RANK_FLEXIBLE = 30, RANK_FAMILY = 25, RANK_ARRAY = 20, RANK_LOOSE_ARRAY = 15,
+       RANK_EXACT_HEADER = 12, RANK_TAIL = 10, RANK_NUMBERS = 5, RANK_TEXT = 2, WEAK_LESS = 15 };
+struct typed { /* 8 bytes a block */
+	uint32_t type;		/* index into the table; 0: not known */
+	uint8_t rank;
+	uint8_t form : 3, moved : 2, doubt : 1; /* moved: so often it got another type; doubt: another type has the same rank */
+	uint8_t base;		/* where in the block it begins, in words */
+	uint8_t by;		/* enum typed_by */
+};
+enum type_tier { TIER_NONE, TIER_A, TIER_B, TIER_C, TIER_D, N_TIERS };
+static inline enum type_tier types_tier(const struct typed *t)
+{
+	return !t->type ? TIER_NONE : t->rank >= RANK_FLEXIBLE ? TIER_A : t->rank >= RANK_ARRAY ? TIER_B : t->rank >= RANK_TAIL ? TIER_C : TIER_D;
+}
+struct typing {
+	struct type_table *table;
+	struct typed_roots roots;
+	struct typed *of;	/* by block id */
+	uint64_t edges, misfits;/* pointers followed; to blocks too small for what they say */
+	uint64_t prefix_hits[16]; /* by words: objects that begin so far behind their block's start */
+	double seconds_dwarf, seconds;
+};
+/* Types of all used blocks, once; it takes seconds. ERR_UNSUPPORTED of a census. */
+struct err *types_infer(struct types *t, void (*say)(void *ctx, const char *text), void *ctx) MUST_CHECK;
+/* "Session", "Entry[]", "Table + tail", "Node *[]": without numbers, so that blocks of a kind have one name. */
+void types_typed_name(const struct typing *t, const struct typed *of, struct strbuf *to);
+
+/* All used blocks by type, most bytes first; those without one by their label. */
+struct typed_row {
+	char *name;
+	enum type_tier tier;	/* TIER_NONE: named by its size alone */
+	const char *by;		/* typed_by_name(), or identified_by_name() */
+	uint64_t blocks, bytes, doubtful;
+	block_id sample;	/* the first */
+	uint32_t type;		/* 0: no type of DWARF */
+};
+struct typed_rows {
+	VEC(struct typed_row) list;
+	struct class_sum used, tiers[N_TIERS];
+};
+struct err *types_rows(struct types *t, struct typed_rows *ret) MUST_CHECK; /* after types_infer() */
+void typed_rows_free(struct typed_rows *r);
+
+/* How a block came by its type: from a variable on, block by block. */
+struct evidence_step {
+	const struct typed_root *root;	/* the first step; else NULL */
+	block_id block;		/* whose member points at the next; BLOCK_NONE: outside the heap */
+	uint64_t object;	/* address of the typed object that the pointer stands in */
+	uint32_t type;		/* of it */
+	uint64_t word;		/* where the pointer stands; 0: in a register */
+};
+struct evidence_rival { uint32_t type; uint8_t rank; uint64_t word; bool fits; };
+struct evidence {
+	VEC(struct evidence_step) steps; /* the last points at the block */
+	VEC(struct evidence_rival) rivals; /* other types that pointers to it say, one line a type */
+};
+/* ERR_NOT_FOUND: it has no type by a pointer. Spreads all types anew. */
+struct err *types_explain(struct types *t, block_id id, struct evidence *ret) MUST_CHECK;
+void evidence_free(struct evidence *e);
 
 #endif

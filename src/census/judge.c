@@ -112,7 +112,7 @@ static struct err *judge_names(const struct census *c)
 	if (c->walked && (!c->labels.n || !c->classified))
 		return wrong("labels", 0, "is missing, or blocks have no class");
 	for (size_t i = 0; i < c->labels.n; i++)
-		if (!c->labels.at[i].name || c->labels.at[i].by > BY_TAG)
+		if (!c->labels.at[i].name || c->labels.at[i].by >= N_IDENTIFIED)
 			return wrong("labels", i, "is none");
 	for (size_t i = 0; i < c->holders.n; i++) {
 		const struct holder *h = &c->holders.at[i];

@@ -57,6 +57,8 @@ extern const struct command command_resources;
 extern const struct command command_diff;
 extern const struct command command_snap;
 extern const struct command command_watch;
+extern const struct command command_type;
+extern const struct command command_types;
 extern const struct command command_exercise;
 extern const struct command command_run;
 
@@ -125,6 +127,10 @@ char *cmd_holder_text(const struct graph *g, uint32_t holder);
 void desk_take_report(struct desk *d, const struct report *r);
 /* The heap was walked, or an error that says why not, and *ret_status EXIT_PARTIAL. */
 struct err *cmd_need_walk(struct session *s, int *ret_status) MUST_CHECK;
+
+/* The same, and types by DWARF. */
+struct err *cmd_need_typing(struct session *s, int *ret_status) MUST_CHECK;
+const char *cmd_tier_name(enum type_tier tier); /* NULL: unknown */
 
 /* columns 0: one line */
 void report_verdict(const struct arguments *a, const struct report *r, const struct verdicts *v, struct out *o, int columns);

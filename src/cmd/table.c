@@ -21,6 +21,8 @@ static const struct command *const table[] = {
 	&command_locals,
 	&command_print,
 	&command_containers,
+	&command_type,
+	&command_types,
 	&command_system,
 	&command_buddyinfo,
 	&command_arenas,

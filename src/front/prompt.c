@@ -205,6 +205,8 @@ static struct err *run_command(struct prompt *p, const struct arguments *a, cons
 	struct destination d = { .p = p };
 	TRY(destination_open(&d, a, l, &o));
 	struct err *e = NULL;
+	/* It is of this line alone. */
+	p->s->options.types = a->session.types;
 	if (a->help && !strcmp(a->format ? a->format : "text", "json"))
 		help_json(&o, a->command, N_GROUPS);
 	else if (a->help)

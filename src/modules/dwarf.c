@@ -95,14 +95,14 @@ static void add_variable(struct module *m, Dwarf_Die *die)
 		*slot = (struct data_line){ ops[0].number + m->bias, base_name(file), line, dwarf_dieoffset(die) };
 }
 
-/* Depth first through one unit, without recursion: namespaces, classes and functions hold variables too. */
-static void each_die(Dwarf_Die *unit, size_t *budget, void (*f)(void *ctx, Dwarf_Die *), void *ctx)
+/* Namespaces, classes and functions hold variables too. */
+void modules_each_die(Dwarf_Die *unit, size_t *budget, void (*f)(void *ctx, Dwarf_Die *), void *ctx)
 {
 	Dwarf_Die stack[MAX_DEPTH];
 	int depth = 0;
 	if (dwarf_child(unit, &stack[0]))
 		return;
-	while (depth >= 0 && *budget) {
+	while (depth >= 0 && *budget && !interrupted) {
 		Dwarf_Die *die = &stack[depth], child;
 		--*budget;
 		f(ctx, die);
@@ -135,7 +135,7 @@ static void add_lines(void *ctx)
 	Dwarf_Die unit;
 	size_t budget = MAX_DIES;
 	while (dw && budget && !interrupted && !dwarf_get_units(dw, cu, &cu, NULL, NULL, &unit, NULL))
-		each_die(&unit, &budget, on_variable, j->m);
+		modules_each_die(&unit, &budget, on_variable, j->m);
 }
 
 static void read_lines(struct modules *ms, struct module *m)
@@ -226,7 +226,7 @@ static bool find_struct(struct modules *ms, struct module *m, uint64_t near, con
 	Dwarf_Die unit;
 	size_t budget = MAX_DIES;
 	if (modules_unit_at(ms, m, near, &unit))
-		each_die(&unit, &budget, on_struct, &w);
+		modules_each_die(&unit, &budget, on_struct, &w);
 	*ret = w.die;
 	return w.found;
 }

@@ -59,6 +59,7 @@ struct modules {
 	struct map64 scopes, scoped_units; /* what is around a type, by its entry; the units that were read for that */
 	struct map64 functions;	/* raw name of a symbol, by its pointer -> readable name */
 	struct allocation_sites *sites; /* NULL: not asked for yet */
+	struct type_reader *types; /* NULL: not asked for yet */
 	VEC(char *) names;	/* strings that live as long as this */
 	Dwfl *dwfl;		/* for unwinding; NULL until then */
 	struct walk *walk;	/* the thread that is being unwound */
@@ -93,6 +94,10 @@ bool modules_unit_at(struct modules *ms, struct module *m, uint64_t pc, Dwarf_Di
 const struct data_line *modules_variable_at(struct modules *ms, struct module *m, uint64_t address);
 /* All variables that DWARF gives an address, sorted by it; returns how many. */
 size_t modules_variables(struct modules *ms, struct module *m, const struct data_line **ret);
+/* Depth first through all entries of a unit; *budget counts them down. */
+void modules_each_die(Dwarf_Die *unit, size_t *budget, void (*f)(void *ctx, Dwarf_Die *die), void *ctx);
+/* What modules_type_table() keeps. */
+void modules_free_types(struct modules *ms);
 /* A function's name made readable, without a version; kept. */
 const char *modules_function_name(struct modules *ms, const char *symbol);
 

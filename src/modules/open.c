@@ -510,6 +510,7 @@ struct err *modules_refresh(struct modules *ms, struct image *img)
 	map64_free(&ms->scopes);
 	map64_free(&ms->scoped_units);
 	code_forget_sites(ms);
+	modules_free_types(ms);
 	for (size_t i = 0; i < ms->list.n; i++) {
 		struct module *m = ms->list.at[i];
 		const struct mapping *map = picture_mapping(p, m->start);
@@ -534,6 +535,7 @@ void modules_close(struct modules *ms)
 		free(ms->names.at[i]);
 	vec_free(&ms->names);
 	code_forget_sites(ms);
+	modules_free_types(ms);
 	map64_free(&ms->vtables);
 	map64_free(&ms->looks);
 	map64_free(&ms->functions);

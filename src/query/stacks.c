@@ -59,11 +59,7 @@ void stack_free(struct stack *st)
 static bool thread_variable(const void *ctx, const struct thread *t, struct module *m, uint64_t offset, uint64_t *ret)
 {
 	const struct session *s = ctx;
-	uint64_t from;
-	if (!t || !t->tp || !runtime_tls_offset(s->modules, s->target->arch, m, &from))
-		return false;
-	*ret = t->tp + from + offset;
-	return true;
+	return runtime_thread_variable(s->modules, s->target->arch, t, m, offset, ret);
 }
 
 void query_value_place(const struct session *s, const struct stack *st, unsigned line, struct value_place *ret)

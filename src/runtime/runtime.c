@@ -427,3 +427,12 @@ bool runtime_tls_offset(struct modules *ms, const struct arch *a, struct module 
 	*ret = a->tls_below_tp ? -align_up(m->tls_bytes, align) : align_up(2u * a->word, align);
 	return true;
 }
+
+bool runtime_thread_variable(struct modules *ms, const struct arch *a, const struct thread *t, struct module *m, uint64_t offset, uint64_t *ret)
+{
+	uint64_t from;
+	if (!t || !t->tp || !runtime_tls_offset(ms, a, m, &from))
+		return false;
+	*ret = t->tp + from + offset;
+	return true;
+}

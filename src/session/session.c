@@ -139,11 +139,18 @@ struct err *session_holders(struct session *s)
 struct err *session_types(struct session *s)
 {
 	TRY(session_walk(s));
-	if (s->types || !s->blocks)
+	if (!s->blocks)
 		return NULL;
 	double start = monotonic_seconds();
-	TRY(types_open(s->blocks, s->image, s->modules, s->runtime, &s->types));
-	s->timings.types = monotonic_seconds() - start;
+	if (!s->types)
+		TRY(types_open(s->blocks, s->image, s->modules, s->runtime, &s->types));
+	/* A census has the labels that it was written with. */
+	struct err *e = s->options.types == TYPES_ALL ? types_infer(s->types, s->options.progress, s->options.progress_ctx) : NULL;
+	if (e && e->kind != ERR_UNSUPPORTED)
+		return e;
+	err_free(e);
+	s->types->typed_labels = s->options.types == TYPES_ALL && s->types->typing;
+	s->timings.types += monotonic_seconds() - start;
 	return NULL;
 }
 

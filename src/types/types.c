@@ -3,26 +3,11 @@
  * Only what the block itself shows counts; nothing is guessed. A label never holds the target's text
  * but names of types. */
 #include "cpython.h"
+#include "typing.h"
 
 #include <stdio.h>
 
-struct types_priv {
-	struct blocks *b;
-	struct image *img;
-	struct modules *ms;
-	struct cpython *cpython; /* NULL: the target is none */
-	struct runtime *rt;
-	struct map64 parts;	/* block id -> name of what it is to an object of CPython's */
-	struct map64 by_part;	/* that name -> label index */
-	bool parts_known;
-	struct map64 runtime;	/* block id -> label index */
-	struct map64 by_vtable;	/* first word -> label index + 1, 0: no vtable */
-	struct map64 by_size;	/* (usable, kind) -> label index */
-	size_t cap;
-	uint32_t *label_of;	/* by block id; NULL: found when asked for */
-};
-
-static const char *const by_names[] = { "size", "vtable", "text", "runtime", "tag" };
+static const char *const by_names[] = { "size", "vtable", "text", "runtime", "tag", "dwarf" };
 
 const char *identified_by_name(enum identified_by by)
 {
@@ -31,7 +16,7 @@ const char *identified_by_name(enum identified_by by)
 
 static uint32_t intern(struct types *t, char *name, enum identified_by by)
 {
-	for (size_t i = 0; name && by != BY_SIZE && by != BY_TEXT && by != BY_TAG && i < t->n; i++)
+	for (size_t i = 0; name && by != BY_SIZE && by != BY_TEXT && by != BY_TAG && by != BY_DWARF && i < t->n; i++)
 		if (t->labels[i].by == by && !strcmp(t->labels[i].name, name)) {
 			free(name);
 			return (uint32_t)i;
@@ -188,7 +173,7 @@ uint32_t types_label(struct types *t, block_id id)
 	return types_label_at(t, id, blocks_payload(t->priv->b, id), blocks_usable(t->priv->b, id));
 }
 
-uint32_t types_label_at(struct types *t, block_id id, uint64_t payload, uint64_t usable)
+uint32_t types_plain_label(struct types *t, block_id id, uint64_t payload, uint64_t usable)
 {
 	struct types_priv *priv = t->priv;
 	uint64_t index, first = 0;
@@ -202,6 +187,44 @@ uint32_t types_label_at(struct types *t, block_id id, uint64_t payload, uint64_t
 	if ((index = tag_label(t, id, payload, usable)))
 		return (uint32_t)index;
 	return sized_label(t, usable, text_length(priv, payload, usable, text));
+}
+
+/* What libc owns is known better than by a pointer to it, and an object better by itself. Of what DWARF calls text or numbers
+ * the bytes say more. */
+bool types_prefer_typed(const struct typed *at, enum identified_by by)
+{
+	if (!at->type)
+		return false;
+	if (types_tier(at) == TIER_D)
+		return by == BY_SIZE;
+	return by == BY_SIZE || by == BY_TEXT || (by == BY_VTABLE && at->by == TYPED_VTABLE);
+}
+
+static uint32_t typed_label(struct types *t, const struct typed *at)
+{
+	struct strbuf name = { 0 };
+	uint64_t index, key = (uint64_t)at->type << 3 | at->form, hash;
+	if (map64_find(&t->priv->by_typed, key, &index))
+		return (uint32_t)index;
+	types_typed_name(t->typing, at, &name);
+	/* Types of several modules have one name, and one label. */
+	hash = name.text ? type_table_hash(name.text, name.n) | 1ull << 63 : 0;
+	if (map64_find(&t->priv->by_typed, hash, &index)) {
+		strbuf_free(&name);
+	} else {
+		index = intern(t, name.text, BY_DWARF);
+		map64_put(&t->priv->by_typed, hash, index);
+	}
+	map64_put(&t->priv->by_typed, key, index);
+	return (uint32_t)index;
+}
+
+uint32_t types_label_at(struct types *t, block_id id, uint64_t payload, uint64_t usable)
+{
+	uint32_t label = types_plain_label(t, id, payload, usable);
+	if (!t->typed_labels || !types_prefer_typed(&t->typing->of[id], t->labels[label].by))
+		return label;
+	return typed_label(t, &t->typing->of[id]);
 }
 
 const char *types_name(struct types *t, block_id id)
@@ -235,9 +258,11 @@ void types_free(struct types *t)
 	cpython_close(t->priv->cpython);
 	map64_free(&t->priv->parts);
 	map64_free(&t->priv->by_part);
+	typing_free(t->typing);
 	map64_free(&t->priv->runtime);
 	map64_free(&t->priv->by_vtable);
 	map64_free(&t->priv->by_size);
+	map64_free(&t->priv->by_typed);
 	free(t->priv->label_of);
 	free(t->priv);
 	free(t);

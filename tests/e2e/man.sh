@@ -51,6 +51,9 @@ all_in 'each key of a check' man/flotsam-json.5 "$(grep -Eo '"[a-z_]+" *:' "$tmp
 "$FLOTSAM" sites "$server" 100 --format json >>"$tmp/disas" || echo "not ok man: sites ended with $?"
 all_in 'each key of disas and sites' man/flotsam-json.5 "$(grep -Eo '"[a-z_]+" *:' "$tmp/disas" | sort -u | tr -d '": ')"
 "$FLOTSAM" resources "$server" --format json >"$tmp/resources" || echo "not ok man: resources ended with $?"
+"$FLOTSAM" types "$server" --format json >"$tmp/types" || echo "not ok man: types ended with $?"
+"$FLOTSAM" type "$server" "$(sed -n 's/.*"sample": *"\(0x[0-9a-f]*\)".*/\1/p' "$tmp/types" | head -n 1)" --format json >>"$tmp/types" || echo "not ok man: type ended with $?"
+all_in 'each key of types' man/flotsam-json.5 "$(grep -Eo '"[a-z_]+" *:' "$tmp/types" | sort -u | tr -d '": ')"
 all_in 'each key of the resources' man/flotsam-json.5 "$(grep -Eo '"[a-z_]+" *:' "$tmp/resources" | sort -u | tr -d '": ')"
 # Name and operands of each row of the table, as the page writes them.
 "$FLOTSAM" shell "$server" -e help >"$tmp/help" || echo "not ok man: help ended with $?"

@@ -1,0 +1,34 @@
+/* Types as they are read from DWARF: what typereader.c and typeroots.c share. */
+#ifndef MODULES_TYPEREADER_H
+#define MODULES_TYPEREADER_H
+
+#include "guard.h"
+#include "values.h"
+
+enum { MOST_TYPES = 4 << 20, MOST_MEMBERS = 32 << 20, MEMBERS_OF_ONE = 16384, MOST_THREAD_VARIABLES = 1 << 16 };
+
+struct unread { Dwarf_Die die; uint32_t id, module; }; /* a struct whose members are still to be read */
+struct thread_die { Dwarf_Die die; uint32_t module; };
+
+struct type_reader {
+	struct modules *ms;
+	struct type_table *t;
+	struct module *m;	/* the one that is read now */
+	uint32_t module;	/* its index */
+	struct map64 by_die;	/* address of an entry -> type + 1 */
+	struct map64 by_key;	/* hash of what makes a type the same -> type */
+	struct map64 typedefs;	/* address of a nameless struct's entry -> the name that a typedef gives it */
+	VEC(struct unread) unread;
+	VEC(Dwarf_Die) unit;	/* structs of the unit that is read now */
+	VEC(struct thread_die) thread_dies;
+	size_t next;		/* of unread */
+	size_t budget;
+	bool nomem;
+};
+
+/* The type of an entry; 0 is void, and what could not be read. */
+uint32_t reader_resolve(struct type_reader *r, Dwarf_Die *type);
+/* Reads the members of all structs that were met. */
+struct err *reader_finish(struct type_reader *r) MUST_CHECK;
+
+#endif

@@ -1,0 +1,94 @@
+/* Pointers behind a block's start: into a struct that holds what they point at (a list's links), behind a count (new[] of a class
+ * with a destructor: Itanium C++ ABI 2.7), behind what an allocator of the program's own puts in front of each block. */
+#include "typing.h"
+
+static int compare_embeds(const void *a, const void *b)
+{
+	const struct embed *x = a, *y = b;
+	if (x->type != y->type)
+		return x->type < y->type ? -1 : 1;
+	return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+bool spread_find_embeds(struct spread *s)
+{
+	const struct type_table *t = s->table;
+	s->embeds = malloc((t->parts.n + 1) * sizeof *s->embeds);
+	for (uint32_t i = 0; s->embeds && i < t->types.n; i++)
+		for (uint32_t k = 0; k < t->types.at[i].n_parts; k++) {
+			const struct type_part *p = &t->parts.at[t->types.at[i].first_part + k];
+			if (p->offset)
+				s->embeds[s->n_embeds++] = (struct embed){ p->type, p->offset, i };
+		}
+	if (s->n_embeds)
+		qsort(s->embeds, s->n_embeds, sizeof *s->embeds, compare_embeds);
+	return s->embeds;
+}
+
+static size_t first_embed(const struct spread *s, uint32_t type, uint64_t offset)
+{
+	size_t lo = 0, hi = s->n_embeds;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		const struct embed *e = &s->embeds[mid];
+		if (e->type < type || (e->type == type && e->offset < offset))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* The one struct that holds such a member there and fits the block exactly. *ret_any: some struct holds one there. */
+static uint32_t container_of(struct spread *s, block_id id, uint32_t type, uint64_t offset, bool *ret_any)
+{
+	uint64_t payload = blocks_payload(s->b, id), usable = blocks_usable(s->b, id);
+	uint32_t found = 0;
+	*ret_any = false;
+	for (size_t i = first_embed(s, type, offset); i < s->n_embeds && s->embeds[i].type == type && s->embeds[i].offset == offset; i++) {
+		uint32_t outer = s->embeds[i].outer;
+		struct fit fit = fit_type(s, outer, payload, usable);
+		*ret_any = true;
+		if (fit.form != FORM_ONE || !fit.rank || shape_of(s, outer, payload) == SHAPE_BAD)
+			continue;
+		if (found)
+			return 0;
+		found = outer;
+	}
+	return found;
+}
+
+static bool is_counted(struct spread *s, block_id id, uint64_t offset, uint32_t type)
+{
+	uint64_t n, bytes, size = table_type(s->table, type)->size, granule = 1u << s->b->granule_shift, usable = blocks_usable(s->b, id);
+	return offset == s->word && size && spread_word(s, blocks_payload(s->b, id), &n) && n && !__builtin_mul_overflow(n, size, &bytes) &&
+	       bytes <= usable - offset && usable - offset - bytes < granule;
+}
+
+void spread_interior(struct spread *s, block_id id, uint64_t offset, const struct type_leaf *leaf, uint64_t word)
+{
+	const struct type *at = table_type(s->table, leaf->target);
+	uint64_t usable = blocks_usable(s->b, id), words = offset / s->word;
+	bool any;
+	if (!type_is_struct(at) || !at->size || leaf->weak || leaf->node || offset >= usable || offset % s->word)
+		return;
+	if (is_counted(s, id, offset, leaf->target)) {
+		spread_offer(s, id, leaf->target, offset, RANK_EXACT, TYPED_COUNTED, word, false);
+		return;
+	}
+	if (!s->interior || s->g->of[id].type)
+		return;
+	uint32_t outer = container_of(s, id, leaf->target, offset, &any);
+	if (outer) {
+		spread_offer(s, id, outer, 0, RANK_FLEXIBLE, TYPED_CONTAINER, word, false);
+		return;
+	}
+	if (any || words > MOST_PREFIX_WORDS || at->size > usable - offset)
+		return;
+	struct fit fit = fit_type(s, leaf->target, blocks_payload(s->b, id) + offset, usable - offset);
+	bool adopted = s->g->prefix_hits[words] >= ADOPT_PREFIX;
+	if (!fit.rank || (!adopted && fit.rank < RANK_EXACT - 1) || shape_of(s, leaf->target, blocks_payload(s->b, id) + offset) == SHAPE_BAD)
+		return;
+	s->g->prefix_hits[words] += fit.rank >= RANK_EXACT - 1;
+	spread_offer(s, id, leaf->target, offset, fit.rank < RANK_PREFIX ? fit.rank : RANK_PREFIX, TYPED_PREFIX, word, false);
+}

@@ -1,0 +1,104 @@
+/* All used blocks by type: what a table of types shows. */
+#include "typing.h"
+
+struct counting {
+	struct types *t;
+	struct typed_rows *ret;
+	struct map64 index; /* what makes a row -> its index */
+	bool nomem;
+};
+
+static enum type_tier label_tier(enum identified_by by)
+{
+	return by == BY_SIZE ? TIER_NONE : by == BY_TEXT ? TIER_D : TIER_A;
+}
+
+static struct typed_row *row_of(struct counting *c, uint64_t key)
+{
+	uint64_t index;
+	if (map64_find(&c->index, key, &index))
+		return &c->ret->list.at[index];
+	struct typed_row *row = vec_push(&c->ret->list);
+	if (!row || !map64_put(&c->index, key, c->ret->list.n - 1)) {
+		c->nomem = true;
+		return NULL;
+	}
+	row->sample = BLOCK_NONE;
+	return row;
+}
+
+static void name_typed(struct counting *c, struct typed_row *row, const struct typed *at)
+{
+	struct strbuf name = { 0 };
+	types_typed_name(c->t->typing, at, &name);
+	row->name = name.text;
+	row->tier = types_tier(at);
+	row->by = typed_by_name(at->by);
+	row->type = at->type;
+	c->nomem |= name.failed || !name.text;
+}
+
+static void name_labelled(struct counting *c, struct typed_row *row, uint32_t label)
+{
+	const struct label *l = &c->t->labels[label];
+	row->name = strdup(l->name);
+	row->tier = label_tier(l->by);
+	row->by = identified_by_name(l->by);
+	c->nomem |= !row->name;
+}
+
+static void count(struct counting *c, const struct block_cursor *b)
+{
+	const struct typed *at = &c->t->typing->of[b->id];
+	uint32_t label = types_plain_label(c->t, b->id, b->payload, b->usable);
+	bool typed = types_prefer_typed(at, c->t->labels[label].by);
+	uint64_t key = typed ? (uint64_t)at->type << 8 | at->form << 4 | types_tier(at) : 1ull << 62 | label;
+	struct typed_row *row = row_of(c, key);
+	if (!row)
+		return;
+	if (row->sample == BLOCK_NONE) {
+		row->sample = b->id;
+		if (typed)
+			name_typed(c, row, at);
+		else
+			name_labelled(c, row, label);
+	}
+	row->blocks++;
+	row->bytes += b->usable;
+	row->doubtful += typed && at->doubt;
+	struct class_sum *tier = &c->ret->tiers[row->tier];
+	tier->blocks++;
+	tier->bytes += b->usable;
+	c->ret->used.blocks++;
+	c->ret->used.bytes += b->usable;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+	const struct typed_row *x = a, *y = b;
+	if (x->bytes != y->bytes)
+		return x->bytes > y->bytes ? -1 : 1;
+	return x->sample < y->sample ? -1 : x->sample > y->sample;
+}
+
+struct err *types_rows(struct types *t, struct typed_rows *ret)
+{
+	struct counting c = { .t = t, .ret = ret };
+	struct block_cursor b;
+	*ret = (struct typed_rows){ 0 };
+	blocks_begin(t->priv->b, &b);
+	while (blocks_next(&b) && !c.nomem && !interrupted)
+		if (block_state_is_used(b.state))
+			count(&c, &b);
+	map64_free(&c.index);
+	if (ret->list.n)
+		qsort(ret->list.at, ret->list.n, sizeof *ret->list.at, by_bytes);
+	return c.nomem ? err_nomem() : interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
+}
+
+void typed_rows_free(struct typed_rows *r)
+{
+	for (size_t i = 0; i < r->list.n; i++)
+		free(r->list.at[i].name);
+	vec_free(&r->list);
+}

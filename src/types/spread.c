@@ -1,0 +1,271 @@
+/* Types spread from typed memory along its pointers, breadth first. A block whose type is of no high rank is followed only where
+ * its pointers lead somewhere: one wrong type would carry all that it points at with it. */
+#include "typing.h"
+
+enum { MOST_OUTSIDE = 4 << 20, MOST_MOVES = 3, MOST_ELEMENTS = 64 << 20, MOST_RIVALS = 64, MOST_DIMENSIONS = 16 };
+
+/* The value of a type's first member, and of that one's first. */
+static bool begins_with(const struct type_table *t, uint32_t outer, uint32_t inner)
+{
+	const struct type *at = table_type(t, outer);
+	for (uint32_t i = 0; i < at->n_parts; i++) {
+		const struct type_part *p = &t->parts.at[at->first_part + i];
+		if (!p->offset && p->type == inner)
+			return true;
+	}
+	return false;
+}
+
+static bool alike(const struct type_table *t, uint32_t a, uint32_t b)
+{
+	const char *x = table_type(t, a)->name, *y = table_type(t, b)->name;
+	return a == b || (x && y && !strcmp(x, y));
+}
+
+static void enqueue(struct spread *s, block_id id)
+{
+	if (s->queued[id / 64] >> id % 64 & 1)
+		return;
+	/* What was taken from the front gives its room back once it is half of all. */
+	if (s->head > 1024 && s->head * 2 > s->queue.n) {
+		memmove(s->queue.at, s->queue.at + s->head, (s->queue.n - s->head) * sizeof *s->queue.at);
+		s->queue.n -= s->head;
+		s->head = 0;
+	}
+	block_id *slot = vec_push(&s->queue);
+	s->nomem |= !slot;
+	if (slot) {
+		*slot = id;
+		s->queued[id / 64] |= 1ull << id % 64;
+	}
+}
+
+static void add_rival(struct spread *s, uint32_t type, uint8_t rank, uint64_t word)
+{
+	for (size_t i = 0; i < s->evidence->rivals.n; i++) {
+		struct evidence_rival *r = &s->evidence->rivals.at[i];
+		if (alike(s->table, r->type, type)) {
+			r->rank = r->rank > rank ? r->rank : rank;
+			return;
+		}
+	}
+	struct evidence_rival *r = s->evidence->rivals.n < MOST_RIVALS ? vec_push(&s->evidence->rivals) : NULL;
+	if (r)
+		*r = (struct evidence_rival){ type, rank, word, rank > 0 };
+}
+
+static void assign(struct spread *s, block_id id, uint32_t type, uint64_t base, uint8_t rank, struct fit fit, enum typed_by by, uint64_t word)
+{
+	struct typed *at = &s->g->of[id];
+	at->moved += at->type && at->moved < MOST_MOVES;
+	at->type = type;
+	at->rank = rank;
+	at->form = fit.form & 7;
+	at->base = (uint8_t)(base / s->word);
+	at->by = by & 15;
+	at->doubt = 0;
+	if (s->parents)
+		s->parents[id] = (struct parent){ word, s->from };
+	enqueue(s, id);
+}
+
+static void settle(struct spread *s, block_id id, uint32_t type, uint64_t base, uint8_t rank, struct fit fit, enum typed_by by, uint64_t word)
+{
+	struct typed *at = &s->g->of[id];
+	uint64_t old_base = (uint64_t)at->base * s->word;
+	if (!at->type) {
+		assign(s, id, type, base, rank, fit, by, word);
+	} else if (alike(s->table, at->type, type) && base == old_base) {
+		/* A better reason for the same: what was not followed before may be now. */
+		if (rank > at->rank && at->type == type) {
+			at->rank = rank;
+			at->form = fit.form & 7;
+			at->doubt = 0;
+			enqueue(s, id);
+		}
+	} else if (rank > at->rank) {
+		if (at->moved < MOST_MOVES)
+			assign(s, id, type, base, rank, fit, by, word);
+	} else if (rank == at->rank && base == old_base && begins_with(s->table, type, at->type)) {
+		if (at->moved < MOST_MOVES)
+			assign(s, id, type, base, rank, fit, by, word);
+	} else if (rank == at->rank && !begins_with(s->table, at->type, type)) {
+		at->doubt = 1;
+	}
+}
+
+void spread_offer(struct spread *s, block_id id, uint32_t type, uint64_t base, uint8_t rank, enum typed_by by, uint64_t word, bool weak)
+{
+	uint64_t payload = blocks_payload(s->b, id), usable = blocks_usable(s->b, id);
+	struct fit fit = base < usable ? fit_type(s, type, payload + base, usable - base) : (struct fit){ 0 };
+	/* A member of a union need not be what the bytes are. */
+	if (fit.rank && weak && (fit.form != FORM_ONE || shape_of(s, type, payload + base) != SHAPE_GOOD))
+		fit.rank = 0;
+	else if (fit.rank && weak)
+		fit.rank = fit.rank > WEAK_LESS ? fit.rank - WEAK_LESS : 1;
+	if (id == s->asked)
+		add_rival(s, type, fit.rank ? (rank ? rank : fit.rank) : 0, word);
+	if (!fit.rank) {
+		s->g->misfits++;
+		return;
+	}
+	settle(s, id, type, base, rank ? rank : fit.rank, fit, by, word);
+}
+
+/* Memory that is no block: a variable, a frame, an arena of the program's own. Its size is not known. */
+static void reach_outside(struct spread *s, uint64_t pointer, uint32_t type, uint64_t word)
+{
+	const struct type *at = table_type(s->table, type);
+	uint64_t key = pointer * 0x9e3779b97f4a7c15u ^ type, seen;
+	if (!at->size || !(at->n_leaves || at->kind == TYPE_POINTER) || s->outside.n >= MOST_OUTSIDE || map64_find(&s->seen, key, &seen))
+		return;
+	if (!shape_is_sound(s, type, pointer))
+		return;
+	struct outside *o = vec_push(&s->outside);
+	s->nomem |= !o || !map64_put(&s->seen, key, 1);
+	if (o)
+		*o = (struct outside){ pointer, type, s->from, word };
+}
+
+void spread_reach(struct spread *s, uint64_t pointer, const struct type_leaf *leaf, uint64_t word)
+{
+	enum type_kind kind = table_type(s->table, leaf->target)->kind;
+	if (!pointer || kind == TYPE_VOID || kind == TYPE_CODE || kind == TYPE_INCOMPLETE)
+		return;
+	s->g->edges++;
+	block_id id = blocks_at(s->b, pointer);
+	if (id == BLOCK_NONE) {
+		/* A container's own end looks like a node. */
+		if (!leaf->node)
+			reach_outside(s, pointer, leaf->target, word);
+		return;
+	}
+	uint64_t payload = blocks_payload(s->b, id);
+	if (pointer < payload || !block_state_is_used(blocks_state(s->b, id)))
+		return;
+	if (pointer == payload)
+		spread_offer(s, id, leaf->target, 0, 0, leaf->node ? TYPED_NODE : TYPED_FIELD, word, leaf->weak);
+	else
+		spread_interior(s, id, pointer - payload, leaf, word);
+}
+
+static uint64_t word_of(const struct spread *s, const uint8_t *p)
+{
+	uint64_t v = 0;
+	for (unsigned i = 0; i < s->word; i++)
+		v |= (uint64_t)p[i] << 8 * (s->big ? s->word - 1 - i : i);
+	return v;
+}
+
+struct object { /* in memory, or as bytes that were in registers */
+	uint64_t address, n;
+	const uint8_t *bytes;
+};
+
+static bool read_object(struct spread *s, const struct object *o, uint64_t offset, uint64_t *ret)
+{
+	if (offset + s->word > o->n)
+		return false;
+	if (!o->bytes)
+		return spread_word(s, o->address + offset, ret);
+	*ret = word_of(s, o->bytes + offset);
+	return true;
+}
+
+static void visit_leaf(struct spread *s, const struct object *o, uint64_t at, const struct type_leaf *l)
+{
+	uint64_t v;
+	for (uint32_t k = 0; k < l->count && !interrupted; k++) {
+		uint64_t offset = at + l->offset + (uint64_t)k * l->stride;
+		if (!read_object(s, o, offset, &v))
+			return;
+		spread_reach(s, v, l, o->bytes ? 0 : o->address + offset);
+	}
+}
+
+static void visit_one(struct spread *s, const struct object *o, uint64_t at, uint32_t type)
+{
+	const struct type *t = table_type(s->table, type);
+	if (t->kind == TYPE_POINTER)
+		visit_leaf(s, o, at, &(struct type_leaf){ .target = t->target, .count = 1 });
+	for (uint32_t i = 0; type_is_struct(t) && i < t->n_leaves; i++)
+		visit_leaf(s, o, at, &s->table->leaves.at[t->first_leaf + i]);
+}
+
+/* Elements one behind the other; guarded: an array may have room that is not used yet. */
+static void visit_many(struct spread *s, const struct object *o, uint64_t at, uint32_t type, bool guarded)
+{
+	uint64_t size = table_type(s->table, type)->size, n = size ? (o->n - at) / size : 0;
+	if (!table_type(s->table, type)->n_leaves && table_type(s->table, type)->kind != TYPE_POINTER)
+		return;
+	for (uint64_t i = 0; i < n && i < MOST_ELEMENTS && !interrupted; i++)
+		if (!guarded || shape_is_sound(s, type, o->address + at + i * size))
+			visit_one(s, o, at + i * size, type);
+}
+
+static void visit_variable(struct spread *s, const struct object *o, uint32_t type)
+{
+	for (int i = 0; table_type(s->table, type)->kind == TYPE_ARRAY && i < MOST_DIMENSIONS; i++)
+		type = table_type(s->table, type)->target;
+	visit_many(s, o, 0, type, false);
+}
+
+static void visit_block(struct spread *s, block_id id)
+{
+	const struct typed *t = &s->g->of[id];
+	const struct type *at = table_type(s->table, t->type);
+	uint64_t base = (uint64_t)t->base * s->word;
+	struct object o = { blocks_payload(s->b, id) + base, blocks_usable(s->b, id) - base, NULL };
+	bool low = t->rank < RANK_FLEXIBLE;
+	s->from = (struct source){ id, FROM_BLOCK };
+	if (t->form == FORM_ARRAY || t->form == FORM_POINTERS) {
+		visit_many(s, &o, 0, t->type, low || t->form == FORM_POINTERS);
+		return;
+	}
+	if (low && !shape_is_sound(s, t->type, o.address))
+		return;
+	visit_one(s, &o, 0, t->type);
+	if (t->form == FORM_FLEXIBLE && at->flexible < o.n)
+		visit_many(s, &o, at->flexible, at->element, true);
+}
+
+static void visit_outside(struct spread *s, size_t index)
+{
+	struct outside at = s->outside.at[index];
+	struct object o = { at.address, table_type(s->table, at.type)->size, NULL };
+	s->from = (struct source){ (uint32_t)index, FROM_OUTSIDE };
+	visit_one(s, &o, 0, at.type);
+}
+
+bool spread_run(struct spread *s)
+{
+	while (!s->nomem && !interrupted && (s->head < s->queue.n || s->outside_head < s->outside.n)) {
+		if (s->outside_head < s->outside.n) {
+			visit_outside(s, s->outside_head++);
+			continue;
+		}
+		block_id id = s->queue.at[s->head++];
+		s->queued[id / 64] &= ~(1ull << id % 64);
+		visit_block(s, id);
+	}
+	return !s->nomem && !interrupted;
+}
+
+bool spread_roots(struct spread *s)
+{
+	for (size_t i = 0; i < s->g->roots.list.n && !interrupted && !s->nomem; i++) {
+		const struct typed_root *r = &s->g->roots.list.at[i];
+		struct object o = { r->address, r->bytes ? r->n : table_type(s->table, r->type)->size, r->bytes };
+		s->from = (struct source){ (uint32_t)i, FROM_ROOT };
+		visit_variable(s, &o, r->type);
+	}
+	return spread_run(s);
+}
+
+void spread_again(struct spread *s)
+{
+	for (block_id id = 0; id < s->b->n && !s->nomem; id++)
+		if (s->g->of[id].type)
+			enqueue(s, id);
+	s->outside_head = 0;
+}

@@ -1,0 +1,99 @@
+/* What the files of types share. A typer is a file and a row in typing.c: it offers types for blocks; the highest rank stays. */
+#ifndef TYPES_TYPING_H
+#define TYPES_TYPING_H
+
+#include "flotsam/types.h"
+
+struct cpython;
+struct types_priv {
+	struct blocks *b;
+	struct image *img;
+	struct modules *ms;
+	struct runtime *rt;	/* NULL: of a census */
+	struct cpython *cpython; /* NULL: the target is none */
+	struct map64 parts;	/* block id -> name of what it is to an object of CPython's */
+	struct map64 by_part;	/* that name -> label index */
+	bool parts_known;
+	struct map64 runtime;	/* block id -> label index */
+	struct map64 by_vtable;	/* first word -> label index + 1, 0: no vtable */
+	struct map64 by_size;	/* (usable, kind) -> label index */
+	struct map64 by_typed;	/* (type, form), or the hash of its name -> label index */
+	size_t cap;
+	uint32_t *label_of;	/* by block id; NULL: found when asked for */
+};
+
+enum { MOST_PREFIX_WORDS = 8, ADOPT_PREFIX = 100, NO_PARENT = 0 };
+
+/* Where a pointer stands: a block's object, a root, or an object outside the heap. */
+enum source_kind { FROM_NOTHING, FROM_BLOCK, FROM_ROOT, FROM_OUTSIDE };
+struct source { uint32_t index; uint8_t kind; };
+
+struct outside { uint64_t address; uint32_t type; struct source from; uint64_t word; };
+
+struct parent { /* kept when somebody asks why */
+	uint64_t word;
+	struct source from;
+};
+
+struct embed { uint32_t type, offset, outer; };
+
+struct spread {
+	struct types *t;
+	struct typing *g;
+	const struct type_table *table;
+	struct blocks *b;
+	struct image *img;
+	unsigned word;
+	bool big;
+	VEC(block_id) queue;
+	size_t head;
+	uint64_t *queued;	/* bit per block */
+	VEC(struct outside) outside;
+	size_t outside_head;
+	struct map64 seen;	/* objects outside: hash of address and type */
+	struct parent *parents;	/* by block id; NULL: nobody asks */
+	block_id asked;		/* whose rivals are listed; BLOCK_NONE */
+	struct evidence *evidence;
+	struct source from;	/* of the object that is visited now */
+	bool interior;		/* pointers into untyped blocks count too */
+	bool nomem;
+	struct embed *embeds;	/* by type and offset */
+	size_t n_embeds;
+};
+
+struct fit { uint8_t rank; enum typed_form form; };
+
+/* How well a type fits n bytes at an address; rank 0: not at all. */
+struct fit fit_type(struct spread *s, uint32_t type, uint64_t address, uint64_t n);
+/* Whether an object's pointers lead somewhere. */
+bool shape_is_sound(struct spread *s, uint32_t type, uint64_t address);
+/* A word of an array's element: the element's pointers lead somewhere, and one of them is not null. */
+enum shape { SHAPE_BAD, SHAPE_EMPTY, SHAPE_GOOD };
+enum shape shape_of(struct spread *s, uint32_t type, uint64_t address);
+bool points_somewhere(struct spread *s, uint64_t pointer);
+bool spread_word(struct spread *s, uint64_t address, uint64_t *ret);
+
+/* The block's bytes from `base` on are a `type`. rank 0: as the fit says. Word: where the pointer stands that says so; 0: none. */
+void spread_offer(struct spread *s, block_id id, uint32_t type, uint64_t base, uint8_t rank, enum typed_by by, uint64_t word, bool weak);
+/* A pointer at `word` says that there is a type. */
+void spread_reach(struct spread *s, uint64_t pointer, const struct type_leaf *leaf, uint64_t word);
+bool spread_roots(struct spread *s);
+/* Follows pointers until nothing is new. False: no memory, or interrupted. */
+bool spread_run(struct spread *s);
+/* All typed blocks are visited once more. */
+void spread_again(struct spread *s);
+/* A pointer behind a block's start. */
+void spread_interior(struct spread *s, block_id id, uint64_t offset, const struct type_leaf *leaf, uint64_t word);
+/* Which structs hold which, for pointers into blocks. */
+bool spread_find_embeds(struct spread *s);
+/* Objects with a vtable. */
+bool spread_vtables(struct spread *s);
+
+/* Without DWARF. */
+uint32_t types_plain_label(struct types *t, block_id id, uint64_t payload, uint64_t usable);
+/* Whether its type says more than a label that it has otherwise. */
+bool types_prefer_typed(const struct typed *at, enum identified_by by);
+
+void typing_free(struct typing *g);
+
+#endif

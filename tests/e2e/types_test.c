@@ -1,0 +1,177 @@
+/* Types of blocks by DWARF against what fixtures say that they allocated: every label of a type is right, and nearly all blocks
+ * have one. Live and of a core. */
+#include "ask.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static json_t *truth;
+
+/* "std::_Rb_tree_node<|shop::order": it begins with the first, and the others are in it. */
+static bool is_type(const char *label, const char *expected)
+{
+	char part[256];
+	for (const char *at = expected; *at; at += strcspn(at, "|"), at += *at == '|') {
+		snprintf(part, sizeof part, "%.*s", (int)strcspn(at, "|"), at);
+		if (at == expected ? strncmp(label, part, strlen(part)) != 0 : !strstr(label, part))
+			return false;
+	}
+	return true;
+}
+
+static bool is_size(const char *label)
+{
+	return label[0] >= '0' && label[0] <= '9';
+}
+
+static json_t *labels(void)
+{
+	json_t *list = ask_json("blocks", "--types=all"), *by_address = json_object(), *row;
+	size_t i;
+	ck_assert(json_is_array(list));
+	json_array_foreach(list, i, row)
+		json_object_set(by_address, word(row, "address"), json_object_get(row, "label"));
+	json_decref(list);
+	return by_address;
+}
+
+/* Few may stay without a type: a compiler need not say where a local is. */
+static void compare(int percent_named)
+{
+	json_t *got = labels(), *blocks = json_object_get(truth, "blocks"), *row;
+	size_t i, wrong = 0, unnamed = 0, n = json_array_size(blocks);
+	ck_assert_uint_gt(n, 100);
+	json_array_foreach(blocks, i, row) {
+		const char *type = word(row, "type"), *label = json_string_value(json_object_get(got, word(row, "address")));
+		ck_assert_msg(label, "%s: no such block", word(row, "address"));
+		if (is_size(label)) {
+			unnamed++;
+			continue;
+		}
+		if (!is_type(label, type) && wrong++ < 10)
+			printf("%s is a %s, not '%s'\n", word(row, "address"), type, label);
+	}
+	ck_assert_msg(!wrong, "%zu of %zu labels are wrong", wrong, n);
+	ck_assert_msg(unnamed * 100 <= n * (size_t)(100 - percent_named), "%zu of %zu blocks have no type", unnamed, n);
+	json_decref(got);
+}
+
+static const char *first_of(const char *type)
+{
+	json_t *row;
+	size_t i;
+	json_array_foreach(json_object_get(truth, "blocks"), i, row)
+		if (!strcmp(word(row, "type"), type))
+			return word(row, "address");
+	ck_abort_msg("no %s", type);
+}
+
+static json_t *row_of(const json_t *types, const char *name)
+{
+	json_t *row;
+	size_t i;
+	json_array_foreach(json_object_get(types, "types"), i, row)
+		if (!strcmp(word(row, "type"), name))
+			return row;
+	ck_abort_msg("types has no %s", name);
+}
+
+static int64_t count_of(const char *type)
+{
+	json_t *row;
+	size_t i;
+	int64_t n = 0;
+	json_array_foreach(json_object_get(truth, "blocks"), i, row)
+		n += !strcmp(word(row, "type"), type);
+	return n;
+}
+
+/* The table's figures are those of the fixture. */
+static void check_table(const char *type)
+{
+	json_t *types = ask_json("types", NULL), *row = row_of(types, type);
+	ck_assert_int_eq(number(row, "blocks"), count_of(type));
+	ck_assert_str_eq(word(row, "tier"), "A");
+	const json_t *coverage = json_object_get(types, "coverage");
+	ck_assert_int_ge(number(coverage, "blocks"), number(coverage, "named_blocks"));
+	ck_assert_int_ge(number(coverage, "named_blocks"), (int64_t)json_array_size(json_object_get(truth, "blocks")) * 9 / 10);
+	json_decref(types);
+	free(ask_text("types", NULL));
+	free(ask_text("type", type));
+}
+
+/* Each step's pointer leads to the next step's object. */
+static void check_chain(const char *type, const char *root)
+{
+	json_t *j = ask_json("type", first_of(type)), *chain = json_object_get(j, "chain"), *first = json_array_get(chain, 0);
+	ck_assert_str_eq(word(j, "type"), type);
+	ck_assert_msg(first, "%s has no chain", type);
+	ck_assert_str_eq(word(first, "variable"), root);
+	ck_assert_str_eq(word(first, "root"), "global");
+	free(ask_text("type", first_of(type)));
+	json_decref(j);
+}
+
+static void both(const char *fixture, int percent_named)
+{
+	truth = ask_start(fixture, "", NULL);
+	compare(percent_named);
+}
+
+START_TEST(c_types)
+{
+	both("types_c", 98);
+	check_table("deep");
+	check_table("member");
+	check_chain("nameless", "g_nameless");
+	check_chain("flexible", "g_flexible");
+	if (ask_core())
+		compare(98);
+}
+END_TEST
+
+START_TEST(cxx_types)
+{
+	both("types_cc", 98);
+	check_table("shop::book");
+	if (ask_core())
+		compare(98);
+}
+END_TEST
+
+/* struct slot: {first, many, n, other} as the compiler lays it out for 64 bits. */
+START_TEST(layout)
+{
+	truth = ask_start("types_c", "", NULL);
+	json_t *j = ask_json("type", "slot"), *members = json_object_get(j, "members"), *hole = NULL, *row;
+	size_t i;
+	json_array_foreach(members, i, row)
+		if (json_is_true(json_object_get(row, "hole")))
+			hole = row;
+	ck_assert_int_eq(number(j, "size"), 32);
+	ck_assert_int_eq(number(j, "holes"), 4);
+	ck_assert(hole);
+	ck_assert_int_eq(number(hole, "offset"), 20);
+	ck_assert_int_eq(number(hole, "bytes"), 4);
+	ck_assert_str_eq(word(json_array_get(members, 0), "type"), "item *");
+	json_decref(j);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("types");
+	TCase *c = tcase_create("types");
+	tcase_set_timeout(c, 300);
+	tcase_add_test(c, c_types);
+	tcase_add_test(c, cxx_types);
+	tcase_add_test(c, layout);
+	suite_add_tcase(s, c);
+	SRunner *r = srunner_create(s);
+	srunner_run_all(r, CK_ENV);
+	int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
