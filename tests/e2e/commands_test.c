@@ -29,6 +29,7 @@ static const struct row {
 	{ "blocks class=definite", "length=4;[address=$ring].size=504;[address=$pair].size=712", "$ring;$pair;definite", 0 },
 	{ "blocks group by label", "[group=shape::circle].blocks=1;[group=Ev\033[31mil].blocks=1", "shape::circle;Ev\\x1b[31mil", 0 },
 	{ "objects", "types.length=0;language=null;unknown~no CPython", "no CPython", TWO },
+	{ "containers", "length=0", "0 containers at 0 names", 0 },
 	{ "blocks group by holder", NULL, "g_evil\\x1b[2J", 0 },
 	{ "blocks label=*il", "length=1;[0].address=$evil;[0].label=Ev\033[31mil", "Ev\\x1b[31mil", 0 },
 	{ "blocks (class=definite + class=indirect) & size=600..800", "length=2;[0].size=600;[1].size=712", "600;712", 0 },
