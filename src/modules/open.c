@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -412,6 +414,31 @@ static bool known(const struct modules *ms, const struct mapping *map)
 	return false;
 }
 
+/* Of the vDSO that the kernel gave us: its first page has the headers. */
+static size_t own_vdso_bytes(const ElfW(Ehdr) *e)
+{
+	const ElfW(Phdr) *ph = (const ElfW(Phdr) *)((const char *)e + e->e_phoff);
+	uint64_t end = e->e_shoff + (uint64_t)e->e_shnum * e->e_shentsize;
+	for (unsigned i = 0; i < e->e_phnum; i++)
+		if (ph[i].p_type == PT_LOAD && ph[i].p_offset + ph[i].p_filesz > end)
+			end = ph[i].p_offset + ph[i].p_filesz;
+	return align_up(end, (uint64_t)sysconf(_SC_PAGESIZE));
+}
+
+/* A page that the target has not touched is not asked for. Where the first one, with the build-id, is that of our own, so are the
+ * others: a kernel has one for all processes of a kind. */
+static bool read_vdso(struct modules *ms, uint64_t start, char *to, size_t n)
+{
+	const ElfW(Ehdr) *own = (const ElfW(Ehdr) *)getauxval(AT_SYSINFO_EHDR);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	if (modules_read(ms, start, to, n))
+		return true;
+	if (!own || n < page || !modules_read(ms, start, to, page) || memcmp(own, to, page) || n != own_vdso_bytes(own))
+		return false;
+	memcpy(to, own, n);
+	return true;
+}
+
 /* The kernel maps the vDSO whole: its memory is its file. Taken at the survey, for a look does not copy it. */
 static void keep_vdso(struct modules *ms, struct module *m)
 {
@@ -420,7 +447,7 @@ static void keep_vdso(struct modules *ms, struct module *m)
 	const struct mapping *map = picture_mapping(ms->img ? image_picture(ms->img) : &ms->target->picture, m->start);
 	size_t n = map && map->end - m->start <= MOST ? map->end - m->start : 0;
 	char *bytes = p->memory || !n ? NULL : malloc(n);
-	if (bytes && modules_read(ms, m->start, bytes, n)) {
+	if (bytes && read_vdso(ms, m->start, bytes, n)) {
 		p->memory = bytes;
 		p->memory_bytes = n;
 	} else {
