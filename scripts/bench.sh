@@ -115,21 +115,42 @@ ask_the_census() {
 		rm -f "$tmp/census"
 		read -r seconds kib status < <("$bench/yard" run "$flotsam" snap "$pid" -o "$tmp/census" 2>"$tmp/err")
 		echo "$seconds" >>"$tmp/snap"
+		rm -f "$tmp/bare"
+		read -r seconds kib status < <("$bench/yard" run "$flotsam" snap "$pid" --no-references -o "$tmp/bare" 2>"$tmp/err")
+		echo "$seconds" >>"$tmp/snap_bare"
 		read -r seconds kib status < <("$bench/yard" run "$flotsam" blocks "$tmp/census" used count -o /dev/null 2>"$tmp/err")
 		echo "$seconds" >>"$tmp/census_read"
+		read -r seconds kib status < <("$bench/yard" run "$flotsam" who "$tmp/census" 0x1000 -o /dev/null 2>"$tmp/err")
+		echo "$seconds" >>"$tmp/census_who"
 		read -r seconds kib status < <("$bench/yard" run "$flotsam" diff -q "$tmp/census" "$tmp/census" -o /dev/null 2>"$tmp/err")
 		echo "$seconds" >>"$tmp/diff"
 		echo "$kib" >>"$tmp/diff_kib"
 	done
 }
 
+# CENSUS: the bytes of its section of references, and how many there are: the first number in it (flotsam-census(5)).
+references() {
+	perl -e 'open my $f, "<:raw", $ARGV[0] or exit; local $/; my $d = <$f>;
+		for my $i (0 .. unpack("V", substr $d, 12) - 1) {
+			my ($id, undef, $at, $n) = unpack "VVQ<Q<", substr $d, 32 + 24 * $i, 24;
+			next if $id != 14 || !$n;
+			my ($v, $shift) = (0, 0);
+			for (;; $shift += 7) { my $b = ord substr $d, $at++; $v |= ($b & 127) << $shift; last if $b < 128 }
+			print "$n $v\n";
+		}' "$1"
+}
+
 print_census() {
-	local all
+	local all bytes count
 	all=$("$flotsam" blocks "$tmp/census" count --format csv 2>/dev/null | tail -n 1 | tr -d -c '0-9,' | cut -d, -f1)
 	row 'census: look and file, wall clock' snap
 	value '  beyond the report' "$(awk -v s="$(median "$tmp/snap")" -v p="$(median "$tmp/plain")" 'BEGIN { if (s != "" && p > 0) print s - p }')" s 3 at-most
-	value '  bytes of the file' "$(awk -v n="$(stat -c %s "$tmp/census")" -v b="$all" 'BEGIN { if (b > 0) print n / b }')" 'a block, free ones too' 3 at-most
+	row '  without references' snap_bare
+	value '  bytes, without references' "$(awk -v n="$(stat -c %s "$tmp/bare")" -v b="$all" 'BEGIN { if (b > 0) print n / b }')" 'a block, free ones too' 3 at-most
+	read -r bytes count < <(references "$tmp/census")
+	value '  references' "$(awk -v n="$bytes" -v r="$count" 'BEGIN { if (r > 0) print n * 8 / r }')" 'bits each' "$(awk -v b="$all" 'BEGIN { if (b > 0) printf "%.2f", 1.1 * log(b) / log(2) }')" at-most
 	row 'census: read back' census_read 1
+	row 'census: with its references' census_who 1
 	row 'diff of two' diff 2
 	value '  peak memory (largest process)' "$(awk -v k="$(median "$tmp/diff_kib")" 'BEGIN { print k / 1024 }')" MiB 200 at-most
 }

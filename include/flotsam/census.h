@@ -49,11 +49,12 @@ struct census {
 	uint64_t n_blocks;
 	struct span blocks;	/* a kind's index each, coded */
 	struct span leaders;
+	struct span references;	/* as graph_pack() made them; empty: there are none */
 	struct session_parts *parts;
 };
 
-/* Builds the stages that it needs. A heap that was not walked makes a census without blocks. */
-struct err *census_make(struct session *s, struct codec_bytes *ret) MUST_CHECK;
+/* Builds the stages that it needs. Who compares looks needs no references. A heap that was not walked makes a census without blocks. */
+struct err *census_make(struct session *s, bool references, struct codec_bytes *ret) MUST_CHECK;
 /* Is this the beginning of one? 8 bytes are enough. */
 bool census_is(const void *data, size_t n);
 /* Opens the file when it is one; -1: it is none, or cannot be read. */

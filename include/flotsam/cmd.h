@@ -36,6 +36,7 @@ struct arguments { /* a parsed command line */
 	char *suppress_text;	/* what it holds: its command frees it */
 	const char *content;	/* --content, or NULL */
 	const char *compress;	/* --compress, or NULL */
+	bool no_references;	/* --no-references */
 	const char *words[MAX_WORDS]; /* operands behind the target */
 	unsigned n_words;
 	const char *execute[MAX_SCRIPTS]; /* -e, in order */

@@ -56,7 +56,7 @@ struct graph {
 	uint32_t *set_wide;
 	double holder_seconds;
 	struct map64 leader_of; /* leaked block -> the first leader, in address order, that reaches it */
-	void *priv;			/* NULL: of a census. There are no references, paths, cycles and no tree then */
+	void *priv;			/* NULL: of a census without references. There are no paths, cycles and no tree then */
 };
 
 /* Roots, marks and classes. The image, modules and runtime must outlive the graph. */
@@ -64,6 +64,12 @@ struct err *graph_build(struct blocks *b, struct image *img, struct modules *ms,
 			const struct graph_options *o, struct graph **ret) MUST_CHECK;
 struct err *graph_holders(struct graph *g) MUST_CHECK;
 void graph_free(struct graph *g);
+
+/* All pointers in compact form, as a census keeps them (flotsam-census(5)); the caller frees. Holders must have been found. */
+struct err *graph_pack(struct graph *g, uint8_t **ret, size_t *ret_n) MUST_CHECK;
+/* What a census says of its graph is there already: from now on its pointers are these, which are borrowed, and judged when they
+ * are first asked for. */
+struct err *graph_unpack(struct graph *g, struct image *img, struct runtime *rt, struct span references) MUST_CHECK;
 
 /* A word of the picture that holds an address of some range. */
 struct reference {

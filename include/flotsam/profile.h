@@ -25,7 +25,7 @@ struct profile {
 	VEC(struct profile_node) nodes;	/* parents before their children */
 	VEC(struct profile_sample) samples;
 };
-/* Builds the stages that it needs. Of a census the chains are short: the holder, the block. */
+/* Builds the stages that it needs. Of a census without references the chains are short: the holder, the block. */
 struct err *profile_make(struct session *s, struct profile **ret) MUST_CHECK;
 void profile_free(struct profile *p); /* NULL allowed */
 

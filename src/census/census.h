@@ -22,7 +22,8 @@ struct session_parts {
 
 /* The sections of a file, in order. */
 enum section { SECTION_LOOK, SECTION_TARGET, SECTION_MAPS, SECTION_PAGES, SECTION_MODULES, SECTION_RUNTIME, SECTION_ALLOC, SECTION_GRAPH,
-	       SECTION_LABELS, SECTION_HOLDERS, SECTION_KINDS, SECTION_BLOCKS, SECTION_LEADERS, N_SECTIONS };
+	       SECTION_LABELS, SECTION_HOLDERS, SECTION_KINDS, SECTION_BLOCKS, SECTION_LEADERS, SECTION_REFERENCES, N_SECTIONS };
+enum { FIRST_SECTIONS = SECTION_REFERENCES }; /* that all files have */
 extern const char *const census_sections[N_SECTIONS];
 void census_code_look(struct codec *k, struct census *c);
 void census_code_modules(struct codec *k, struct session_parts *p);

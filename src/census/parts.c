@@ -3,7 +3,7 @@
 #include "census.h"
 
 const char *const census_sections[N_SECTIONS] = { "look",   "target",  "maps",	  "pages", "modules", "runtime", "alloc",
-						  "graph",  "labels",  "holders", "kinds", "blocks",  "leaders" };
+						  "graph",  "labels",  "holders", "kinds", "blocks",  "leaders", "references" };
 const char census_magic[8] = { 'F', 'L', 'O', 'T', 'S', 'A', 'M', '\x1a' };
 
 void census_code_look(struct codec *k, struct census *c)

@@ -49,7 +49,7 @@ static struct err *find_sections(struct span all, struct span *to)
 		return err_hint(err_new(ERR_BAD_DATA, "the census is damaged: it has %zu bytes and should have %" PRIu64, all.n, bytes),
 				"flotsam snap PID -o FILE writes a new one");
 	struct span table = span_sub(all, HEAD_BYTES, (size_t)n * ENTRY_BYTES);
-	if (n < N_SECTIONS || n > 1024 || !table.n || table_crc != census_crc(table.p, table.n))
+	if (n < FIRST_SECTIONS || n > 1024 || !table.n || table_crc != census_crc(table.p, table.n))
 		return damaged("table of sections", "its checksum is another");
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t id;
@@ -68,7 +68,7 @@ static struct err *find_sections(struct span all, struct span *to)
 		seen[id - 1] = true;
 		to[id - 1] = (struct span){ all.p + at, size };
 	}
-	for (int i = 0; i < N_SECTIONS; i++)
+	for (int i = 0; i < FIRST_SECTIONS; i++)
 		if (!seen[i])
 			return damaged(census_sections[i], "it is missing");
 	return NULL;
@@ -96,6 +96,7 @@ static struct err *decode(struct census *c, const struct span *sections)
 			return damaged(census_sections[i], "it holds what cannot be, or ends early");
 	c->blocks = sections[SECTION_BLOCKS];
 	c->leaders = sections[SECTION_LEADERS];
+	c->references = sections[SECTION_REFERENCES];
 	return NULL;
 }
 

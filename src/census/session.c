@@ -136,10 +136,11 @@ static struct err *enter_leaders(struct census *c, struct graph *g)
 {
 	struct codec k = { .in = c->leaders };
 	for (uint32_t id = 0; id < c->n_blocks; id++) {
-		int64_t way;
-		if (g->class_of[id] != CLASS_INDIRECT)
+		int64_t way = 0;
+		if (g->class_of[id] == CLASS_INDIRECT)
+			codec_i64(&k, &way);
+		else if (g->class_of[id] != CLASS_DEFINITE)
 			continue;
-		codec_i64(&k, &way);
 		if (!map64_put(&g->leader_of, id, (uint64_t)((int64_t)id + way)))
 			return err_nomem();
 	}
@@ -168,6 +169,8 @@ static struct err *open_graph(struct census *c, struct session *s)
 		g->stack_only_bits[t.id / 64] |= (uint64_t)k->stack_only << t.id % 64;
 	}
 	s->holders_done = true;
+	if (c->references.n)
+		TRY(graph_unpack(g, s->image, s->runtime, c->references));
 	return enter_leaders(c, g);
 }
 

@@ -276,6 +276,7 @@ static void code_section(struct codec *k, enum section which, struct census *c)
 		return census_code_kinds(k, c);
 	case SECTION_BLOCKS:
 	case SECTION_LEADERS:
+	case SECTION_REFERENCES:
 	case N_SECTIONS:
 		break;
 	}
@@ -318,8 +319,11 @@ static struct err *assemble(struct codec *sections, struct codec_bytes *ret)
 	return all.failed ? err_nomem() : NULL;
 }
 
-static struct err *encode(struct session *s, struct census *c, struct codec *sections)
+static struct err *encode(struct session *s, struct census *c, bool references, struct codec *sections)
 {
+	struct codec_bytes *packed = &sections[SECTION_REFERENCES].out;
+	if (references && s->graph)
+		TRY(graph_pack(s->graph, &packed->at, &packed->n));
 	TRY(gather(s, c));
 	TRY(code_blocks(s, c, &sections[SECTION_BLOCKS]));
 	borrow_names(s, c); /* labels are made when they are asked for */
@@ -332,7 +336,7 @@ static struct err *encode(struct session *s, struct census *c, struct codec *sec
 	return failed ? err_nomem() : NULL;
 }
 
-struct err *census_make(struct session *s, struct codec_bytes *ret)
+struct err *census_make(struct session *s, bool references, struct codec_bytes *ret)
 {
 	TRY(session_types(s));
 	TRY(session_holders(s));
@@ -342,7 +346,7 @@ struct err *census_make(struct session *s, struct codec_bytes *ret)
 	*ret = (struct codec_bytes){ 0 };
 	for (unsigned i = 0; i < N_SECTIONS; i++)
 		sections[i].writing = true;
-	struct err *e = parts ? encode(s, &c, sections) : err_nomem();
+	struct err *e = parts ? encode(s, &c, references, sections) : err_nomem();
 	if (!e)
 		e = assemble(sections, ret);
 	for (unsigned i = 0; i < N_SECTIONS; i++)

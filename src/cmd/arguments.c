@@ -8,7 +8,7 @@
 
 enum option_id { O_PID, O_CORE, O_FORMAT, O_OUTPUT, O_TOP, O_QUIET, O_VERBOSE, O_COLOR, O_SHOW, O_CLASS, O_STATE, O_MIN_SIZE, O_MAX_STOP, O_FORCE,
 		 O_NO_RESTART, O_SWAP, O_SHARED, O_SPOOL, O_SYSROOT, O_DEBUG_DIR, O_DEBUGINFOD, O_ARENA_FROM, O_INTERIOR, O_NO_RULE, O_NO_VECTOR, O_TAGGED, O_UNALIGNED,
-		 O_THREADS, O_TYPES, O_ROOT, O_FAIL_ON, O_SUPPRESS, O_AGAINST, O_CONTENT, O_COMPRESS, O_INTERVAL, O_LOOK, O_GROWTH, O_LEVEL, O_HOLD, O_COUNT, O_METRICS, O_UNIT, O_CGROUP, O_MAIN, O_RUN, O_ROUNDS, O_PER, O_EXECUTE, O_SCRIPT, O_ONLY, O_HELP, O_VERSION };
+		 O_THREADS, O_TYPES, O_ROOT, O_FAIL_ON, O_SUPPRESS, O_AGAINST, O_CONTENT, O_COMPRESS, O_NO_REFERENCES, O_INTERVAL, O_LOOK, O_GROWTH, O_LEVEL, O_HOLD, O_COUNT, O_METRICS, O_UNIT, O_CGROUP, O_MAIN, O_RUN, O_ROUNDS, O_PER, O_EXECUTE, O_SCRIPT, O_ONLY, O_HELP, O_VERSION };
 
 enum option_group { G_OUTPUT, G_BLOCKS, G_CHECK, G_TIME, G_LOOK, G_RULES, G_OTHER };
 static const char *const group_names[] = { "output", "the list of blocks (flotsam blocks)", "flotsam check", "flotsam watch, flotsam exercise", "the look", "what counts as a pointer", "other" };
@@ -48,6 +48,7 @@ static const struct option_row {
 	{ O_PER, G_TIME, 0, "per", "N", "exercise: requests that one run makes (1)" },
 	{ O_CONTENT, G_OUTPUT, 0, "content", "WHAT", "flotsam snap: none, or full: a core" },
 	{ O_COMPRESS, G_OUTPUT, 0, "compress", "HOW", "flotsam snap --content=full: zstd" },
+	{ O_NO_REFERENCES, G_OUTPUT, 0, "no-references", NULL, "flotsam snap: who points at what is left out" },
 	{ O_PID, G_LOOK, 'p', NULL, "PID", "look at this process" },
 	{ O_CORE, G_LOOK, 'c', NULL, "CORE", "read this core; its program may stand beside it" },
 	{ O_MAX_STOP, G_LOOK, 0, "max-stop", "SECONDS", "let the target go after that, whatever happens (5)" },
@@ -324,6 +325,9 @@ static struct err *apply(struct arguments *a, enum option_id id, const char *val
 		TRY(choose("compress", value, compressions, &choice));
 		a->compress = compressions[choice];
 		break;
+	case O_NO_REFERENCES:
+		a->no_references = true;
+		break;
 	case O_EXECUTE:
 		if (a->n_execute >= MAX_SCRIPTS)
 			return err_new(ERR_LIMIT, "more than %d times -e", MAX_SCRIPTS);
@@ -557,8 +561,9 @@ static struct err *check(struct arguments *a)
 		TRY(cmd_name_look(a->against, &a->looks[0]));
 		a->n_looks = 1;
 	}
-	if ((a->content || a->compress) && strcmp(a->command->name, "snap"))
-		return err_hint(err_new(ERR_USAGE, "%s takes no --%s", a->command->name, a->content ? "content" : "compress"), "flotsam snap takes it");
+	if ((a->content || a->compress || a->no_references) && strcmp(a->command->name, "snap"))
+		return err_hint(err_new(ERR_USAGE, "%s takes no --%s", a->command->name,
+					a->content ? "content" : a->compress ? "compress" : "no-references"), "flotsam snap takes it");
 	if (a->command->target == TARGET_MANY)
 		return name_looks(a);
 	TRY(check_census(a));

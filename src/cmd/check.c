@@ -391,7 +391,7 @@ static struct err *watch_difference(const struct arguments *a, struct session *s
 	struct diff *d;
 	if (!a->against)
 		return NULL;
-	TRY(census_make(s, &b));
+	TRY(census_make(s, false, &b));
 	TRY(census_read(b.at, b.n, &now));
 	const struct census *const both[] = { a->censuses[0], now };
 	struct err *e = diff_make(both, 2, &d);

@@ -187,6 +187,7 @@ const struct command command_path = {
 	.help = "  flotsam path ./core.4242 0x55d0c0a012a0\n"
 		"  path 3                 at the prompt: item 3 of a list\n",
 	.group = GROUP_GRAPH,
+	.on_census = true,
 	.operands = "ADDR",
 	.min_words = 1,
 	.max_words = 1,
@@ -201,6 +202,7 @@ const struct command command_paths = {
 	.help = "  flotsam paths 4242 0x55d0c0a012a0 3\n"
 		"  paths 3                the five shortest\n",
 	.group = GROUP_GRAPH,
+	.on_census = true,
 	.operands = "ADDR [HOW-MANY]",
 	.min_words = 1,
 	.max_words = 2,
@@ -215,6 +217,7 @@ const struct command command_cycle = {
 	.help = "  cycle L1               at the prompt: the first block of leak group L1\n"
 		"  flotsam cycle 4242 0x55d0c0a012a0\n",
 	.group = GROUP_GRAPH,
+	.on_census = true,
 	.operands = "ADDR",
 	.min_words = 1,
 	.max_words = 1,

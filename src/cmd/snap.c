@@ -32,7 +32,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 		*ret_status = s->target->picture.at_most ? EXIT_PARTIAL : EXIT_REPORT;
 		return corefile_write(s, o->fd, a->compress || ends_in_zst(a->output));
 	}
-	TRY(census_make(s, &b));
+	TRY(census_make(s, !a->no_references, &b));
 	out_bytes(o, (const char *)b.at, b.n);
 	free(b.at);
 	*ret_status = s->blocks ? EXIT_REPORT : EXIT_PARTIAL;

@@ -233,6 +233,7 @@ const struct command command_tree = {
 		"  tree 3 top 50                  what hangs on item 3\n"
 		"  tree leaked\n",
 	.group = GROUP_GRAPH,
+	.on_census = true,
 	.operands = "[ADDR|HN|leaked] [top N]",
 	.max_words = 3,
 	.completes = COMPLETES_ADDRESS,
@@ -246,6 +247,7 @@ const struct command command_retained = {
 	.help = "  flotsam retained ./core.4242 0x55d0c0a012a0\n"
 		"  retained L1            at the prompt: the first block of leak group L1\n",
 	.group = GROUP_GRAPH,
+	.on_census = true,
 	.operands = "ADDR|HN",
 	.min_words = 1,
 	.max_words = 1,

@@ -260,6 +260,7 @@ const struct command command_who = {
 		"  who 3 -v               with stale words, which nobody reads any more\n"
 		"  who g_cache            pointers to a global\n",
 	.group = GROUP_GRAPH,
+	.on_census = true,
 	.operands = "ADDR",
 	.min_words = 1,
 	.max_words = 1,

@@ -210,6 +210,7 @@ const struct command command_why = {
 	.help = "  flotsam why ./core.4242 0x55d0c0a012a0\n"
 		"  why L1                 at the prompt: the first block of leak group L1\n",
 	.group = GROUP_GRAPH,
+	.on_census = true,
 	.operands = "ADDR",
 	.min_words = 1,
 	.max_words = 1,

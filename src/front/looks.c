@@ -88,7 +88,7 @@ static struct err *look(const struct arguments *a, const struct look_job *job, s
 	struct session *s;
 	struct codec_bytes b;
 	TRY(front_open_session(a, job->name->kind, job->name->target, p, &s));
-	struct err *e = census_make(s, &b);
+	struct err *e = census_make(s, false, &b);
 	if (!e) {
 		e = write_all(to, b.at, b.n);
 		if (!e && job->after)

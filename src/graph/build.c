@@ -2,6 +2,7 @@
  * is stack_only), then weak chains; offsets that nearly all blocks of a size are reached at are learned and the marking is
  * done again with them; mangled pointers are tried last; what no chain reaches is split into definite and indirect. */
 #include "pieces.h"
+#include "packed.h"
 
 static const char *const class_names[] = { NULL, "reachable", "possible", "definite", "indirect", "runtime" };
 static const char *const kind_names[] = { "global", "tls", "libc", "mapping", "kernel", "frame", "register" };
@@ -304,9 +305,30 @@ struct err *graph_build(struct blocks *b, struct image *img, struct modules *ms,
 	return NULL;
 }
 
-struct err *graph_need_memory(const struct graph *g)
+struct err *graph_need_references(struct graph *g)
 {
-	return g->priv ? NULL : err_hint(err_new(ERR_UNSUPPORTED, "a census holds no references"), "ask the process, or a core of it");
+	struct graph_priv *priv = g->priv;
+	if (!priv)
+		return err_hint(err_new(ERR_UNSUPPORTED, "this census holds no references"), "flotsam snap PID -o FILE keeps them");
+	return priv->packed ? packed_open(g) : NULL;
+}
+
+void graph_priv_clear(struct graph *g)
+{
+	struct graph_priv *priv = g->priv;
+	if (priv->namer)
+		graph_namer_free(priv->namer, image_picture(priv->img)->threads.n);
+	packed_free(priv->packed);
+	free(priv->parents);
+	vec_free(&priv->regions);
+	vec_free(&priv->words);
+	vec_free(&priv->learned);
+	vec_free(&priv->runtime_ids);
+	vec_free(&priv->stack_ids);
+	vec_free(&priv->unreached);
+	free(priv->weak);
+	free(priv->stack_ids_met);
+	*priv = (struct graph_priv){ .img = priv->img, .ms = priv->ms, .rt = priv->rt, .o = priv->o, .mask = priv->mask, .word = priv->word };
 }
 
 void graph_free(struct graph *g)
@@ -314,19 +336,8 @@ void graph_free(struct graph *g)
 	if (!g)
 		return;
 	struct graph_priv *priv = g->priv;
-	if (priv) {
-		if (priv->namer)
-			graph_namer_free(priv->namer, image_picture(priv->img)->threads.n);
-		free(priv->parents);
-		vec_free(&priv->regions);
-		vec_free(&priv->words);
-		vec_free(&priv->learned);
-		vec_free(&priv->runtime_ids);
-		vec_free(&priv->stack_ids);
-		vec_free(&priv->unreached);
-		free(priv->weak);
-		free(priv->stack_ids_met);
-	}
+	if (priv)
+		graph_priv_clear(g);
 	free(priv);
 	for (size_t i = 0; i < g->holders.n; i++) {
 		free(g->holders.at[i].name);

@@ -11,10 +11,13 @@ struct root_region { /* memory that is live by definition */
 	enum root_kind kind;
 	int thread; /* of a stack; -1: none */
 };
+/* Whether a pointer into the middle of a block counts as one to its start. The picture is asked, a census knows. */
+enum strength { STRENGTH_ASK, STRENGTH_STRONG, STRENGTH_WEAK };
 struct root_word { /* a word of a root that falls into a heap */
 	uint64_t value, from; /* from: address of the word; registers: 0 */
 	uint32_t thread;      /* of a stack or register; kernel words: index */
-	enum root_kind kind;
+	uint8_t kind;	      /* enum root_kind */
+	uint8_t strength;     /* enum strength */
 };
 
 /* (size class, offset) pairs at which nearly all blocks of a size are reached: list_head, GObject private data. */
@@ -39,11 +42,14 @@ struct graph_priv {
 	uint64_t *weak; /* by id: reached by a weak pointer */
 	VEC(block_id) unreached; /* sorted */
 	struct namer *namer;	 /* made with the first name */
+	struct packed *packed;	 /* of a census: where references come from; else the picture is read */
 	uint32_t *parents;	 /* by id, see paths.c; made with the first path */
 };
 
-/* ERR_UNSUPPORTED when the memory that pointers stand in is not here. */
-struct err *graph_need_memory(const struct graph *g) MUST_CHECK;
+/* ERR_UNSUPPORTED when neither the memory that pointers stand in is here nor what a census keeps of it. */
+struct err *graph_need_references(struct graph *g) MUST_CHECK;
+/* Frees what is in priv, which is zero then but for what it borrows. */
+void graph_priv_clear(struct graph *g);
 
 /* Where a word points. */
 enum hit { HIT_NONE, HIT_START, HIT_INTERIOR };
@@ -161,9 +167,20 @@ enum mark_mode { MARK_STRONG, MARK_WEAK };
 /* Marks everything reached from words[0..n); `seeds` are blocks already marked whose content is to be scanned. */
 struct err *graph_run_marks(struct graph *g, enum mark_mode mode, const struct root_word *words, size_t n,
 			    const uint64_t *seeds, size_t n_seeds) MUST_CHECK;
-/* Calls f for each pointer in the n bytes at payload. Stops when f returns false. */
-typedef bool graph_edge_fn(void *ctx, enum hit hit, const struct target_block *t, uint64_t p, uint64_t from);
-bool graph_each_edge(const struct graph *g, uint64_t payload, uint64_t n, graph_edge_fn *f, void *ctx);
+/* Is a pointer p, found at address from (0: a register), one that keeps the block? */
+bool graph_is_strong(struct graph *g, enum hit hit, const struct target_block *t, uint64_t p, uint64_t from);
+
+struct pointer { /* a word in a block that points at another */
+	block_id id;		/* that it points at */
+	uint64_t from, offset;	/* address of the word; where it points in the block, from the payload */
+	bool packed, strong;	/* strong: of packed ones; else ask */
+	enum hit hit;		/* of the picture */
+	struct target_block t;
+};
+bool graph_pointer_is_strong(struct graph *g, const struct pointer *p);
+/* Calls f for each pointer in a block. Stops when f returns false. */
+typedef bool graph_pointer_fn(void *ctx, const struct pointer *p);
+void graph_each_pointer(const struct graph *g, block_id id, graph_pointer_fn *f, void *ctx);
 
 struct named_word { /* a root word and the root object that it belongs to */
 	uint32_t holder; /* index into graph.holders */
@@ -180,26 +197,27 @@ struct err *graph_split_unreached(struct graph *g) MUST_CHECK;
 /* Edges as a stream. f is called a little later than the word was given: graph_edge_drain() hands over the rest. */
 enum { EDGE_RING = 16 };
 struct edge {
-	struct target_block t;
+	struct target_block t;	/* of the picture alone, as the next two */
 	uint64_t from, value;	/* address of the word (0: a register), and what it holds */
 	uint32_t source;	/* the caller's word for where it stands */
 	block_id id;		/* that it points at */
 	bool strong;		/* to the start, or explained by an interior rule */
 };
-struct edge_word { uint64_t value, from; uint32_t source; };
+struct edge_word { uint64_t value, from; uint32_t source; enum strength strength; };
 struct edge_scan {
 	struct graph *g;
 	void (*f)(void *ctx, const struct edge *e);
 	void *ctx;
-	const uint32_t *table;	/* by id: fetched before f is called */
+	const uint32_t *table;	/* by id: fetched before f is called; or NULL */
 	bool strong_only;
 	uint32_t source;	/* of words given by graph_edge_word() */
 	struct edge_word ring[EDGE_RING];
 	struct edge met[EDGE_RING];
 	unsigned ring_at, ring_n, met_at, met_n;
 };
-void graph_edge_word(struct edge_scan *s, uint64_t from, uint64_t value);
-void graph_edge_block(struct edge_scan *s, uint64_t payload, uint64_t usable, uint32_t source);
+void graph_edge_word(struct edge_scan *s, const struct root_word *w);
+/* The pointers of a block; of a census payload and usable are not looked at. */
+void graph_edge_block(struct edge_scan *s, block_id id, uint64_t payload, uint64_t usable, uint32_t source);
 void graph_edge_drain(struct edge_scan *s);
 
 /* Is there a thread's tcache struct at this payload address? Its content is malloc's own. */

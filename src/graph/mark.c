@@ -354,28 +354,3 @@ void graph_each_candidate(const struct graph *g, uint64_t address, uint64_t n, g
 		address += have;
 	}
 }
-
-struct edge_ctx {
-	const struct graph *g;
-	graph_edge_fn *f;
-	void *ctx;
-	bool more;
-};
-
-static void on_edge_word(void *ctx, uint64_t from, uint64_t value)
-{
-	struct edge_ctx *e = ctx;
-	struct target_block t;
-	if (!e->more)
-		return;
-	enum hit hit = graph_resolve(e->g->blocks, value, &t);
-	if (hit != HIT_NONE)
-		e->more = e->f(e->ctx, hit, &t, value, from);
-}
-
-bool graph_each_edge(const struct graph *g, uint64_t payload, uint64_t n, graph_edge_fn *f, void *ctx)
-{
-	struct edge_ctx e = { g, f, ctx, true };
-	graph_each_candidate(g, payload, n, on_edge_word, &e);
-	return e.more;
-}

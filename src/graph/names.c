@@ -1,5 +1,5 @@
 /* The name and rank of every root word: the object that holds it. */
-#include "graph.h"
+#include "packed.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -178,7 +178,7 @@ static uint32_t name_stack_word(struct namer *n, const struct root_word *w)
 static uint32_t name_word(struct namer *n, const struct root_word *w)
 {
 	struct holder h = { 0 };
-	switch (w->kind) {
+	switch ((enum root_kind)w->kind) {
 	case ROOT_MEMORY:
 		return name_memory_word(n, w->from);
 	case ROOT_STACK:
@@ -227,6 +227,8 @@ void graph_namer_free(struct namer *n, size_t n_threads)
 
 struct err *graph_name_root(struct graph *g, const struct root_word *w, uint32_t *ret_holder)
 {
+	if (((struct graph_priv *)g->priv)->packed)
+		return packed_name_root(g, w, ret_holder);
 	struct namer *n = namer_of(g);
 	if (!n)
 		return err_nomem();
@@ -237,6 +239,10 @@ struct err *graph_name_root(struct graph *g, const struct root_word *w, uint32_t
 struct err *graph_name_words(struct graph *g, struct named_word *named)
 {
 	struct graph_priv *priv = g->priv;
+	if (priv->packed) {
+		packed_name_words(g, named);
+		return NULL;
+	}
 	struct namer *n = namer_of(g);
 	if (!n)
 		return err_nomem();

@@ -31,11 +31,12 @@ static void add(struct walk *w, block_id id, const struct target_block *t, uint3
 	if (w->priv->stack_ids.n && graph_is_stack_block(w->priv, id))
 		return;
 	struct front_item *item = vec_push(&w->next.list);
-	if (!item) {
+	if (!item)
 		w->nomem = true;
-		return;
-	}
-	*item = (struct front_item){ block_payload_of(w->g->blocks, t), block_usable_of(w->g->blocks, t), id };
+	else if (w->priv->packed)
+		item->id = id;
+	else
+		*item = (struct front_item){ block_payload_of(w->g->blocks, t), block_usable_of(w->g->blocks, t), id };
 }
 
 static void on_edge(void *ctx, const struct edge *e)
@@ -67,7 +68,7 @@ static void walk_levels(struct walk *w, struct edge_scan *s)
 			const struct front_item *item = &level.list.at[i];
 			if (i + AHEAD < level.list.n)
 				look_ahead(w, item + AHEAD);
-			graph_edge_block(s, item->payload, item->usable, item->id + 1);
+			graph_edge_block(s, item->id, item->payload, item->usable, item->id + 1);
 		}
 		graph_edge_drain(s);
 	}
@@ -96,6 +97,7 @@ struct err *graph_find_parents(struct graph *g)
 	struct graph_priv *priv = g->priv;
 	if (!priv || priv->parents)
 		return NULL;
+	TRY(graph_need_references(g));
 	if (g->blocks->n >= PARENT_WEAK - 1)
 		return err_new(ERR_LIMIT, "%u blocks are too many for paths", g->blocks->n);
 	priv->parents = calloc(g->blocks->n + 1u, sizeof *priv->parents);
@@ -105,7 +107,7 @@ struct err *graph_find_parents(struct graph *g)
 	struct edge_scan s = { .g = g, .f = on_edge, .ctx = &w, .table = priv->parents, .strong_only = true };
 	for (size_t i = 0; i < priv->words.n && i < PARENT_WORD - 1u; i++) {
 		s.source = PARENT_WORD | (uint32_t)i;
-		graph_edge_word(&s, priv->words.at[i].from, priv->words.at[i].value);
+		graph_edge_word(&s, &priv->words.at[i]);
 	}
 	graph_edge_drain(&s);
 	for (size_t i = 0; i < priv->runtime_ids.n; i++)
@@ -131,17 +133,17 @@ block_id graph_parent(const struct graph *g, block_id id)
 }
 
 /* The word in block `parent` that points at `child`: the first strong one, else the first. */
-struct pointer_search { block_id child; const struct graph *g; uint64_t from, value; bool strong, found; };
+struct pointer_search { block_id child; struct graph *g; uint64_t from, value; bool strong, found; };
 
-static bool on_pointer(void *ctx, enum hit hit, const struct target_block *t, uint64_t p, uint64_t from)
+static bool on_pointer(void *ctx, const struct pointer *p)
 {
 	struct pointer_search *s = ctx;
-	if (block_id_of(t) != s->child)
+	if (p->id != s->child)
 		return true;
-	bool strong = hit == HIT_START || graph_interior_rule((struct graph *)s->g, t, p, from) >= 0;
+	bool strong = graph_pointer_is_strong(s->g, p);
 	if (!s->found || strong) {
-		s->from = from;
-		s->value = p;
+		s->from = p->from;
+		s->value = blocks_payload(s->g->blocks, p->id) + p->offset;
 		s->strong = strong;
 		s->found = true;
 	}
@@ -213,7 +215,7 @@ static struct err *climb(struct graph *g, block_id id, struct path *p)
 		}
 		block_id up = parent - 1;
 		struct pointer_search s = { .child = id, .g = g };
-		graph_each_edge(g, blocks_payload(g->blocks, up), blocks_usable(g->blocks, up), on_pointer, &s);
+		graph_each_pointer(g, up, on_pointer, &s);
 		if (!push_step(p, id, s.from, s.value, s.strong))
 			return err_nomem();
 		id = up;
@@ -232,7 +234,7 @@ static void reverse(struct path *p)
 
 struct err *graph_path(struct graph *g, block_id id, struct path *ret)
 {
-	TRY(graph_need_memory(g));
+	TRY(graph_need_references(g));
 	*ret = (struct path){ 0 };
 	TRY(graph_find_parents(g));
 	struct err *e = climb(g, id, ret);
@@ -264,12 +266,12 @@ struct round {
 	bool closed, nomem;
 };
 
-static bool on_round_edge(void *ctx, enum hit hit, const struct target_block *t, uint64_t p, uint64_t from)
+static bool on_round_pointer(void *ctx, const struct pointer *p)
 {
 	struct round *r = ctx;
 	uint64_t known;
-	block_id id = block_id_of(t);
-	if ((hit != HIT_START && graph_interior_rule(r->g, t, p, from) < 0) || !block_state_is_used(blocks_state(r->g->blocks, id)))
+	block_id id = p->id;
+	if (!graph_pointer_is_strong(r->g, p) || !block_state_is_used(blocks_state(r->g->blocks, id)))
 		return true;
 	if (id == r->start) {
 		r->closed = true;
@@ -293,7 +295,7 @@ static struct err *tell_round(struct round *r, struct path *ret)
 	for (size_t budget = r->queue.n + 2; budget; budget--) {
 		struct pointer_search s = { .child = child, .g = r->g };
 		uint64_t up;
-		graph_each_edge(r->g, blocks_payload(r->g->blocks, parent), blocks_usable(r->g->blocks, parent), on_pointer, &s);
+		graph_each_pointer(r->g, parent, on_pointer, &s);
 		if (!push_step(ret, child, s.from, s.value, s.strong))
 			return err_nomem();
 		if (parent == r->start || !map64_find(&r->parents, parent, &up))
@@ -307,12 +309,12 @@ static struct err *tell_round(struct round *r, struct path *ret)
 
 struct err *graph_cycle(struct graph *g, block_id id, struct path *ret)
 {
-	TRY(graph_need_memory(g));
+	TRY(graph_need_references(g));
 	struct round r = { .g = g, .at = id, .start = id };
 	size_t next = 0;
 	*ret = (struct path){ .holder = UINT32_MAX };
 	do {
-		graph_each_edge(g, blocks_payload(g->blocks, r.at), blocks_usable(g->blocks, r.at), on_round_edge, &r);
+		graph_each_pointer(g, r.at, on_round_pointer, &r);
 		if (r.closed || r.nomem || next == r.queue.n)
 			break;
 		r.at = r.queue.at[next++];

@@ -1,5 +1,6 @@
 /* Who points there: the whole picture is streamed, no index is built. */
 #include "pieces.h"
+#include "packed.h"
 
 #include <pthread.h>
 
@@ -83,7 +84,10 @@ static void judge(const struct graph *g, struct reference *r)
 static int compare(const void *a, const void *b)
 {
 	const struct reference *x = a, *y = b;
-	return x->from < y->from ? -1 : x->from > y->from;
+	if (x->from != y->from)
+		return x->from < y->from ? -1 : 1;
+	/* Registers and the kernel's words. */
+	return x->thread != y->thread ? (x->thread < y->thread ? -1 : 1) : x->value < y->value ? -1 : x->value > y->value;
 }
 
 /* Registers and the kernel's words: the graph noted those that point into the heap. */
@@ -102,39 +106,57 @@ static bool add_unplaced(const struct graph *g, uint64_t low, uint64_t bytes, st
 	return true;
 }
 
-struct err *graph_references(struct graph *g, uint64_t low, uint64_t high, struct references *ret)
+/* Registers first, then by where they stand; each with what it is. */
+static void order(const struct graph *g, struct references *refs)
 {
-	TRY(graph_need_memory(g));
+	for (size_t i = 0; i < refs->list.n; i++)
+		if (refs->list.at[i].from)
+			judge(g, &refs->list.at[i]);
+	if (refs->list.n)
+		qsort(refs->list.at, refs->list.n, sizeof *refs->list.at, compare);
+}
+
+static struct err *stream(struct graph *g, uint64_t low, uint64_t high, struct references *ret)
+{
 	const struct graph_priv *priv = g->priv;
 	struct scan s = { .g = g, .low = low, .bytes = high - low, .word = priv->word, .step = priv->o.unaligned ? 1 : priv->word,
 			  .found = ret, .lock = PTHREAD_MUTEX_INITIALIZER };
-	*ret = (struct references){ 0 };
 	bool ok = graph_cut_memory(g, &s.pieces) && add_unplaced(g, low, high - low, ret);
 	if (ok)
 		graph_each_piece(g, s.pieces.list.n, scan_piece, &s);
 	ret->scanned = s.pieces.bytes;
 	vec_free(&s.pieces.list);
-	if (!ok || s.nomem || interrupted) {
-		vec_free(&ret->list);
+	if (!ok || s.nomem || interrupted)
 		return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : err_nomem();
-	}
-	for (size_t i = 0; i < ret->list.n; i++)
-		if (ret->list.at[i].from)
-			judge(g, &ret->list.at[i]);
-	if (ret->list.n)
-		qsort(ret->list.at, ret->list.n, sizeof *ret->list.at, compare);
 	return NULL;
+}
+
+struct err *graph_references(struct graph *g, uint64_t low, uint64_t high, struct references *ret)
+{
+	*ret = (struct references){ 0 };
+	TRY(graph_need_references(g));
+	struct err *e;
+	if (((struct graph_priv *)g->priv)->packed) {
+		e = add_unplaced(g, low, high - low, ret) ? packed_references(g, low, high, ret) : err_nomem();
+	} else {
+		e = stream(g, low, high, ret);
+	}
+	if (e)
+		vec_free(&ret->list);
+	else
+		order(g, ret);
+	return e;
 }
 
 struct err *graph_reference_holder(struct graph *g, const struct reference *r, uint32_t *ret)
 {
-	TRY(graph_need_memory(g));
+	TRY(graph_need_references(g));
 	struct root_word w = { .value = r->value, .from = r->from, .thread = r->thread, .kind = r->kernel ? ROOT_KERNEL : ROOT_REGISTER };
 	if (r->from) {
 		const struct root_region *region = graph_root_at(g->priv, r->from);
 		if (!region)
 			return err_new(ERR_NOT_FOUND, "0x%llx is no root", (unsigned long long)r->from);
-		w.kind = region->kind;
+		w.kind = (uint8_t)region->kind;
 		w.thread = (uint32_t)region->thread;
 	}
 	return graph_name_root(g, &w, ret);

@@ -145,7 +145,7 @@ static void on_word(void *ctx, uint64_t from, uint64_t value)
 	if (!w)
 		ga->failed = true;
 	else
-		*w = (struct root_word){ .value = value, .from = from, .thread = (uint32_t)ga->region.thread, .kind = ga->region.kind };
+		*w = (struct root_word){ .value = value, .from = from, .thread = (uint32_t)ga->region.thread, .kind = (uint8_t)ga->region.kind };
 }
 
 static void scan_regions(struct gather *ga, enum root_kind kind)

@@ -64,7 +64,7 @@ static void add_roots(struct build *b, struct edge_scan *s, const struct named_w
 	for (size_t i = 0; i < priv->words.n && !b->nomem; i++) {
 		const struct root_word *w = &priv->words.at[named[i].word];
 		s->source = 1 + named[i].holder;
-		graph_edge_word(s, w->from, w->value);
+		graph_edge_word(s, w);
 	}
 	graph_edge_drain(s);
 	for (block_id id = 0; id < b->g->blocks->n && !interrupted; id++)
@@ -99,7 +99,7 @@ static struct err *extract(struct build *b)
 	add_roots(b, &s, named);
 	for (blocks_begin(b->g->blocks, &c); blocks_next(&c) && !b->nomem && !interrupted;)
 		if (has_edges(b, &c))
-			graph_edge_block(&s, c.payload, c.usable, tree_node(b->t, c.id));
+			graph_edge_block(&s, c.id, c.payload, c.usable, tree_node(b->t, c.id));
 	graph_edge_drain(&s);
 	while (b->filled <= b->t->n)
 		b->out.first[b->filled++] = (uint32_t)b->out.to.n;
@@ -283,7 +283,7 @@ static struct err *run(struct build *b)
 
 struct err *graph_tree(struct graph *g, struct tree **ret)
 {
-	TRY(graph_need_memory(g));
+	TRY(graph_need_references(g));
 	double start = monotonic_seconds();
 	struct tree *t = calloc(1, sizeof *t);
 	struct build b = { .g = g, .priv = g->priv, .t = t };

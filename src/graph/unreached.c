@@ -124,12 +124,11 @@ static bool index_of(const struct graph_priv *priv, block_id id, uint32_t *ret)
 	return true;
 }
 
-static bool on_edge(void *ctx, enum hit hit, const struct target_block *t, uint64_t p, uint64_t from)
+static bool on_pointer(void *ctx, const struct pointer *p)
 {
 	struct edges *e = ctx;
 	uint32_t i;
-	(void)hit, (void)p, (void)from;
-	if (!index_of(e->g->priv, block_id_of(t), &i) || i == e->self)
+	if (!index_of(e->g->priv, p->id, &i) || i == e->self)
 		return true;
 	uint32_t *slot = vec_push(&e->to);
 	if (!slot)
@@ -159,8 +158,7 @@ static bool collect_edges(struct edges *e)
 	for (size_t i = 0; e->first && i < n && !e->failed && !interrupted; i++) {
 		e->self = (uint32_t)i;
 		e->first[i] = e->to.n;
-		block_id id = priv->unreached.at[i];
-		graph_each_edge(e->g, blocks_payload(e->g->blocks, id), blocks_usable(e->g->blocks, id), on_edge, e);
+		graph_each_pointer(e->g, priv->unreached.at[i], on_pointer, e);
 	}
 	if (!e->first || e->failed)
 		return false;

@@ -1,0 +1,620 @@
+/* From the picture to references in compact form. Memory is read once: the pointers of a batch are gathered, then looked at for
+ * what repeats (at which words the pointers of a block stand, how far they lead), then written. Batches know nothing of each
+ * other, so that threads share them out. */
+#include "packed.h"
+#include "pieces.h"
+
+#include <pthread.h>
+
+enum { LEAST_POINTING = 4, LEAST_SHAPE = 16, LEAST_OWN = 512 };
+
+struct item { uint64_t gap, offset; uint32_t to; uint8_t pointing; bool strong; };
+struct shape { uint32_t first, blocks; uint16_t table; uint8_t n; bool own; };
+struct table { uint32_t counts[TARGET_SYMBOLS]; struct prefix_out code; bool by_number; };
+
+struct pack {
+	struct graph *g;
+	const struct graph_priv *priv;
+	unsigned step;
+	VEC(struct place) places;
+	uint64_t sources;
+	uint32_t n_batches;
+	struct bits_out *batches;
+	uint64_t references;
+	bool nomem;
+};
+
+struct batch {
+	struct pack *p;
+	uint32_t first, n;	/* sources */
+	uint64_t *base;		/* by source: where its words are counted from */
+	uint32_t *from;		/* by source: its first item */
+	uint16_t *symbol;	/* by source */
+	uint32_t begun;		/* sources that have their first item */
+	uint64_t next_word;
+	VEC(struct item) items;
+	struct { uint64_t offset; bool strong; uint32_t count; } pointing[POINTING + 2];
+	uint32_t n_pointing;	/* the last means: told with the pointer */
+	VEC(struct shape) shapes;
+	VEC(struct table) tables;
+	struct prefix_out sources, counts, words;
+	bool nomem;
+};
+
+static void on_edge(void *ctx, const struct edge *e)
+{
+	struct batch *b = ctx;
+	while (b->begun <= e->source) {
+		b->from[b->begun++] = (uint32_t)b->items.n;
+		b->next_word = 0;
+	}
+	if (b->items.n == b->items.cap && (b->items.n >= UINT32_MAX / 2 || !vec_reserve(&b->items, b->items.cap + 4096))) {
+		b->nomem = true;
+		return;
+	}
+	uint64_t at = (e->from - b->base[e->source]) / b->p->step;
+	b->items.at[b->items.n++] = (struct item){ .gap = at - b->next_word, .offset = e->t.offset, .to = e->id, .strong = e->strong };
+	b->next_word = at + 1;
+}
+
+static void gather(struct batch *b)
+{
+	struct edge_scan s = { .g = b->p->g, .f = on_edge, .ctx = b };
+	const struct blocks *blocks = b->p->g->blocks;
+	struct block_cursor c;
+	blocks_begin(blocks, &c);
+	if (b->first < blocks->n)
+		blocks_seek(&c, b->first);
+	for (uint32_t i = 0; i < b->n && !b->nomem && !interrupted; i++) {
+		uint64_t source = (uint64_t)b->first + i, bytes;
+		if (source < blocks->n && blocks_next(&c)) {
+			/* The last of a segment ends with it. */
+			uint64_t end = blocks_cursor_region(&c)->end;
+			b->base[i] = c.payload;
+			bytes = c.payload >= end ? 0 : c.usable < end - c.payload ? c.usable : end - c.payload;
+		} else {
+			const struct place *place = &b->p->places.at[source - blocks->n];
+			b->base[i] = align_up(place->start, b->p->priv->word);
+			bytes = b->base[i] < place->end ? place->end - b->base[i] : 0;
+		}
+		if (bytes)
+			graph_edge_block(&s, (block_id)source, b->base[i], bytes, i);
+	}
+	graph_edge_drain(&s);
+	while (b->begun <= b->n)
+		b->from[b->begun++] = (uint32_t)b->items.n;
+}
+
+/* The places in blocks at which pointers point most often; the start is the first of them. */
+static bool find_pointing(struct batch *b)
+{
+	struct map64 seen = { 0 };
+	uint32_t n = 1;
+	bool ok = true;
+	b->pointing[0].strong = true;
+	for (size_t i = 0; i < b->items.n && ok; i++) {
+		struct item *x = &b->items.at[i];
+		uint64_t count = 0;
+		if (!x->offset && x->strong)
+			continue;
+		map64_find(&seen, x->offset << 1 | x->strong, &count);
+		ok = map64_put(&seen, x->offset << 1 | x->strong, count + 1);
+	}
+	for (size_t i = 0; i < seen.cap && ok; i++) {
+		if (!seen.used[i] || seen.values[i] < LEAST_POINTING)
+			continue;
+		uint32_t at = n <= POINTING ? n++ : POINTING;
+		if (at == POINTING && b->pointing[at].count >= seen.values[i])
+			continue;
+		for (; at > 1 && b->pointing[at - 1].count < seen.values[i]; at--)
+			b->pointing[at] = b->pointing[at - 1];
+		b->pointing[at].offset = seen.keys[i] >> 1;
+		b->pointing[at].strong = seen.keys[i] & 1;
+		b->pointing[at].count = (uint32_t)(seen.values[i] < UINT32_MAX ? seen.values[i] : UINT32_MAX);
+	}
+	map64_free(&seen);
+	b->n_pointing = n + 1;
+	struct map64 index = { 0 };
+	for (uint32_t k = 1; k < n && ok; k++)
+		ok = map64_put(&index, b->pointing[k].offset << 1 | b->pointing[k].strong, k);
+	for (size_t i = 0; i < b->items.n && ok; i++) {
+		struct item *x = &b->items.at[i];
+		uint64_t k = n;
+		if (!x->offset && x->strong)
+			k = 0;
+		else
+			map64_find(&index, x->offset << 1 | x->strong, &k);
+		x->pointing = (uint8_t)k;
+	}
+	map64_free(&index);
+	return ok;
+}
+
+static bool same_shape(const struct batch *b, uint32_t x, uint32_t y, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (b->items.at[x + i].gap != b->items.at[y + i].gap || b->items.at[x + i].pointing != b->items.at[y + i].pointing)
+			return false;
+	return true;
+}
+
+/* The shape of these n items, a new one when there is none; false: no memory. */
+static bool shape_of(struct batch *b, struct map64 *known, uint32_t first, uint32_t n, uint32_t *ret)
+{
+	uint64_t hash = n, at;
+	for (uint32_t i = 0; i < n; i++) {
+		hash = (hash ^ (b->items.at[first + i].gap << 5 | b->items.at[first + i].pointing)) * 0x9e3779b97f4a7c15u;
+		hash ^= hash >> 29;
+	}
+	for (; map64_find(known, hash, &at); hash++)
+		if (b->shapes.at[at].n == n && same_shape(b, b->shapes.at[at].first, first, n)) {
+			b->shapes.at[at].blocks++;
+			*ret = (uint32_t)at;
+			return true;
+		}
+	struct shape *x = vec_push(&b->shapes);
+	if (!x || !map64_put(known, hash, b->shapes.n - 1))
+		return false;
+	*x = (struct shape){ .first = first, .n = (uint8_t)n, .blocks = 1 };
+	*ret = (uint32_t)b->shapes.n - 1;
+	return true;
+}
+
+static bool may_be_shape(const struct batch *b, uint32_t source)
+{
+	uint32_t n = b->from[source + 1] - b->from[source];
+	for (uint32_t i = 0; i < n && n <= SLOTS; i++)
+		if (b->items.at[b->from[source] + i].pointing == b->n_pointing - 1)
+			return false;
+	return n && n <= SLOTS;
+}
+
+/* Keeps the shapes that many blocks have, and gives them symbols and, where that pays, tables of their own. */
+static bool choose_shapes(struct batch *b, uint32_t *symbol_of)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < b->shapes.n; i++) {
+		struct shape x = b->shapes.at[i];
+		symbol_of[i] = SOURCE_LISTED;
+		if (x.blocks < LEAST_SHAPE || kept == SHAPES)
+			continue;
+		symbol_of[i] = (uint32_t)kept + SOURCE_SHAPES;
+		x.own = x.blocks >= LEAST_OWN;
+		x.table = (uint16_t)b->tables.n;
+		for (uint32_t k = 0; k < x.n && x.own; k++)
+			if (!vec_push(&b->tables))
+				return false;
+		b->shapes.at[kept++] = x;
+	}
+	b->shapes.n = kept;
+	return true;
+}
+
+static bool find_shapes(struct batch *b)
+{
+	struct map64 known = { 0 };
+	AUTO_FREE uint32_t *shape = malloc((b->n + 1ul) * sizeof *shape), *symbol_of = NULL;
+	bool ok = shape && vec_push(&b->tables) && vec_push(&b->tables);
+	for (uint32_t i = 0; i < b->n && ok; i++)
+		if (may_be_shape(b, i))
+			ok = shape_of(b, &known, b->from[i], b->from[i + 1] - b->from[i], &shape[i]);
+	map64_free(&known);
+	if (!ok || !(symbol_of = malloc((b->shapes.n + 1) * sizeof *symbol_of)) || !choose_shapes(b, symbol_of))
+		return false;
+	for (uint32_t i = 0; i < b->n; i++)
+		b->symbol[i] = (uint16_t)(b->from[i] == b->from[i + 1] ? SOURCE_EMPTY : may_be_shape(b, i) ? symbol_of[shape[i]] : SOURCE_LISTED);
+	return true;
+}
+
+/* The table that the k-th pointer of a source with this symbol uses. */
+static struct table *table_of(const struct batch *b, uint32_t symbol, uint32_t k)
+{
+	const struct shape *x = symbol >= SOURCE_SHAPES ? &b->shapes.at[symbol - SOURCE_SHAPES] : NULL;
+	return &b->tables.at[x && x->own ? x->table + k : k ? 1 : 0];
+}
+
+struct told { uint32_t symbol, extra; unsigned bits; };
+
+static unsigned extra_bits(uint32_t symbol, unsigned number)
+{
+	if (symbol == TARGET_NUMBER)
+		return number + 1;
+	return symbol == TARGET_SELF || symbol == TARGET_AGAIN ? 0 : (symbol < TARGET_AGAIN ? symbol - TARGET_AHEAD : symbol - TARGET_ON) % 32;
+}
+
+static struct told tell_way(uint32_t from, uint32_t to, uint32_t same, uint32_t ahead, uint32_t behind)
+{
+	uint32_t way = to > from ? to - from : from - to;
+	unsigned bits = bit_length(way);
+	if (!bits)
+		return (struct told){ same, 0, 0 };
+	return (struct told){ (to > from ? ahead : behind) + bits - 1, way & ((1u << (bits - 1)) - 1), bits - 1 };
+}
+
+static struct told tell_number(uint32_t n, uint32_t to)
+{
+	uint32_t few;
+	unsigned bits = number_bits(n, &few);
+	return to < few ? (struct told){ TARGET_NUMBER, to, bits } : (struct told){ TARGET_NUMBER, to + few, bits + 1 };
+}
+
+/* The shortest way to tell it, signs and lengths taken for two bits. */
+static struct told tell(const struct batch *b, uint32_t source, const struct item *x, const struct item *before)
+{
+	uint32_t n = b->p->g->blocks->n;
+	struct told number = tell_number(n, x->to), best = number;
+	if (source < n)
+		best = tell_way(source, x->to, TARGET_SELF, TARGET_AHEAD, TARGET_BEHIND);
+	if (before) {
+		struct told way = tell_way(before->to, x->to, TARGET_AGAIN, TARGET_ON, TARGET_BACK);
+		if (source >= n || way.bits < best.bits)
+			best = way;
+	}
+	return best.bits + 2 > number.bits ? number : best;
+}
+
+static uint32_t gap_class(uint64_t gap)
+{
+	return gap < DIRECT_GAPS ? (uint32_t)gap : DIRECT_GAPS + bit_length(gap) - GAP_LEAST;
+}
+
+static void count_source(struct batch *b, uint32_t i, uint32_t *counts, uint32_t *words)
+{
+	uint32_t n = b->from[i + 1] - b->from[i];
+	bool listed = b->symbol[i] == SOURCE_LISTED;
+	if (listed)
+		counts[bit_length(n) - 1]++;
+	for (uint32_t k = 0; k < n; k++) {
+		const struct item *x = &b->items.at[b->from[i] + k];
+		table_of(b, b->symbol[i], k)->counts[tell(b, b->first + i, x, k ? x - 1 : NULL).symbol]++;
+		if (listed)
+			words[gap_class(x->gap) * b->n_pointing + x->pointing]++;
+	}
+}
+
+/* Numbers alone when the symbols cost more than they save. */
+static bool make_table(struct table *t, uint32_t n)
+{
+	uint32_t few;
+	unsigned number = number_bits(n, &few);
+	uint64_t all = 0, mixed;
+	if (!prefix_make(t->counts, TARGET_SYMBOLS, &t->code))
+		return false;
+	mixed = t->code.cost;
+	for (uint32_t i = 0; i < TARGET_SYMBOLS; i++) {
+		all += t->counts[i];
+		mixed += (uint64_t)t->counts[i] * extra_bits(i, number);
+	}
+	t->by_number = mixed > all * (number + 1);
+	if (!t->by_number)
+		return true;
+	uint32_t one[TARGET_SYMBOLS] = { 1 };
+	prefix_free(&t->code);
+	return prefix_make(one, TARGET_SYMBOLS, &t->code);
+}
+
+static bool make_codes(struct batch *b)
+{
+	uint32_t of_counts[COUNT_CLASSES] = { 0 };
+	AUTO_FREE uint32_t *words = calloc((size_t)GAP_CLASSES * b->n_pointing, sizeof *words);
+	AUTO_FREE uint32_t *symbols = calloc(b->shapes.n + SOURCE_SHAPES, sizeof *symbols);
+	if (!words || !symbols)
+		return false;
+	for (uint32_t i = 0; i < b->n; i++) {
+		symbols[b->symbol[i]]++;
+		count_source(b, i, of_counts, words);
+	}
+	bool ok = prefix_make(symbols, (uint32_t)b->shapes.n + SOURCE_SHAPES, &b->sources) && prefix_make(of_counts, COUNT_CLASSES, &b->counts) &&
+		  prefix_make(words, GAP_CLASSES * b->n_pointing, &b->words);
+	for (size_t i = 0; i < b->tables.n && ok; i++)
+		ok = make_table(&b->tables.at[i], b->p->g->blocks->n);
+	return ok;
+}
+
+static void write_head(struct batch *b, struct bits_out *to)
+{
+	bits_number(to, b->n_pointing - 2);
+	for (uint32_t i = 1; i + 1 < b->n_pointing; i++)
+		bits_number(to, b->pointing[i].offset << 1 | b->pointing[i].strong);
+	bits_number(to, b->shapes.n);
+	for (size_t i = 0; i < b->shapes.n; i++) {
+		const struct shape *x = &b->shapes.at[i];
+		bits_number(to, (uint64_t)x->n << 1 | x->own);
+		for (uint32_t k = 0; k < x->n; k++) {
+			bits_number(to, b->items.at[x->first + k].gap);
+			bits_number(to, b->items.at[x->first + k].pointing);
+		}
+	}
+	prefix_write(&b->sources, to);
+	prefix_write(&b->counts, to);
+	prefix_write(&b->words, to);
+	for (size_t i = 0; i < b->tables.n; i++)
+		prefix_write(&b->tables.at[i].code, to);
+}
+
+static void write_word(struct batch *b, struct bits_out *to, const struct item *x)
+{
+	uint32_t class = gap_class(x->gap);
+	prefix_put(&b->words, to, class * b->n_pointing + x->pointing);
+	if (class >= DIRECT_GAPS) {
+		unsigned bits = class - DIRECT_GAPS + GAP_LEAST - 1;
+		bits_put(to, x->gap & ((1ull << bits) - 1), bits);
+	}
+	if (x->pointing != b->n_pointing - 1)
+		return;
+	unsigned bits = bit_length(x->offset);
+	bits_put(to, bits, 6);
+	bits_put(to, x->offset, bits);
+	bits_put(to, x->strong, 1);
+}
+
+static void write_source(struct batch *b, struct bits_out *to, uint32_t i)
+{
+	uint32_t n = b->from[i + 1] - b->from[i], symbol = b->symbol[i];
+	prefix_put(&b->sources, to, symbol);
+	if (symbol == SOURCE_LISTED) {
+		unsigned bits = bit_length(n) - 1;
+		prefix_put(&b->counts, to, bits);
+		bits_put(to, n & ((1u << bits) - 1), bits);
+	}
+	for (uint32_t k = 0; k < n; k++) {
+		const struct item *x = &b->items.at[b->from[i] + k];
+		const struct table *t = table_of(b, symbol, k);
+		if (symbol == SOURCE_LISTED)
+			write_word(b, to, x);
+		struct told way = t->by_number ? tell_number(b->p->g->blocks->n, x->to) : tell(b, b->first + i, x, k ? x - 1 : NULL);
+		prefix_put(&t->code, to, way.symbol);
+		bits_put(to, way.extra, way.bits);
+	}
+}
+
+static void free_batch(struct batch *b)
+{
+	for (size_t i = 0; i < b->tables.n; i++)
+		prefix_free(&b->tables.at[i].code);
+	prefix_free(&b->sources);
+	prefix_free(&b->counts);
+	prefix_free(&b->words);
+	vec_free(&b->items);
+	vec_free(&b->shapes);
+	vec_free(&b->tables);
+	free(b->base);
+	free(b->from);
+	free(b->symbol);
+}
+
+static bool pack_batch(struct pack *p, uint32_t number)
+{
+	uint64_t first = (uint64_t)number * BATCH, left = p->sources - first;
+	struct batch b = { .p = p, .first = (uint32_t)first, .n = left < BATCH ? (uint32_t)left : BATCH };
+	struct bits_out *to = &p->batches[number];
+	b.base = malloc((b.n + 1ul) * sizeof *b.base);
+	b.from = malloc((b.n + 2ul) * sizeof *b.from);
+	b.symbol = malloc((b.n + 1ul) * sizeof *b.symbol);
+	bool ok = b.base && b.from && b.symbol;
+	if (ok)
+		gather(&b);
+	if (ok && !interrupted && (ok = !b.nomem && find_pointing(&b) && find_shapes(&b) && make_codes(&b))) {
+		write_head(&b, to);
+		for (uint32_t i = 0; i < b.n; i++)
+			write_source(&b, to, i);
+		bits_flush(to);
+		__atomic_fetch_add(&p->references, b.items.n, __ATOMIC_RELAXED);
+	}
+	free_batch(&b);
+	return ok && !to->failed;
+}
+
+static void on_piece(void *ctx, size_t piece)
+{
+	struct pack *p = ctx;
+	if (!__atomic_load_n(&p->nomem, __ATOMIC_RELAXED) && !pack_batch(p, (uint32_t)piece))
+		__atomic_store_n(&p->nomem, true, __ATOMIC_RELAXED);
+}
+
+static bool pack_batches(struct pack *p)
+{
+	p->n_batches = (uint32_t)((p->sources + BATCH - 1) / BATCH);
+	p->batches = calloc(p->n_batches + 1ul, sizeof *p->batches);
+	if (!p->batches)
+		return false;
+	graph_each_piece(p->g, p->n_batches, on_piece, p);
+	return !p->nomem;
+}
+
+struct stretch { uint64_t start, end; };
+struct stretches { VEC(struct stretch) list; };
+
+static int by_start(const void *a, const void *b)
+{
+	const struct stretch *x = a, *y = b;
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+static bool add_stretch(struct stretches *s, uint64_t start, uint64_t end)
+{
+	struct stretch *x = vec_push(&s->list);
+	if (x)
+		*x = (struct stretch){ start, end };
+	return x;
+}
+
+/* Kernel addresses (vsyscall, in cores) are no memory of the program. */
+static bool add_place(struct pack *p, struct place place)
+{
+	if (place.start >= place.end || place.end >> 52)
+		return true;
+	struct place *x = vec_push(&p->places);
+	if (x)
+		*x = place;
+	return x;
+}
+
+/* What the picture has outside the heap and the roots: nobody reads it there, and a pointer may stand in it all the same. */
+static bool add_stale(struct pack *p)
+{
+	const struct picture *pic = image_picture(p->priv->img);
+	const struct alloc *a = p->g->blocks->alloc;
+	struct stretches known = { 0 };
+	bool ok = true;
+	size_t k = 0;
+	for (size_t i = 0; i < a->segments.n && ok; i++)
+		ok = add_stretch(&known, a->segments.at[i].start, a->segments.at[i].end);
+	for (size_t i = 0; i < p->priv->regions.n && ok; i++)
+		ok = add_stretch(&known, p->priv->regions.at[i].start, p->priv->regions.at[i].end);
+	if (known.list.n)
+		qsort(known.list.at, known.list.n, sizeof *known.list.at, by_start);
+	for (size_t i = 0; i < pic->extents.n && ok; i++) {
+		const struct extent *e = &pic->extents.at[i];
+		uint64_t at = e->address, end = e->address + e->bytes;
+		while (k < known.list.n && known.list.at[k].end <= at)
+			k++;
+		for (size_t j = k; !e->from_file && ok && at < end; j++) {
+			uint64_t stop = j < known.list.n && known.list.at[j].start < end ? known.list.at[j].start : end;
+			ok = add_place(p, (struct place){ at, stop, PLACE_STALE, -1 });
+			if (stop == end)
+				break;
+			at = known.list.at[j].end > at ? known.list.at[j].end : at;
+		}
+	}
+	vec_free(&known.list);
+	return ok;
+}
+
+static bool add_roots(struct pack *p)
+{
+	for (size_t i = 0; i < p->priv->regions.n; i++) {
+		const struct root_region *r = &p->priv->regions.at[i];
+		if (!add_place(p, (struct place){ r->start, r->end, r->kind == ROOT_STACK ? PLACE_STACK : PLACE_MEMORY, r->thread }))
+			return false;
+	}
+	return true;
+}
+
+static void write_places(const struct pack *p, struct bits_out *to)
+{
+	uint64_t last = 0;
+	bits_number(to, p->places.n);
+	for (size_t i = 0; i < p->places.n; i++) {
+		const struct place *x = &p->places.at[i];
+		bits_signed(to, (int64_t)(x->start - last));
+		bits_number(to, x->end - x->start);
+		bits_number(to, x->kind);
+		bits_number(to, (uint64_t)(x->thread + 1));
+		last = x->end;
+	}
+}
+
+/* Registers and words that the kernel holds. */
+static void write_unplaced(const struct pack *p, struct bits_out *to)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < p->priv->words.n; i++)
+		n += !p->priv->words.at[i].from;
+	bits_number(to, n);
+	for (size_t i = 0; i < p->priv->words.n; i++) {
+		const struct root_word *w = &p->priv->words.at[i];
+		struct target_block t;
+		if (w->from)
+			continue;
+		enum hit hit = graph_resolve(p->g->blocks, w->value, &t);
+		bits_number(to, (uint64_t)w->thread << 1 | (w->kind == ROOT_KERNEL));
+		bits_number(to, block_id_of(&t));
+		bits_number(to, t.offset << 1 | graph_is_strong(p->g, hit, &t, w->value, 0));
+	}
+}
+
+static struct err *write_holders(struct pack *p, struct bits_out *to)
+{
+	size_t n = p->priv->words.n;
+	AUTO_FREE struct named_word *named = calloc(n + 1, sizeof *named);
+	if (!named)
+		return err_nomem();
+	TRY(graph_name_words(p->g, named));
+	bits_number(to, n);
+	for (size_t i = 0, k; i < n; i = k) {
+		for (k = i + 1; k < n && named[k].holder == named[i].holder; k++)
+			;
+		bits_number(to, k - i);
+		bits_number(to, named[i].holder);
+	}
+	return NULL;
+}
+
+/* Where weak chains begin. */
+static void write_weak(const struct pack *p, struct bits_out *to)
+{
+	const struct graph *g = p->g;
+	uint64_t n = 0;
+	block_id last = 0;
+	for (block_id id = 0; id < g->blocks->n; id++)
+		n += bit_test(p->priv->weak, id) && g->class_of[id] == CLASS_POSSIBLE;
+	bits_number(to, n);
+	for (block_id id = 0; id < g->blocks->n && n; id++)
+		if (bit_test(p->priv->weak, id) && g->class_of[id] == CLASS_POSSIBLE) {
+			bits_number(to, id - last);
+			last = id;
+		}
+}
+
+static struct err *write_all(struct pack *p, struct bits_out *to)
+{
+	if (!add_roots(p) || !add_stale(p))
+		return err_nomem();
+	p->sources = p->g->blocks->n + (uint64_t)p->places.n;
+	if (p->sources >= UINT32_MAX)
+		return err_new(ERR_LIMIT, "%llu sources of references are too many", (unsigned long long)p->sources);
+	if (!pack_batches(p))
+		return err_nomem();
+	if (interrupted)
+		return err_new(ERR_INTERRUPTED, "interrupted");
+	bits_number(to, p->references);
+	bits_number(to, p->step);
+	bits_number(to, p->g->blocks->n);
+	write_places(p, to);
+	write_unplaced(p, to);
+	TRY(write_holders(p, to));
+	write_weak(p, to);
+	for (uint32_t i = 0; i < p->n_batches; i++) {
+		struct bits_out *b = &p->batches[i];
+		bits_number(to, b->bytes.n);
+		if (!vec_reserve(&to->bytes, b->bytes.n + 1))
+			return err_nomem();
+		memcpy(to->bytes.at + to->bytes.n, b->bytes.at, b->bytes.n);
+		to->bytes.n += b->bytes.n;
+		vec_free(&b->bytes);
+	}
+	return to->failed ? err_nomem() : NULL;
+}
+
+struct err *graph_pack(struct graph *g, uint8_t **ret, size_t *ret_n)
+{
+	struct bits_out to = { 0 };
+	*ret = NULL;
+	*ret_n = 0;
+	if (!g->priv || !g->blocks->n)
+		return NULL;
+	struct pack p = { .g = g, .priv = g->priv };
+	p.step = p.priv->o.unaligned ? 1 : p.priv->word;
+	struct err *e = NULL;
+	if (p.priv->packed) {
+		struct span old = packed_bytes(p.priv->packed);
+		if (vec_reserve(&to.bytes, old.n + 1))
+			memcpy(to.bytes.at, old.p, to.bytes.n = old.n);
+		else
+			e = err_nomem();
+	} else {
+		e = write_all(&p, &to);
+	}
+	for (uint32_t i = 0; p.batches && i < p.n_batches; i++)
+		vec_free(&p.batches[i].bytes);
+	free(p.batches);
+	vec_free(&p.places);
+	if (e) {
+		vec_free(&to.bytes);
+		return e;
+	}
+	*ret = to.bytes.at;
+	*ret_n = to.bytes.n;
+	return NULL;
+}
