@@ -172,6 +172,7 @@ static inline unsigned bits_set(uint64_t x)
 	return (unsigned)(((x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fu) * 0x0101010101010101u >> 56);
 }
 double monotonic_seconds(void);
+uint64_t clock_nanoseconds(int clock); /* CLOCK_REALTIME: since 1970; 0: not known */
 
 /* Set by the front's signal handlers (SIGINT, SIGTERM); long loops look at it and return ERR_INTERRUPTED. */
 extern volatile int interrupted;

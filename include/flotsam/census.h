@@ -38,6 +38,7 @@ struct census {
 	const struct arch *arch;
 	unsigned header, granule, mmap_tail; /* as alloc_facts has them */
 	bool walked, classified; /* there are blocks; they have classes */
+	bool timed;		/* look.taken is the time of the look, not that of reading a core */
 	bool at_most, truncated; /* what seems lost may be alive */
 	VEC(struct label) labels;
 	VEC(struct holder) holders;

@@ -72,6 +72,7 @@ struct picture {
 	VEC(struct skipped) skipped;
 	VEC(uint8_t) auxv;	    /* raw */
 	uint64_t read_bytes;	    /* taken in the stop */
+	uint64_t taken;		    /* nanoseconds since 1970; 0: unknown, of a core that flotsam did not write */
 	double stopped_seconds;	    /* sum over all stops of this look; negative: unknown (a core) */
 	double copy_seconds;	    /* the part of it that copied */
 	int stops;		    /* how often the target was stopped for this look */

@@ -29,6 +29,12 @@ void cleanup_err(struct err **e)
 	err_free(*e);
 }
 
+uint64_t clock_nanoseconds(int clock)
+{
+	struct timespec t;
+	return clock_gettime(clock, &t) ? 0 : (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 double monotonic_seconds(void)
 {
 	struct timespec t;

@@ -111,6 +111,7 @@ static void publish(struct census *c)
 	c->granule = p->alloc.facts.granule;
 	c->mmap_tail = p->alloc.facts.mmap_tail;
 	c->walked = p->alloc.facts.walked;
+	c->timed = (c->look.kind && !strcmp(c->look.kind, "live")) || p->target.picture.taken;
 	c->at_most = p->target.picture.at_most;
 	c->truncated = p->target.picture.truncated;
 	c->segments = p->alloc.segments.at;

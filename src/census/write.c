@@ -193,12 +193,6 @@ static uint64_t instance_of(const struct session *s)
 	return 0;
 }
 
-static uint64_t clock_now(clockid_t id)
-{
-	struct timespec t;
-	return clock_gettime(id, &t) ? 0 : (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 static struct err *gather_modules(const struct session *s, struct session_parts *p)
 {
 	for (size_t i = 0; i < modules_count(s->modules); i++) {
@@ -218,8 +212,9 @@ static struct err *gather_modules(const struct session *s, struct session_parts 
 static struct err *gather(struct session *s, struct census *c)
 {
 	struct session_parts *p = c->parts;
-	c->look = (struct census_look){ FLOTSAM_VERSION, s->target->live ? "live" : "core", clock_now(CLOCK_REALTIME),
-					s->target->live ? clock_now(CLOCK_BOOTTIME) : 0, instance_of(s) };
+	uint64_t taken = s->target->picture.taken;
+	c->look = (struct census_look){ FLOTSAM_VERSION, s->target->live ? "live" : "core", taken ? taken : clock_nanoseconds(CLOCK_REALTIME),
+					s->target->live ? clock_nanoseconds(CLOCK_BOOTTIME) : 0, instance_of(s) };
 	if (census_origin(s->target))
 		c->look = *census_origin(s->target);
 	p->target = *s->target;

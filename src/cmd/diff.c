@@ -206,10 +206,10 @@ static void json_look(struct json *j, const struct arguments *a, const struct di
 		out_json_null(j, "pid");
 	out_json_string(j, "comm", c->comm[0] ? c->comm : NULL);
 	out_json_string(j, "exe", c->exe[0] ? c->exe : NULL);
-	if (strcmp(c->look.kind, "live"))
-		out_json_null(j, "taken_seconds");
-	else
+	if (c->timed)
 		out_json_double(j, "taken_seconds", (double)c->look.taken / 1e9, 3);
+	else
+		out_json_null(j, "taken_seconds");
 	json_sum(j, "used", d->used[i]);
 	for (enum block_class k = CLASS_REACHABLE; k <= CLASS_RUNTIME; k++)
 		json_sum(j, block_class_name(k), d->classes[i][k]);

@@ -274,7 +274,7 @@ struct err *diff_make(const struct census *const *looks, size_t n, struct diff *
 	d->one_process = census_same_process(looks[0], looks[n - 1]);
 	d->timed = d->walked = true;
 	for (size_t i = 0; i < n; i++) {
-		d->timed &= !strcmp(looks[i]->look.kind, "live") && looks[i]->look.taken >= looks[0]->look.taken;
+		d->timed &= looks[i]->timed && looks[i]->look.taken >= looks[0]->look.taken;
 		d->walked &= looks[i]->walked;
 		d->at_most |= looks[i]->at_most || looks[i]->truncated;
 	}

@@ -206,16 +206,10 @@ static struct err *compress_all(const struct codec_bytes *from, uint8_t **ret, s
 	return NULL;
 }
 
-static uint64_t now(void)
-{
-	struct timespec t;
-	return clock_gettime(CLOCK_REALTIME, &t) ? 0 : (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 struct err *profile_pprof(const struct profile *p, const struct session *s, uint8_t **ret, size_t *ret_n)
 {
 	struct writer w = { .p = p, .s = s, .out.writing = true, .inner.writing = true, .innermost.writing = true };
-	uint64_t default_type = 0;
+	uint64_t default_type = 0, taken = s->target->picture.taken;
 	string(&w, "");
 	types(&w, &default_type);
 	samples(&w);
@@ -223,7 +217,7 @@ struct err *profile_pprof(const struct profile *p, const struct session *s, uint
 	frames(&w);
 	for (size_t i = 0; i < w.strings.n; i++)
 		text(&w.out, P_STRING, w.strings.at[i] ? w.strings.at[i] : "", w.strings.at[i] ? strlen(w.strings.at[i]) : 0);
-	number(&w.out, P_TIME, now());
+	number(&w.out, P_TIME, taken ? taken : clock_nanoseconds(CLOCK_REALTIME));
 	number(&w.out, P_DEFAULT_TYPE, default_type);
 	struct err *e = w.out.failed ? err_nomem() : compress_all(&w.out.out, ret, ret_n);
 	for (size_t i = 0; i < w.strings.n; i++)

@@ -72,6 +72,8 @@ void target_code(struct codec *k, struct target *t, struct kernel_account *a)
 		codec_u64(k, &a->cgroup.limit_cache);
 	else
 		a->cgroup.limit_cache = UNKNOWN;
+	if (codec_more(k))
+		codec_u64(k, &p->taken);
 }
 
 void picture_code_maps(struct codec *k, struct picture *p)

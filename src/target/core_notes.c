@@ -183,6 +183,7 @@ static bool take(struct core *c, struct own *o)
 	to->listed = from->listed;
 	to->have_pages = from->have_pages;
 	to->read_bytes = from->read_bytes;
+	to->taken = from->taken;
 	to->stopped_seconds = from->stopped_seconds;
 	to->copy_seconds = from->copy_seconds;
 	to->stops = from->stops;

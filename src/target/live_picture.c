@@ -2,6 +2,8 @@
 #include "live.h"
 #include "flotsam/system.h"
 
+#include <time.h>
+
 static bool starts(const char *path, const char *head)
 {
 	return !strncmp(path, head, strlen(head));
@@ -123,6 +125,7 @@ static void take_books(struct live *l, const struct table_header *h)
 {
 	struct picture *p = &l->target.picture;
 	p->have_pages = h->have_pages;
+	p->taken = clock_nanoseconds(CLOCK_REALTIME);
 	p->stopped_seconds = (double)h->stopped_ns / 1e9;
 	p->copy_seconds = (double)h->copy_ns / 1e9;
 	p->stops = (int)h->stops;

@@ -41,6 +41,7 @@ done
 check 'every block is as in the process' cmp "$tmp/blocks.$pid" "$tmp/blocks.core"
 check 'and there are some' test "$(wc -l <"$tmp/blocks.core")" -gt 327
 "$FLOTSAM" diff "$tmp/core" "$pid" >"$tmp/diff" 2>&1
+check 'the time between' grep -q '^[0-9.]* *[a-z]* apart, one process' "$tmp/diff"
 check 'one process' grep -q 'one process' "$tmp/diff"
 check 'of which no block has changed' grep -q 'No group of blocks grew or shrank' "$tmp/diff"
 "$FLOTSAM" stack "$tmp/core" 1 >"$tmp/stack" 2>&1

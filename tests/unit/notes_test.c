@@ -31,6 +31,7 @@ static void know_more(struct picture *p)
 	*vec_push(&p->skipped) = (struct skipped){ "shared-file", 12345, false };
 	p->have_pages = p->listed = true;
 	p->stopped_seconds = 0.25;
+	p->taken = 123456789;
 	findings_add(&p->findings, "made-up", 0x1000, "found %d", 1);
 	strcpy(p->threads.at[0].comm, "first");
 	session->status = (struct process_status){ .threads = 3, .vm_rss = 777 << 10, .rss_anon = UNKNOWN };
@@ -103,7 +104,7 @@ START_TEST(comes_back)
 	ck_assert(b->kernel_words.at[0].value == 0x1234 && b->kernel_words.at[0].fd == 7 && b->kernel_words.at[1].kind == KERNEL_TIMER);
 	ck_assert_uint_eq(b->skipped.n, a->skipped.n);
 	ck_assert_str_eq(b->threads.at[0].comm, "first");
-	ck_assert(b->stopped_seconds == 0.25 && t->account->uptime == 17.5);
+	ck_assert(b->taken == 123456789 && b->stopped_seconds == 0.25 && t->account->uptime == 17.5);
 	ck_assert(t->account->status.vm_rss == 777 << 10 && t->account->status.rss_anon == UNKNOWN && t->account->cgroup.limit_cache == 99);
 	target_close(t);
 }
