@@ -16,7 +16,7 @@ struct namer {
 	bool nomem;
 };
 
-enum key_space { KEY_ADDRESS, KEY_FRAME, KEY_REGISTERS, KEY_KERNEL, KEY_TLS };
+enum key_space { KEY_ADDRESS, KEY_FRAME, KEY_REGISTERS, KEY_KERNEL, KEY_TLS, KEY_REGION };
 
 static uint32_t holder_for(struct namer *n, uint64_t key, enum key_space space, struct holder h)
 {
@@ -114,13 +114,28 @@ static uint32_t name_tls_word(struct namer *n, const struct runtime_extent *e, u
 	return holder_for(n, UINT32_MAX, KEY_TLS, h);
 }
 
+/* All memory that a language's runtime manages alike is one holder: of a thousand arenas of CPython's none tells more than
+ * another. */
+static uint32_t name_region_word(struct namer *n, const struct runtime_region *r)
+{
+	struct holder h = { .rank = RANK_MAPPING, .kind = HOLDER_MAPPING, .address = r->start, .name = format("%s", r->label) };
+	n->cached_start = r->start;
+	n->cached_end = r->end;
+	return holder_for(n, (uintptr_t)r->label, KEY_REGION, h);
+}
+
 static uint32_t name_mapping_word(struct namer *n, uint64_t from)
 {
+	const struct runtime *rt = n->priv->rt;
 	const struct mapping *m = picture_mapping(n->p, from);
+	size_t next = runtime_region_from(rt, from);
+	const struct runtime_region *r = next < rt->regions.n ? &rt->regions.at[next] : NULL;
+	if (r && from >= r->start)
+		return name_region_word(n, r);
 	struct holder h = { .rank = RANK_MAPPING, .kind = HOLDER_MAPPING, .address = m ? m->start : from };
 	if (m) {
-		n->cached_start = m->start;
-		n->cached_end = m->end;
+		n->cached_start = next && rt->regions.at[next - 1].end > m->start ? rt->regions.at[next - 1].end : m->start;
+		n->cached_end = r && r->start < m->end ? r->start : m->end;
 	}
 	h.name = m && m->path[0] ? format("%s", m->path) : format("anonymous mapping");
 	h.where = format("0x%" PRIx64, h.address);

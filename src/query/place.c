@@ -39,6 +39,8 @@ char *query_place(struct session *s, uint64_t address)
 	struct strbuf to = { 0 };
 	struct module *m = modules_at(s->modules, address);
 	const struct mapping *map = picture_mapping(&s->target->picture, address);
+	size_t next = s->runtime ? runtime_region_from(s->runtime, address) : 0;
+	const struct runtime_region *region = s->runtime && next < s->runtime->regions.n ? &s->runtime->regions.at[next] : NULL;
 	block_id id = s->blocks ? blocks_at(s->blocks, address) : BLOCK_NONE;
 	if (id != BLOCK_NONE) {
 		uint64_t payload = blocks_payload(s->blocks, id);
@@ -50,6 +52,9 @@ char *query_place(struct session *s, uint64_t address)
 	} else if (!add_stack(&to, s, address)) {
 		if (m) {
 			add_module(&to, s, m, address);
+		} else if (region && address >= region->start) {
+			strbuf_printf(&to, "%s", region->label);
+			add_offset(&to, address - region->start);
 		} else if (map) {
 			strbuf_puts(&to, map->path[0] ? map->path : "anonymous mapping");
 			add_offset(&to, address - map->start);

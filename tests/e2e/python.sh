@@ -104,6 +104,9 @@ pools() { # NAME: the process has them
 		file == 1 { of[$5] += $1; bytes[$5] += $2; n += $1 } file == 2 { if (of[$5] != $1 || bytes[$5] != $2) { print $5, $1, of[$5]; bad = 1 } m += $1 }
 		END { print n, m; exit bad || n != m || !n }' "$tmp/types.csv" "$tmp/modules.csv"
 	check "$1: by what?" test "$("$FLOTSAM" objects $pid by type >"$tmp/text" 2>&1; echo $?)" = 2
+	# All its arenas are one holder: none of them tells more than another.
+	"$FLOTSAM" tree $pid top 0 --format csv >"$tmp/tree" 2>"$tmp/err"
+	check "$1: its memory is one holder" test "$(grep -c "CPython's object arenas" "$tmp/tree")" = 1
 	check "$1: core" "$FLOTSAM" snap $pid --content=full -o "$tmp/core"
 	check "$1: core runs" "$FLOTSAM" objects "$tmp/core" --format csv -o "$tmp/core.csv"
 	check "$1: process runs" "$FLOTSAM" objects $pid --format csv -o "$tmp/live.csv"
