@@ -39,10 +39,12 @@ static void list(const struct arguments *a, const struct memory_maps *l, struct 
 		struct strbuf what = { 0 };
 		char prot[5];
 		protection(m->mapping, prot);
-		/* Of a file the end tells more; what is whole stands in JSON. */
+		/* Of a file its name begins, and what it is of ends the text; all of it stands in JSON. */
+		const char *comma = strrchr(m->what, ',');
+		size_t tail = comma ? strlen(comma) : 0;
 		size_t n = strlen(m->what), cut = text && n > WHAT && o->width <= COLUMNS ? n - WHAT + 2 : 0;
-		if (cut && (m->kind == MEMORY_FILE || m->kind == MEMORY_BSS))
-			strbuf_printf(&what, "..%s", m->what + cut);
+		if (cut && (m->kind == MEMORY_FILE || m->kind == MEMORY_BSS) && tail < WHAT / 2)
+			strbuf_printf(&what, "%.*s..%s", (int)(WHAT - 2 - tail), m->what, comma ? comma : "");
 		else
 			strbuf_printf(&what, cut ? "%.*s.." : "%.*s", (int)(n - cut), m->what);
 		struct cell cells[N_COLUMNS] = {

@@ -210,7 +210,10 @@ static void foot_text(struct out *o, struct session *s, const struct want *w, co
 	struct paragraph p;
 	struct strbuf t = { 0 };
 	strbuf_printf(&t, "%s candidate%s.", text_count(n).text, n == 1 ? "" : "s");
-	if (!w->all && all->calls)
+	if (!w->all && all->calls && !n)
+		strbuf_printf(&t, " It was allocated by one of the %s calls whose size is computed, or by code that was not searched.",
+			      text_count(all->calls - all->constant).text);
+	else if (!w->all && all->calls)
 		strbuf_printf(&t, " Any of them may have allocated it, and so may each of the %s calls whose size is computed.",
 			      text_count(all->calls - all->constant).text);
 	if (all->calls)

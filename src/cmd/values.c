@@ -3,7 +3,7 @@
 
 #include <inttypes.h>
 
-enum { DEEPEST = 24, COLUMNS = 80 };
+enum { DEEPEST = 24, COLUMNS = 80, FEW = 8 /* elements of an array, where variables are listed that nobody named */ };
 
 /* The block that a pointer leads into; BLOCK_NONE when none. */
 static block_id block_of(const struct session *s, const struct value *v)
@@ -40,7 +40,7 @@ struct printer {
 	struct out *o;
 	struct json *j;
 	const struct values *v;
-	struct { unsigned depth; bool array; uint64_t index; } open[DEEPEST];
+	struct { unsigned depth, told; bool array; uint64_t index; } open[DEEPEST];
 	unsigned n_open;
 };
 
@@ -137,12 +137,29 @@ static size_t add_referred(const struct values *v, size_t i, struct strbuf *t)
 	return i + 2;
 }
 
+/* Of a long array among the variables of a frame: what is left of it is counted. Returns the index behind it, or i. */
+static size_t leave_out(struct printer *p, size_t i)
+{
+	unsigned depth = p->v->list.at[i].depth;
+	if (!p->n_open || !p->open[p->n_open - 1].array || p->open[p->n_open - 1].told++ < FEW || p->a->verbose || strcmp(p->a->command->name, "locals"))
+		return i;
+	uint64_t more = 0;
+	for (; i < p->v->list.n && p->v->list.at[i].depth >= depth; i++)
+		more += p->v->list.at[i].depth == depth ? p->v->list.at[i].repeats : 0;
+	indent(p, depth);
+	out_printf(p->o, "... %s more (-v)\n", text_count(more).text);
+	return i;
+}
+
 /* Returns the index of the value behind. */
 static size_t print_value(struct printer *p, size_t i)
 {
 	const struct value *v = &p->v->list.at[i];
 	struct strbuf t = { 0 };
 	close_deeper(p, v->depth);
+	size_t behind = leave_out(p, i);
+	if (behind > i)
+		return behind;
 	indent(p, v->depth);
 	add_name(p, v, &t);
 	size_t flat = flat_end(p->v, i), next = i + 1;
@@ -166,6 +183,7 @@ static size_t print_value(struct printer *p, size_t i)
 		if (next < p->v->list.n && p->v->list.at[next].depth > v->depth && p->n_open < DEEPEST) {
 			p->open[p->n_open].depth = v->depth;
 			p->open[p->n_open].array = v->kind == VALUE_ARRAY;
+			p->open[p->n_open].told = 0;
 			p->open[p->n_open++].index = 0;
 		}
 	}
