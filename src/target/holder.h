@@ -62,7 +62,7 @@ struct table_run {
 struct table_header {
 	uint64_t stopped_ns, copy_ns, stops, quiet, have_pages;
 	uint64_t threads, threads_n, regs, regs_n, extents, extents_n, runs, runs_n, maps, maps_n, bad, bad_n;
-	uint64_t data_bytes, swapped_bytes, shared_file_bytes, device_bytes;
+	uint64_t data_bytes, swapped_bytes, unswapped_bytes, shared_file_bytes, device_bytes;
 };
 
 /* Memory that the holder shares with its takers. A wait that a look has restarted is remembered for the next look. */

@@ -139,7 +139,11 @@ static void take_books(struct live *l, const struct table_header *h)
 	/* Beyond one part in a hundred of what was scanned the list is headed "at most". */
 	p->at_most |= (h->swapped_bytes + bad) * 100 > h->data_bytes;
 	if (h->swapped_bytes)
-		findings_add(&p->findings, "swapped", 0, "not walked: %.1f MiB of the heap is swapped out", (double)h->swapped_bytes / (1 << 20));
+		findings_add(&p->findings, "swapped", 0, "not walked: %.1f MiB of the heap is swapped out; --swap reads it back in",
+			     (double)h->swapped_bytes / (1 << 20));
+	if (h->unswapped_bytes)
+		findings_add(&p->findings, "swapped-in", 0, "%.1f MiB were swapped out and have been read back into memory for this look",
+			     (double)h->unswapped_bytes / (1 << 20));
 	if (!p->have_pages)
 		findings_add(&p->findings, "no-pagemap", 0,
 			     "attached, but without CAP_DAC_READ_SEARCH, which would add it, /proc/%d/pagemap is closed: no residency, so "

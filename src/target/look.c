@@ -303,9 +303,12 @@ static int make_room(struct look *l, const char *spool, unsigned attempt)
 		os = pages_size(&l->pages);
 	if (os)
 		return os;
-	bool all = l->plan->flags & PLAN_READ_SWAP;
-	if (l->pages.swapped_bytes && !(l->plan->flags & PLAN_NO_TOUCH) && pages_unswap(&l->pages, tid, all ? UINT64_MAX : TOUCH_MAX))
+	uint64_t swapped = l->pages.swapped_bytes;
+	bool touch = swapped <= TOUCH_MAX || l->plan->flags & PLAN_READ_SWAP;
+	if (swapped && touch && !(l->plan->flags & PLAN_NO_TOUCH) && pages_unswap(&l->pages, tid)) {
 		pages_scan(&l->pages);
+		l->unswapped += swapped > l->pages.swapped_bytes ? swapped - l->pages.swapped_bytes : 0;
+	}
 	uint64_t need = l->pages.data_bytes;
 	l->threads_cap = l->ts.cap;
 	l->regs_cap = l->ts.cap * (GREGS_MAX + extended_max() + 16);
@@ -365,6 +368,7 @@ static int write_tables(struct look *l)
 	h.bad_n = l->bad_n < LOOK_MAX_BAD ? l->bad_n : LOOK_MAX_BAD;
 	h.data_bytes = p->data_bytes;
 	h.swapped_bytes = p->swapped_bytes;
+	h.unswapped_bytes = l->unswapped;
 	h.shared_file_bytes = p->shared_file_bytes;
 	h.device_bytes = p->device_bytes;
 	h.threads = put(l->tables_fd, &end, l->threads, l->threads_n * sizeof *l->threads);

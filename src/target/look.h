@@ -26,6 +26,7 @@ struct look {
 	uint64_t bad_n;
 	struct waits *now; /* waits restarted in this look */
 	size_t left;	   /* threads that never stopped */
+	uint64_t unswapped; /* bytes, before the stop */
 	double stopped, copying;
 	unsigned stops, processors;
 	bool quiet;

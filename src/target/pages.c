@@ -371,15 +371,15 @@ ssize_t pages_read(int mem_fd, pid_t tid, void *to, size_t n, uint64_t address)
 	return process_vm_readv(tid, &into, 1, &from, 1, 0);
 }
 
-bool pages_unswap(struct pages *p, pid_t tid, uint64_t limit)
+bool pages_unswap(struct pages *p, pid_t tid)
 {
 	uint8_t scratch[65536];
 	uint64_t done = 0;
-	for (size_t i = 0; i < p->runs_n && done < limit; i++) {
+	for (size_t i = 0; i < p->runs_n; i++) {
 		const struct table_run *r = &p->runs[i];
 		if (!(r->flags & PAGE_SWAPPED) || r->flags & PAGE_FILE)
 			continue;
-		for (uint64_t at = r->start; at < r->end && done < limit; at += sizeof scratch, done += sizeof scratch) {
+		for (uint64_t at = r->start; at < r->end; at += sizeof scratch, done += sizeof scratch) {
 			uint64_t n = r->end - at < sizeof scratch ? r->end - at : sizeof scratch;
 			if (pages_read(p->mem_fd, tid, scratch, n, at) < 0)
 				break;

@@ -34,8 +34,8 @@ int pages_size(struct pages *p);
  * shares is copied for that (mm/gup.c since Linux 5.19: gup_must_unshare): a read through mem leaves it shared. That is
  * slower, so only where it matters: `tid` is for what mem refuses. */
 ssize_t pages_read(int mem_fd, pid_t tid, void *to, size_t n, uint64_t address);
-/* Reads up to `limit` bytes of swapped heap pages, so that they are present. True when it read any. */
-bool pages_unswap(struct pages *p, pid_t tid, uint64_t limit);
+/* Reads the swapped pages of memory that may hold heaps, so that they are present. True when it read any. */
+bool pages_unswap(struct pages *p, pid_t tid);
 void pages_close(struct pages *p);
 
 #endif

@@ -244,6 +244,10 @@ START_TEST(swapped_heap_is_touched_before_the_stop)
 	for (size_t i = 0; i < 8 << 20; i += 509)
 		ck_assert_uint_eq(b[i], (uint8_t)(i >> 12 ^ i));
 	ck_assert(!t->picture.at_most);
+	bool said = false;
+	for (size_t i = 0; i < t->picture.findings.list.n; i++)
+		said |= !strcmp(t->picture.findings.list.at[i].kind, "swapped-in");
+	ck_assert(said);
 	target_close(t);
 }
 END_TEST
