@@ -15,6 +15,12 @@ else
 	echo 'SKIP man: needs groff-base'
 fi
 
+# A page speaks of the flotsam that stands beside it.
+version=$("$FLOTSAM" --version | grep -o '[0-9]*\.[0-9]*' | head -n 1)
+for page in man/*.[15]; do
+	if grep -q "^\.TH .* \"flotsam $version\" " "$page"; then echo "ok man: version of $page"; else echo "not ok man: version of $page: $(grep '^\.TH' "$page")"; fi
+done
+
 # Words of a page, its escapes taken out.
 words() {
 	sed 's/\\-/-/g; s/\\(lq/ /g; s/\\(rq/ /g; s/\\f[A-Z]//g' "$1" | tr -cs 'A-Za-z0-9_-' '\n' | sort -u
