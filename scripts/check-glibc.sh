@@ -6,6 +6,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit
 here=$PWD
+. tests/support/fixtures.bash
 build=$here/build/${MODE:-release}
 export FLOTSAM=${FLOTSAM:-$build/flotsam} CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT:-120} CK_VERBOSITY=normal
 suites=${SUITES:-bullseye bookworm trixie sid}
@@ -224,14 +225,6 @@ foreign_checks() { # SUITE ROOT TRIPLET FIXTURES
 	done
 	unset TRUTH_EMULATED
 	rm -rf "$entered"
-}
-settled() { # PID: all its threads sleep, and did a while ago
-	local try quiet=0
-	for try in $(seq 600); do
-		if cat "/proc/$1"/task/*/stat 2>/dev/null | sed 's/.*) //' | grep -qv '^S'; then quiet=0; else quiet=$((quiet + 1)); fi
-		[ $quiet -lt 5 ] || return 0
-		sleep 0.05
-	done
 }
 # The functions that the threads of this fixture stand in, as it says in its source; and what the report says of the core.
 foreign_stacks() { # LIBRARY ROOT VERSION FIXTURES

@@ -13,10 +13,8 @@ mkfifo "$tmp/in"
 pid=$!
 trap 'kill $pid 2>/dev/null; rm -rf "$tmp"' EXIT
 exec 9>"$tmp/in"
-for _ in $(seq 100); do
-	[ -s "$tmp/truth" ] && break
-	sleep 0.1
-done
+. tests/support/fixtures.bash
+told $pid "$tmp/truth"
 
 expect() { # NAME STATUS ARGUMENT...
 	local name=$1 want=$2 status

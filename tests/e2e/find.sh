@@ -1,6 +1,8 @@
 #!/bin/bash
 # find: every place of texts, bytes and words in a core, against a plain search through its segments; live as in the core.
 set -u
+cd "$(dirname "$0")/../.." || exit
+. tests/support/fixtures.bash
 flotsam=${FLOTSAM:-build/release/flotsam}
 fixture=${FIXTURES:-build/release/fixtures}/frames
 command -v gcore >/dev/null || { echo 'SKIP find: needs gdb'; exit 0; }
@@ -10,10 +12,7 @@ mkfifo "$tmp/in"
 child=$!
 exec 9>"$tmp/in"
 trap 'exec 9>&-; kill $child 2>/dev/null; rm -rf "$tmp"' EXIT
-for _ in $(seq 100); do
-	[ -s "$tmp/truth" ] && break
-	sleep 0.05
-done
+told $child "$tmp/truth"
 gcore -o "$tmp/core" $child >/dev/null 2>&1
 core=$tmp/core.$child
 [ -s "$core" ] || { echo 'not ok find: gcore wrote no core'; exit 0; }

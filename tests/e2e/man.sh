@@ -34,13 +34,8 @@ all_in() { # NAME PAGE WORDS
 
 all_in 'each option of --help' man/flotsam.1 "$("$FLOTSAM" --help | grep -Eo -- '(^|[ ,[])--?[a-z][a-z-]*' | tr -d ' ,[')"
 
-"$FIXTURES/leaky-api" --port 0 >"$tmp/server" &
-server=$!
-for _ in $(seq 100); do
-	port=$(sed -n 's/.*"port" *: *\([0-9]*\).*/\1/p' "$tmp/server" | head -n 1)
-	[ -n "$port" ] && break
-	sleep 0.1
-done
+. tests/support/fixtures.bash
+start_api
 "$FIXTURES/drive" "$port" >/dev/null || echo 'not ok man: the requests failed'
 "$FLOTSAM" report "$server" --format json >"$tmp/report" || echo "not ok man: report ended with $?"
 "$FLOTSAM" verify "$server" --format json >"$tmp/verify" || echo "not ok man: verify ended with $?"

@@ -1,6 +1,8 @@
 #!/bin/bash
 # x/FMT: each form and size against gdb on the same core, byte for byte; live as in the core; JSON; what cannot be read.
 set -u
+cd "$(dirname "$0")/../.." || exit
+. tests/support/fixtures.bash
 flotsam=${FLOTSAM:-build/release/flotsam}
 fixture=${FIXTURES:-build/release/fixtures}/frames
 for program in gdb gcore; do
@@ -12,11 +14,7 @@ mkfifo "$tmp/in"
 child=$!
 exec 9>"$tmp/in"
 trap 'exec 9>&-; kill $child 2>/dev/null; rm -rf "$tmp"' EXIT
-for _ in $(seq 100); do
-	[ -s "$tmp/truth" ] && break
-	sleep 0.05
-done
-sleep 0.1
+told $child "$tmp/truth"
 address() { # KEY
 	sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" "$tmp/truth"
 }

@@ -1,14 +1,5 @@
 # Sourced: the leaky API, driven by flotsam exercise, against what it says of itself. Needs $tmp, FLOTSAM, FIXTURES, perl.
-start_api() {
-	"$FIXTURES/leaky-api" --port 0 >"$tmp/server" &
-	server=$!
-	port=
-	for _ in $(seq 100); do
-		port=$(sed -n 's/.*"port" *: *\([0-9]*\).*/\1/p' "$tmp/server" | head -n 1)
-		[ -n "$port" ] && break
-		sleep 0.1
-	done
-}
+. tests/support/fixtures.bash
 truth() { # FILE
 	exec 3<>"/dev/tcp/127.0.0.1/$port" || return
 	printf 'GET /truth HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n' >&3
