@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 
 #define FLOTSAM_VERSION "0.1.0"
 
@@ -173,6 +174,10 @@ static inline unsigned bits_set(uint64_t x)
 }
 double monotonic_seconds(void);
 uint64_t clock_nanoseconds(int clock); /* CLOCK_REALTIME: since 1970; 0: not known */
+
+/* A message and a descriptor (-1: none) over a socket between two processes of ours. */
+bool socket_send(int to, const void *data, size_t n, int fd);
+ssize_t socket_receive(int from, void *data, size_t n, int *ret_fd);
 
 /* Set by the front's signal handlers (SIGINT, SIGTERM); long loops look at it and return ERR_INTERRUPTED. */
 extern volatile int interrupted;

@@ -1,42 +1,22 @@
 /* flotsam exercise: run a command, look, again and again. It is outside while it starts commands and takes looks, and shut in before
  * it reads what the looks say. */
+#include "flotsam/launch.h"
 #include "front.h"
 #include "sandbox.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { WARM_UP = 2, DEFAULT_ROUNDS = 10, MOST_ROUNDS = 200 };
 
-/* The command, by the shell, with the number of the round in its environment. Its status; -1 and errno. */
+/* The command, with the number of the round in its environment. */
 static int run_command(const char *command, uint64_t round, double *ret_seconds)
 {
 	char number[24];
-	int status = -1;
-	bool told = false;
-	double start = monotonic_seconds();
 	snprintf(number, sizeof number, "%llu", (unsigned long long)round);
-	pid_t pid = fork();
-	if (!pid) {
-		int null = open("/dev/null", O_WRONLY);
-		signal(SIGINT, SIG_DFL);
-		signal(SIGTERM, SIG_DFL);
-		signal(SIGPIPE, SIG_DFL);
-		setenv("FLOTSAM_ROUND", number, 1);
-		if (null >= 0 && dup2(null, STDOUT_FILENO) >= 0)
-			execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-		_exit(127);
-	}
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		if (interrupted && !told) {
-			kill(pid, SIGTERM);
-			told = true;
-		}
-	*ret_seconds = monotonic_seconds() - start;
-	return pid < 0 ? -1 : status;
+	setenv("FLOTSAM_ROUND", number, 1);
+	return launch_shell(command, ret_seconds);
 }
 
 struct exercise {

@@ -38,14 +38,14 @@ static void serve(int fd)
 	struct reply r = { load(&l) };
 	char id[ID_BYTES];
 	int none;
-	if (!front_send(fd, &r, sizeof r, -1) || !r.ok)
+	if (!socket_send(fd, &r, sizeof r, -1) || !r.ok)
 		return;
 	void *client = l.begin();
-	while (client && front_receive(fd, id, sizeof id, &none) == (ssize_t)sizeof id) {
+	while (client && socket_receive(fd, id, sizeof id, &none) == (ssize_t)sizeof id) {
 		id[sizeof id - 1] = '\0';
 		int found = l.find(client, (const unsigned char *)id, 0, NULL); /* 0: in hexadecimal */
 		r.ok = found >= 0;
-		if (!front_send(fd, &r, sizeof r, found))
+		if (!socket_send(fd, &r, sizeof r, found))
 			break;
 		if (found >= 0)
 			close(found);
@@ -60,7 +60,7 @@ static int fetch(void *ctx, const char *build_id)
 	char id[ID_BYTES] = "";
 	struct reply r;
 	snprintf(id, sizeof id, "%s", build_id);
-	if (interrupted || !front_send(socket, id, sizeof id, -1) || front_receive(socket, &r, sizeof r, &fd) != (ssize_t)sizeof r)
+	if (interrupted || !socket_send(socket, id, sizeof id, -1) || socket_receive(socket, &r, sizeof r, &fd) != (ssize_t)sizeof r)
 		return -1;
 	return fd;
 }
@@ -96,7 +96,7 @@ struct err *fetcher_start(struct modules_options *o)
 		run(pair[1], parent);
 	}
 	close(pair[1]);
-	if (pid < 0 || front_receive(pair[0], &r, sizeof r, &none) != (ssize_t)sizeof r || !r.ok) {
+	if (pid < 0 || socket_receive(pair[0], &r, sizeof r, &none) != (ssize_t)sizeof r || !r.ok) {
 		close(pair[0]);
 		while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;

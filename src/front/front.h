@@ -32,9 +32,7 @@ extern const char outside_pager[];
 
 /* Makes a small process that asks debuginfod's servers for debug files, and has the modules ask it. An error says what is missing. */
 struct err *fetcher_start(struct modules_options *o) MUST_CHECK;
-/* What such processes share: a message and a descriptor (-1: none) over a socket, and the caller's own rights. */
-bool front_send(int to, const void *data, size_t n, int fd);
-ssize_t front_receive(int from, void *data, size_t n, int *ret_fd);
+/* What such processes have: the caller's own rights. */
 void front_shed_rights(void);
 
 struct progress {

@@ -20,39 +20,6 @@ struct reply { int32_t os, status; };
 const char outside_pager[] = "export LESS=\"${LESS-FRX}\"; if [ -n \"$PAGER\" ]; then exec sh -c \"$PAGER\"; "
 			     "elif command -v less >/dev/null; then exec less; elif command -v more >/dev/null; then exec more; else exec cat; fi";
 
-bool front_send(int to, const void *data, size_t n, int fd)
-{
-	struct iovec v = { (void *)data, n };
-	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = { 0 };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
-	if (fd >= 0) {
-		m.msg_control = control.room;
-		m.msg_controllen = sizeof control.room;
-		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-		*c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
-		memcpy(CMSG_DATA(c), &fd, sizeof fd);
-	}
-	ssize_t k;
-	while ((k = sendmsg(to, &m, MSG_NOSIGNAL)) < 0 && errno == EINTR)
-		;
-	return k == (ssize_t)n;
-}
-
-ssize_t front_receive(int from, void *data, size_t n, int *ret_fd)
-{
-	struct iovec v = { data, n };
-	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control;
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room };
-	ssize_t k;
-	*ret_fd = -1;
-	while ((k = recvmsg(from, &m, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
-		;
-	struct cmsghdr *c = k > 0 ? CMSG_FIRSTHDR(&m) : NULL;
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
-	return k;
-}
-
 /* The caller's ids, and no capability that our file brought along. */
 void front_shed_rights(void)
 {
@@ -90,7 +57,7 @@ static void serve(int fd)
 {
 	static struct request q;
 	int given;
-	for (ssize_t k; (k = front_receive(fd, &q, sizeof q, &given)) == (ssize_t)sizeof q;) {
+	for (ssize_t k; (k = socket_receive(fd, &q, sizeof q, &given)) == (ssize_t)sizeof q;) {
 		struct reply r = { 0 };
 		int opened = -1;
 		q.text[sizeof q.text - 1] = '\0';
@@ -100,7 +67,7 @@ static void serve(int fd)
 			opened = open(q.text, O_WRONLY | O_CREAT | O_CLOEXEC | (q.kind == REQUEST_APPEND ? O_APPEND : O_TRUNC), 0600);
 			r.os = opened < 0 ? errno : 0;
 		}
-		if (!front_send(fd, &r, sizeof r, opened))
+		if (!socket_send(fd, &r, sizeof r, opened))
 			break;
 		if (opened >= 0)
 			close(opened);
@@ -156,7 +123,7 @@ static struct err *ask(struct outside *w, enum request_kind kind, const char *te
 	if (strlen(text) >= sizeof q.text)
 		return err_new(ERR_LIMIT, "a command of more than %zu bytes", sizeof q.text - 1);
 	memcpy(q.text, text, strlen(text));
-	return front_send(w->fd, &q, sizeof q, fd) ? NULL : err_os(errno, "the process that runs shell commands has ended");
+	return socket_send(w->fd, &q, sizeof q, fd) ? NULL : err_os(errno, "the process that runs shell commands has ended");
 }
 
 struct err *outside_run(struct outside *w, const char *command, int *ret_fd)
@@ -177,14 +144,14 @@ int outside_wait(struct outside *w)
 {
 	struct reply r = { 0 };
 	int fd;
-	return front_receive(w->fd, &r, sizeof r, &fd) == (ssize_t)sizeof r && !r.os ? r.status : -1;
+	return socket_receive(w->fd, &r, sizeof r, &fd) == (ssize_t)sizeof r && !r.os ? r.status : -1;
 }
 
 struct err *outside_open(struct outside *w, const char *path, bool append, int *ret_fd)
 {
 	struct reply r = { 0 };
 	TRY(ask(w, append ? REQUEST_APPEND : REQUEST_OPEN, path, -1));
-	if (front_receive(w->fd, &r, sizeof r, ret_fd) != (ssize_t)sizeof r)
+	if (socket_receive(w->fd, &r, sizeof r, ret_fd) != (ssize_t)sizeof r)
 		return err_new(ERR_OS, "the process that opens files has ended");
 	return r.os ? err_os(r.os, "cannot write %s", path) : NULL;
 }
