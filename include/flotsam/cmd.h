@@ -105,8 +105,10 @@ const struct command *command_get(size_t i);	      /* NULL behind the last */
 struct err *arguments_parse(int argc, char **argv, struct arguments *ret) MUST_CHECK;
 /* A line of the prompt, cut into words: command, operands, options. `base` gives the session's options. */
 struct err *arguments_parse_line(int n, char **words, const struct arguments *base, struct arguments *ret) MUST_CHECK;
-/* The name of the i-th long option, without dashes; NULL behind the last. */
-const char *arguments_option(size_t i);
+/* Completion: the name of the i-th long option that the command takes at the prompt, without dashes; NULL behind the last. */
+const char *arguments_option(const struct command *c, size_t i);
+/* What may stand behind `group by` (verb "by") and behind `sort`; NULL behind the last. */
+const char *command_blocks_key(const char *verb, size_t i);
 
 struct desk *desk_create(void); /* NULL: no memory */
 void desk_destroy(struct desk *d);
@@ -114,6 +116,8 @@ void desk_destroy(struct desk *d);
 void desk_renew(struct desk *d);
 /* Item numbers given so far: 1..n. */
 unsigned desk_items(const struct desk *d);
+/* Of the last report: L1..n or H1..n. */
+unsigned desk_ranks(const struct desk *d, char letter);
 /* Completion: the i-th name of a set that the user made; NULL behind the last. */
 const char *desk_set_name(const struct desk *d, size_t i);
 

@@ -645,10 +645,30 @@ struct err *arguments_parse_line(int n, char **words, const struct arguments *ba
 	return check(ret);
 }
 
-const char *arguments_option(size_t i)
+/* What the look was taken with is settled by then. */
+static bool at_prompt(const struct option_row *o, const struct command *c)
+{
+	switch (o->group) {
+	case G_OUTPUT:
+		return o->id != O_CONTENT || c->whole_file;
+	case G_BLOCKS:
+		return c->filters;
+	case G_CHECK:
+		return c->rules && o->id != O_AGAINST;
+	case G_OTHER:
+		return o->id == O_HELP || (o->id == O_ONLY && !strcmp(c->name, "stack"));
+	case G_TIME:
+	case G_LOOK:
+	case G_RULES:
+		break;
+	}
+	return false;
+}
+
+const char *arguments_option(const struct command *c, size_t i)
 {
 	for (size_t k = 0; k < N_OPTIONS; k++)
-		if (options[k].name && !i--)
+		if (options[k].name && at_prompt(&options[k], c) && !i--)
 			return options[k].name;
 	return NULL;
 }

@@ -21,6 +21,13 @@ static const char *const group_keys[] = { NULL, "label", "size", "holder", "aren
 enum sort_key { SORT_NONE, SORT_BYTES, SORT_SIZE, SORT_BLOCKS, SORT_ADDRESS, SORT_RETAINED };
 static const char *const sort_keys[] = { NULL, "bytes", "size", "blocks", "address", "retained" };
 
+const char *command_blocks_key(const char *verb, size_t i)
+{
+	bool group = !strcmp(verb, "by");
+	size_t n = group ? sizeof group_keys / sizeof *group_keys : sizeof sort_keys / sizeof *sort_keys;
+	return i + 1 < n ? (group ? group_keys : sort_keys)[i + 1] : NULL;
+}
+
 struct question {
 	const struct arguments *a;
 	struct session *s;

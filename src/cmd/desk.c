@@ -65,6 +65,11 @@ unsigned desk_number(struct desk *d, uint64_t address)
 	return (unsigned)d->items.n;
 }
 
+unsigned desk_ranks(const struct desk *d, char letter)
+{
+	return (unsigned)(letter == 'H' ? d->holders.n : d->leaks.n);
+}
+
 bool desk_is_set(const struct desk *d, const char *name)
 {
 	for (size_t i = 0; i < d->sets.n; i++)

@@ -7,6 +7,8 @@
 
 static struct session *session; /* readline's callbacks take no argument */
 static struct desk *desk;
+static const struct command *command; /* of the line that is completed; NULL: none yet */
+static char behind[32]; /* the word in front of the one that is completed */
 
 /* A source tells the candidates that begin with `typed`, one a call, NULL behind the last; *at is where it stands. The text is
  * good until the next call. */
@@ -30,7 +32,7 @@ static const char *commands(const char *typed, size_t *at)
 static const char *options(const char *typed, size_t *at)
 {
 	static char option[64];
-	for (const char *name; (name = arguments_option(*at));) {
+	for (const char *name; command && (name = arguments_option(command, *at));) {
 		++*at;
 		snprintf(option, sizeof option, "--%s", name);
 		if (begins(option, typed))
@@ -55,10 +57,18 @@ static const char *threads(const char *typed, size_t *at)
 	return numbers(typed, at, session->target->picture.threads.n);
 }
 
-/* Of what lists have shown; all of them would be no help. */
+/* Of what lists have shown; all of them would be no help. Also L1 and H1 of the report. */
 static const char *items(const char *typed, size_t *at)
 {
-	return *typed ? numbers(typed, at, desk_items(desk)) : NULL;
+	static char rank[24];
+	if (*typed != 'L' && *typed != 'H')
+		return *typed ? numbers(typed, at, desk_items(desk)) : NULL;
+	while (*at < desk_ranks(desk, *typed)) {
+		snprintf(rank, sizeof rank, "%c%zu", *typed, ++*at);
+		if (begins(rank, typed))
+			return rank;
+	}
+	return NULL;
 }
 
 static const char breaks[] = " \t\n|>*+&()";
@@ -147,6 +157,50 @@ static const char *filter_values(const char *typed, size_t *at)
 	return NULL;
 }
 
+static const char *keys(const char *typed, size_t *at)
+{
+	for (const char *w; (w = command_blocks_key(behind, *at));) {
+		++*at;
+		if (begins(w, typed))
+			return w;
+	}
+	return NULL;
+}
+
+static const char *formats(const char *typed, size_t *at)
+{
+	while (command && *at < N_FORMATS && command->formats[*at]) {
+		const char *w = command->formats[(*at)++];
+		if (begins(w, typed))
+			return w;
+	}
+	return NULL;
+}
+
+static const char *only_by(const char *typed, size_t *at)
+{
+	return !(*at)++ && begins("by", typed) ? "by" : NULL;
+}
+
+static const char *nothing(const char *typed, size_t *at)
+{
+	(void)typed, (void)at;
+	return NULL;
+}
+
+/* What the word in front asks for, whatever the command takes. */
+static source_fn *asked_for(void)
+{
+	static const struct { const char *word; source_fn *source; bool filter; } table[] = {
+		{ "--format", formats, false }, { "--state", states, false }, { "--class", classes, false }, { "--top", nothing, false },
+		{ "by", keys, true },		{ "sort", keys, true },	      { "group", only_by, true },    { "top", nothing, true },
+	};
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+		if (!strcmp(behind, table[i].word) && (!table[i].filter || (command && command->completes == COMPLETES_FILTER)))
+			return table[i].source;
+	return NULL;
+}
+
 enum { SOURCES = 3 };
 static source_fn *const sources[][SOURCES] = {
 	[COMPLETES_NOTHING] = { NULL },
@@ -164,9 +218,9 @@ static char *generate(const char *typed, int state)
 	static size_t at, source;
 	if (!state)
 		at = source = 0;
-	bool option = typed[0] == '-';
+	source_fn *one = typed[0] == '-' ? options : asked_for();
 	while (source < SOURCES && !interrupted) {
-		source_fn *f = option ? (source ? NULL : options) : sources[completes_now][source];
+		source_fn *f = one ? (source ? NULL : one) : sources[completes_now][source];
 		const char *w = f ? f(typed, &at) : NULL;
 		if (w)
 			return strdup(w);
@@ -179,14 +233,16 @@ static char *generate(const char *typed, int state)
 /* By the first word of the line. */
 static enum completes completes_behind(const char *first)
 {
-	const struct command *c;
 	for (size_t i = 0; desk_set_name(desk, i); i++)
-		if (!strcmp(desk_set_name(desk, i), first))
+		if (!strcmp(desk_set_name(desk, i), first)) {
+			command = command_by_name("blocks");
 			return COMPLETES_FILTER;
-	struct err *e = command_resolve(first, &c);
-	enum completes what = e ? COMPLETES_NOTHING : c->completes;
+		}
+	struct err *e = command_resolve(first, &command);
+	if (e)
+		command = NULL;
 	err_free(e);
-	return what;
+	return command ? command->completes : COMPLETES_NOTHING;
 }
 
 /* What the word that begins at `start` may be: the first is a command, the others are what the command takes. */
@@ -199,7 +255,15 @@ static char **complete(const char *typed, int start, int end)
 	while (rl_line_buffer[i] == ' ')
 		i++;
 	completes_now = COMPLETES_COMMAND;
+	command = NULL;
+	*behind = '\0';
 	if (start > i) {
+		int to = start, from;
+		while (to > 0 && rl_line_buffer[to - 1] == ' ')
+			to--;
+		for (from = to; from > 0 && rl_line_buffer[from - 1] != ' ';)
+			from--;
+		snprintf(behind, sizeof behind, "%.*s", to - from, rl_line_buffer + from);
 		while (rl_line_buffer[i + n] && rl_line_buffer[i + n] != ' ' && n < (int)sizeof first - 1)
 			n++;
 		snprintf(first, sizeof first, "%.*s", n, rl_line_buffer + i);

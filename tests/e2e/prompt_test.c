@@ -420,6 +420,17 @@ START_TEST(completes_each_kind)
 	tab(&t, "mine cl\t", "mine class=");
 	tab(&t, "show 1\t\t", "10  11  12");
 	tab(&t, "stack \t\t", "1  2");
+	tab(&t, "blocks --fo\t", "blocks --format "); /* --force is of the look */
+	tab(&t, "show 1 --format j\t", "--format json ");
+	tab(&t, "blocks --class ind\t", "indirect ");
+	tab(&t, "blocks used group b\tho\t", "group by holder ");
+	tab(&t, "blocks sort ret\t", "sort retained ");
+	tab(&t, "let lost = lea\t", "= leaked ");
+	tab(&t, "blocks older=1\t\t", "older=10  older=11  older=12");
+	terminal_forget(&t);
+	terminal_type(&t, "report\r");
+	EXPECT(&t, "commands> ", 1);
+	tab(&t, "tree H\t\t", "H2 ");
 	/* The other name that begins so clears the screen. */
 	tab(&t, "who g_evi\t", "who g_evil_text ");
 	terminal_end(&t);
