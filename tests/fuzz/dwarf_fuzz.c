@@ -76,6 +76,35 @@ static void ask_values(struct modules *ms, const struct thread *t)
 	free(registers);
 }
 
+static bool thread_variable(const void *ctx, const struct thread *t, struct module *m, uint64_t offset, uint64_t *ret)
+{
+	(void)ctx, (void)t, (void)m;
+	*ret = stack + offset % PAGE;
+	return true;
+}
+
+static void ask_types(struct modules *ms)
+{
+	struct type_table *t;
+	struct typed_roots roots = { 0 };
+	struct err *e = modules_typed_roots(ms, thread_variable, NULL, &roots);
+	if (!e)
+		e = modules_type_table(ms, &t);
+	for (uint32_t id = 0; !e && id < t->types.n; id++) {
+		struct strbuf text = { 0 };
+		const struct type *at = table_type(t, id);
+		type_table_name(t, id, &text);
+		type_table_path(t, id, at->size / 2, &text);
+		type_table_path(t, id, UINT32_MAX, &text);
+		for (uint32_t i = 0; i < at->n_leaves; i++)
+			if (t->leaves.at[at->first_leaf + i].target >= t->types.n)
+				abort();
+		strbuf_free(&text);
+	}
+	typed_roots_free(&roots);
+	err_free(e);
+}
+
 static void ask(struct session *s)
 {
 	const struct allocation_sites *sites;
@@ -96,6 +125,7 @@ static void ask(struct session *s)
 	for (size_t i = 0; i < s->target->picture.threads.n; i++)
 		ask_values(s->modules, &s->target->picture.threads.at[i]);
 	err_free(modules_allocation_sites(s->modules, &sites));
+	ask_types(s->modules);
 }
 
 static bool write_all(int fd, const void *p, size_t n)
