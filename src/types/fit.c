@@ -86,9 +86,12 @@ static struct fit fit_struct(struct spread *s, uint32_t type, const struct type 
 		return (struct fit){ RANK_FLEXIBLE, FORM_FLEXIBLE };
 	if (is_exact(s, at->size, n, &near))
 		return (struct fit){ at->header ? RANK_EXACT_HEADER : RANK_EXACT, FORM_ONE };
+	/* Which struct it is that begins so is told elsewhere. */
+	if (at->header)
+		return (struct fit){ RANK_TAIL, FORM_TAIL };
 	if (2 * at->size <= n)
 		return fit_array(s, type, address, n);
-	if (near && !at->header)
+	if (near)
 		return (struct fit){ RANK_EXACT - 1, FORM_ONE };
 	return (struct fit){ at->one_element ? RANK_EXACT_HEADER : RANK_TAIL, at->one_element ? FORM_FLEXIBLE : FORM_TAIL };
 }

@@ -51,7 +51,7 @@ static void count(struct counting *c, const struct block_cursor *b)
 {
 	const struct typed *at = &c->t->typing->of[b->id];
 	uint32_t label = types_plain_label(c->t, b->id, b->payload, b->usable);
-	bool typed = types_prefer_typed(at, c->t->labels[label].by);
+	bool typed = types_prefer_typed(c->t->typing, at, c->t->labels[label].by);
 	uint64_t key = typed ? (uint64_t)at->type << 8 | at->form << 4 | types_tier(at) : 1ull << 62 | label;
 	struct typed_row *row = row_of(c, key);
 	if (!row)

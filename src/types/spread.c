@@ -5,7 +5,7 @@
 enum { MOST_OUTSIDE = 4 << 20, MOST_MOVES = 3, MOST_ELEMENTS = 64 << 20, MOST_RIVALS = 64, MOST_DIMENSIONS = 16 };
 
 /* The value of a type's first member, and of that one's first. */
-static bool begins_with(const struct type_table *t, uint32_t outer, uint32_t inner)
+bool types_begins_with(const struct type_table *t, uint32_t outer, uint32_t inner)
 {
 	const struct type *at = table_type(t, outer);
 	for (uint32_t i = 0; i < at->n_parts; i++) {
@@ -16,7 +16,7 @@ static bool begins_with(const struct type_table *t, uint32_t outer, uint32_t inn
 	return false;
 }
 
-static bool alike(const struct type_table *t, uint32_t a, uint32_t b)
+bool types_alike(const struct type_table *t, uint32_t a, uint32_t b)
 {
 	const char *x = table_type(t, a)->name, *y = table_type(t, b)->name;
 	return a == b || (x && y && !strcmp(x, y));
@@ -44,7 +44,7 @@ static void add_rival(struct spread *s, uint32_t type, uint8_t rank, uint64_t wo
 {
 	for (size_t i = 0; i < s->evidence->rivals.n; i++) {
 		struct evidence_rival *r = &s->evidence->rivals.at[i];
-		if (alike(s->table, r->type, type)) {
+		if (types_alike(s->table, r->type, type)) {
 			r->rank = r->rank > rank ? r->rank : rank;
 			return;
 		}
@@ -75,7 +75,7 @@ static void settle(struct spread *s, block_id id, uint32_t type, uint64_t base, 
 	uint64_t old_base = (uint64_t)at->base * s->word;
 	if (!at->type) {
 		assign(s, id, type, base, rank, fit, by, word);
-	} else if (alike(s->table, at->type, type) && base == old_base) {
+	} else if (types_alike(s->table, at->type, type) && base == old_base) {
 		/* A better reason for the same: what was not followed before may be now. */
 		if (rank > at->rank && at->type == type) {
 			at->rank = rank;
@@ -86,10 +86,10 @@ static void settle(struct spread *s, block_id id, uint32_t type, uint64_t base, 
 	} else if (rank > at->rank) {
 		if (at->moved < MOST_MOVES)
 			assign(s, id, type, base, rank, fit, by, word);
-	} else if (rank == at->rank && base == old_base && begins_with(s->table, type, at->type)) {
+	} else if (rank == at->rank && base == old_base && types_begins_with(s->table, type, at->type)) {
 		if (at->moved < MOST_MOVES)
 			assign(s, id, type, base, rank, fit, by, word);
-	} else if (rank == at->rank && !begins_with(s->table, at->type, type)) {
+	} else if (rank == at->rank && !types_begins_with(s->table, at->type, type)) {
 		at->doubt = 1;
 	}
 }

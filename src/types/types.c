@@ -191,9 +191,10 @@ uint32_t types_plain_label(struct types *t, block_id id, uint64_t payload, uint6
 
 /* What libc owns is known better than by a pointer to it, and an object better by itself. Of what DWARF calls text or numbers
  * the bytes say more. */
-bool types_prefer_typed(const struct typed *at, enum identified_by by)
+bool types_prefer_typed(const struct typing *g, const struct typed *at, enum identified_by by)
 {
-	if (!at->type)
+	/* Of which only the header is known. */
+	if (!at->type || (at->form == FORM_TAIL && at->rank <= RANK_TAIL && table_type(g->table, at->type)->header))
 		return false;
 	if (types_tier(at) == TIER_D)
 		return by == BY_SIZE;
@@ -222,7 +223,7 @@ static uint32_t typed_label(struct types *t, const struct typed *at)
 uint32_t types_label_at(struct types *t, block_id id, uint64_t payload, uint64_t usable)
 {
 	uint32_t label = types_plain_label(t, id, payload, usable);
-	if (!t->typed_labels || !types_prefer_typed(&t->typing->of[id], t->labels[label].by))
+	if (!t->typed_labels || !types_prefer_typed(t->typing, &t->typing->of[id], t->labels[label].by))
 		return label;
 	return typed_label(t, &t->typing->of[id]);
 }

@@ -21,6 +21,7 @@ static const struct pass { const char *what; bool (*run)(struct spread *s); } pa
 	{ "following typed pointers", spread_roots },
 	{ "reading vtables", spread_vtables },
 	{ "following pointers into blocks", interior },
+	{ "telling headers apart", spread_families },
 };
 enum { N_PASSES = sizeof passes / sizeof passes[0] };
 

@@ -71,6 +71,9 @@ bool shape_is_sound(struct spread *s, uint32_t type, uint64_t address);
 enum shape { SHAPE_BAD, SHAPE_EMPTY, SHAPE_GOOD };
 enum shape shape_of(struct spread *s, uint32_t type, uint64_t address);
 bool points_somewhere(struct spread *s, uint64_t pointer);
+/* The outer type begins with the inner one; two types, perhaps of two modules, are called the same. */
+bool types_begins_with(const struct type_table *t, uint32_t outer, uint32_t inner);
+bool types_alike(const struct type_table *t, uint32_t a, uint32_t b);
 bool spread_word(struct spread *s, uint64_t address, uint64_t *ret);
 
 /* The block's bytes from `base` on are a `type`. rank 0: as the fit says. Word: where the pointer stands that says so; 0: none. */
@@ -86,13 +89,15 @@ void spread_again(struct spread *s);
 void spread_interior(struct spread *s, block_id id, uint64_t offset, const struct type_leaf *leaf, uint64_t word);
 /* Which structs hold which, for pointers into blocks. */
 bool spread_find_embeds(struct spread *s);
+/* Which of the structs that begin with a header. */
+bool spread_families(struct spread *s);
 /* Objects with a vtable. */
 bool spread_vtables(struct spread *s);
 
 /* Without DWARF. */
 uint32_t types_plain_label(struct types *t, block_id id, uint64_t payload, uint64_t usable);
 /* Whether its type says more than a label that it has otherwise. */
-bool types_prefer_typed(const struct typed *at, enum identified_by by);
+bool types_prefer_typed(const struct typing *g, const struct typed *at, enum identified_by by);
 
 void typing_free(struct typing *g);
 

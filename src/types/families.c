@@ -1,0 +1,316 @@
+/* Headers: a pointer to a struct that others begin with says that a block is one of them, not which. A member of the header tells
+ * them apart: the one whose value and the blocks' sizes go together best. What a value means is learned from blocks that are
+ * known otherwise, else from what fits the sizes and leads somewhere. */
+#include "typing.h"
+
+#include <math.h>
+
+enum { MOST_VALUES = 64, MOST_SIZES = 64, MOST_KINDS = 64, MOST_LOOKED_AT = 2048, MOST_HEADERS = 256, LEAST_BLOCKS = 4, MOST_ROUNDS = 4, LEARN_FROM = 3, LEARN_MANY = 16 };
+
+struct family {
+	uint32_t header;
+	VEC(block_id) blocks;
+	uint32_t kinds[MOST_KINDS]; /* larger structs that begin so */
+	unsigned n_kinds;
+	uint32_t offset, bytes;	/* of the member that tells them apart; bytes 0: none does */
+};
+
+static bool same_beginning(const struct type_table *t, const struct type *of, const struct type *header)
+{
+	for (uint32_t i = 0; i < header->n_members; i++) {
+		const struct type_member *a = &t->members.at[header->first_member + i], *b = &t->members.at[of->first_member + i];
+		if (a->offset != b->offset || a->type != b->type || !a->name != !b->name || (a->name && strcmp(a->name, b->name) != 0))
+			return false;
+	}
+	return true;
+}
+
+static bool is_kind(const struct type_table *t, uint32_t id, uint32_t header)
+{
+	const struct type *of = table_type(t, id), *h = table_type(t, header);
+	if (id == header || of->kind != TYPE_STRUCT || of->size < h->size || (of->size == h->size && of->flexible == NO_OFFSET && of->n_members <= h->n_members))
+		return false;
+	for (uint32_t i = 0; i < of->n_parts; i++)
+		if (!t->parts.at[of->first_part + i].offset && t->parts.at[of->first_part + i].type == header)
+			return true;
+	return of->n_members > h->n_members && same_beginning(t, of, h);
+}
+
+static void find_kinds(struct spread *s, struct family *f)
+{
+	for (uint32_t id = 1; id < s->table->types.n && f->n_kinds < MOST_KINDS; id++)
+		if (is_kind(s->table, id, f->header))
+			f->kinds[f->n_kinds++] = id;
+}
+
+static bool read_value(struct spread *s, uint64_t address, uint32_t bytes, uint64_t *ret)
+{
+	uint8_t raw[8] = { 0 };
+	if (bytes > sizeof raw || !image_read(s->img, address, raw, bytes))
+		return false;
+	*ret = 0;
+	for (uint32_t i = 0; i < bytes; i++)
+		*ret |= (uint64_t)raw[s->big ? bytes - 1 - i : i] << 8 * i;
+	return true;
+}
+
+/* The index of a value in a short list; n when the list is full. */
+static unsigned index_of(uint64_t *list, unsigned *n, unsigned most, uint64_t v)
+{
+	unsigned i = 0;
+	while (i < *n && list[i] != v)
+		i++;
+	if (i == *n && *n < most)
+		list[(*n)++] = v;
+	return i;
+}
+
+static uint64_t object_of(struct spread *s, block_id id)
+{
+	return blocks_payload(s->b, id) + (uint64_t)s->g->of[id].base * s->word;
+}
+
+/* Bits that the member's value says of the size of its block. */
+static double information(struct spread *s, const struct family *f, const struct type_member *m)
+{
+	uint64_t values[MOST_VALUES], sizes[MOST_SIZES], v;
+	static unsigned counts[MOST_VALUES][MOST_SIZES];
+	unsigned n_values = 0, n_sizes = 0, of_value[MOST_VALUES] = { 0 }, of_size[MOST_SIZES] = { 0 }, n = 0;
+	size_t step = f->blocks.n / MOST_LOOKED_AT + 1;
+	double bits = 0;
+	memset(counts, 0, sizeof counts);
+	for (size_t i = 0; i < f->blocks.n; i += step) {
+		if (!read_value(s, object_of(s, f->blocks.at[i]) + m->offset, m->bytes, &v))
+			continue;
+		unsigned a = index_of(values, &n_values, MOST_VALUES, v), b = index_of(sizes, &n_sizes, MOST_SIZES, blocks_usable(s->b, f->blocks.at[i]));
+		/* A member of that many values is no kind. */
+		if (a == MOST_VALUES)
+			return 0;
+		b = b == MOST_SIZES ? MOST_SIZES - 1 : b;
+		counts[a][b]++;
+		of_value[a]++;
+		of_size[b]++;
+		n++;
+	}
+	for (unsigned a = 0; a < n_values; a++)
+		for (unsigned b = 0; b < n_sizes; b++)
+			if (counts[a][b])
+				bits += (double)counts[a][b] / n * log2((double)counts[a][b] * n / ((double)of_value[a] * of_size[b]));
+	return n_values > 1 ? bits : 0;
+}
+
+static void choose_member(struct spread *s, struct family *f)
+{
+	const struct type *h = table_type(s->table, f->header);
+	double best = 0.05;
+	for (uint32_t i = 0; i < h->n_members && i < MOST_KINDS; i++) {
+		const struct type_member *m = &s->table->members.at[h->first_member + i];
+		enum type_kind kind = table_type(s->table, m->type)->kind;
+		if (m->bits || (kind != TYPE_CHAR && kind != TYPE_NUMBER) || m->bytes > 4)
+			continue;
+		double bits = information(s, f, m);
+		if (bits > best) {
+			best = bits;
+			f->offset = m->offset;
+			f->bytes = m->bytes;
+		}
+	}
+}
+
+/* What no pointer has named yet may still be of the right size. */
+static int fits_exactly(struct spread *s, block_id id, uint64_t pointer, uint32_t target)
+{
+	const struct type *at = table_type(s->table, target);
+	uint64_t payload = blocks_payload(s->b, id), usable = blocks_usable(s->b, id), granule = 1u << s->b->granule_shift;
+	if (pointer != payload || !type_is_struct(at) || !at->size || at->header || at->flexible != NO_OFFSET)
+		return 0;
+	return at->size <= usable && usable % at->size < granule ? 0 : -1;
+}
+
+/* Whether what a pointer leads to is what it says; 0: nobody knows. */
+static int says_right(struct spread *s, uint64_t pointer, uint32_t target)
+{
+	block_id id = blocks_at(s->b, pointer);
+	const struct typed *at = id == BLOCK_NONE ? NULL : &s->g->of[id];
+	if (table_type(s->table, target)->kind == TYPE_CODE)
+		return modules_at(s->t->priv->ms, pointer) ? 1 : -1;
+	if (at && (!at->type || at->rank < RANK_ARRAY))
+		return fits_exactly(s, id, pointer, target);
+	if (!at || !at->type || !type_is_struct(table_type(s->table, target)) || pointer != object_of(s, id))
+		return 0;
+	if (types_alike(s->table, at->type, target) || types_begins_with(s->table, at->type, target) || is_kind(s->table, at->type, target))
+		return 1;
+	return -1;
+}
+
+/* What an object's pointers say for its being of a kind. */
+static double agreement(struct spread *s, uint32_t kind, uint64_t address)
+{
+	const struct type *at = table_type(s->table, kind);
+	double sum = 0;
+	uint64_t v;
+	for (uint32_t i = 0; i < at->n_leaves && i < MOST_KINDS; i++) {
+		const struct type_leaf *l = &s->table->leaves.at[at->first_leaf + i];
+		if (l->weak || !spread_word(s, address + l->offset, &v) || !v)
+			continue;
+		sum += points_somewhere(s, v) ? 0.1 + 0.5 * says_right(s, v, l->target) : -0.6;
+	}
+	return sum;
+}
+
+/* How well a kind fits the blocks of one value: their sizes, and what its pointers lead to. A rest of a free chunk that stayed with
+ * a block explains few of them. */
+static double score(struct spread *s, uint32_t kind, const block_id *ids, size_t n)
+{
+	const struct type *at = table_type(s->table, kind);
+	double sum = 0;
+	size_t step = n / MOST_LOOKED_AT + 1, looked = 0, small = 0, flexible = 0;
+	uint64_t usual = blocks_usable(s->b, ids[n / 2]), alike = 0;
+	for (size_t i = 0; i < n; i += step) {
+		uint64_t address = object_of(s, ids[i]), usable = blocks_usable(s->b, ids[i]) - (address - blocks_payload(s->b, ids[i]));
+		looked++;
+		if (at->size > usable) {
+			small++;
+			continue;
+		}
+		bool exact = usable - at->size < 1u << s->b->granule_shift;
+		alike += blocks_usable(s->b, ids[i]) == usual;
+		flexible += !exact && at->flexible != NO_OFFSET;
+		sum += (exact ? 1.5 : 0) + agreement(s, kind, address);
+	}
+	/* What may have any size has not always the same. */
+	sum += (double)flexible * (looked >= LEARN_MANY && alike * 10 >= looked * 9 ? 0.3 : 1);
+	/* Structs may be cut short, but rarely. */
+	return !looked || small * 50 > looked ? 0 : sum / (double)looked;
+}
+
+struct learned { uint64_t value; uint32_t type; uint64_t n, others; };
+
+/* What blocks that are known by a typed pointer of their own say of the value. */
+static void learn(struct spread *s, const struct family *f, struct learned *l, unsigned *n_learned)
+{
+	struct map64 kinds = { 0 };
+	uint64_t v, is;
+	for (unsigned i = 0; i < f->n_kinds; i++)
+		s->nomem |= !map64_put(&kinds, f->kinds[i], 1);
+	for (block_id id = 0; id < s->b->n && !interrupted; id++) {
+		const struct typed *at = &s->g->of[id];
+		if (!at->type || at->by == TYPED_FAMILY || at->by == TYPED_PREFIX || !map64_find(&kinds, at->type, &is) ||
+		    !read_value(s, object_of(s, id) + f->offset, f->bytes, &v))
+			continue;
+		unsigned i = 0;
+		while (i < *n_learned && l[i].value != v)
+			i++;
+		if (i == *n_learned && i < MOST_VALUES)
+			l[(*n_learned)++] = (struct learned){ v, at->type, 0, 0 };
+		if (i < MOST_VALUES && l[i].type == at->type)
+			l[i].n++;
+		else if (i < MOST_VALUES)
+			l[i].others++;
+	}
+	map64_free(&kinds);
+}
+
+static uint32_t decide(struct spread *s, const struct family *f, const struct learned *l, unsigned n_learned, uint64_t v, const block_id *ids, size_t n,
+		       double margin)
+{
+	double best = 0, second = 0;
+	uint32_t found = 0;
+	for (unsigned i = 0; i < n_learned; i++)
+		if (l[i].value == v && l[i].n >= LEARN_FROM && l[i].others * 20 <= l[i].n && score(s, l[i].type, ids, n) > 0)
+			return l[i].type;
+	for (unsigned i = 0; i < f->n_kinds; i++) {
+		double x = score(s, f->kinds[i], ids, n);
+		if (x > best) {
+			second = best;
+			best = x;
+			found = f->kinds[i];
+		} else if (x > second) {
+			second = x;
+		}
+	}
+	return best - second >= margin ? found : 0;
+}
+
+static void name_value(struct spread *s, struct family *f, const struct learned *l, unsigned n_learned, uint64_t v, double margin)
+{
+	VEC(block_id) ids = { 0 };
+	uint64_t is;
+	for (size_t i = 0; i < f->blocks.n && !s->nomem; i++)
+		if (read_value(s, object_of(s, f->blocks.at[i]) + f->offset, f->bytes, &is) && is == v) {
+			block_id *slot = vec_push(&ids);
+			s->nomem |= !slot;
+			if (slot)
+				*slot = f->blocks.at[i];
+		}
+	uint32_t kind = ids.n && !s->nomem ? decide(s, f, l, n_learned, v, ids.at, ids.n, margin) : 0;
+	for (size_t i = 0; kind && i < ids.n; i++) {
+		s->from = s->parents ? s->parents[ids.at[i]].from : (struct source){ 0, FROM_NOTHING };
+		spread_offer(s, ids.at[i], kind, (uint64_t)s->g->of[ids.at[i]].base * s->word, RANK_FAMILY, TYPED_FAMILY,
+			     s->parents ? s->parents[ids.at[i]].word : 0, false);
+	}
+	vec_free(&ids);
+}
+
+static void name_family(struct spread *s, struct family *f, double margin)
+{
+	struct learned l[MOST_VALUES];
+	uint64_t values[MOST_VALUES], v;
+	unsigned n_learned = 0, n_values = 0;
+	find_kinds(s, f);
+	choose_member(s, f);
+	if (!f->n_kinds || !f->bytes)
+		return;
+	learn(s, f, l, &n_learned);
+	for (size_t i = 0; i < f->blocks.n; i++)
+		if (read_value(s, object_of(s, f->blocks.at[i]) + f->offset, f->bytes, &v))
+			index_of(values, &n_values, MOST_VALUES, v);
+	for (unsigned i = 0; i < n_values && !s->nomem && !interrupted; i++)
+		name_value(s, f, l, n_learned, values[i], margin);
+}
+
+struct families { VEC(struct family) list; };
+
+static struct family *family_of(struct spread *s, struct families *all, uint32_t header)
+{
+	for (size_t i = 0; i < all->list.n; i++)
+		if (all->list.at[i].header == header)
+			return &all->list.at[i];
+	struct family *f = all->list.n < MOST_HEADERS ? vec_push(&all->list) : NULL;
+	s->nomem |= !f && all->list.n < MOST_HEADERS;
+	if (f)
+		f->header = header;
+	return f;
+}
+
+static void collect(struct spread *s, struct families *all)
+{
+	for (block_id id = 0; id < s->b->n && !s->nomem && !interrupted; id++) {
+		const struct typed *at = &s->g->of[id];
+		if (!at->type || at->rank >= RANK_FAMILY || !table_type(s->table, at->type)->header)
+			continue;
+		struct family *f = family_of(s, all, at->type);
+		block_id *slot = f ? vec_push(&f->blocks) : NULL;
+		s->nomem |= f && !slot;
+		if (slot)
+			*slot = id;
+	}
+}
+
+bool spread_families(struct spread *s)
+{
+	static const double margins[MOST_ROUNDS] = { 1, 0.5, 0.15, 0.15 };
+	for (int round = 0; round < MOST_ROUNDS && !s->nomem && !interrupted; round++) {
+		struct families all = { 0 };
+		collect(s, &all);
+		for (size_t i = 0; i < all.list.n; i++) {
+			if (all.list.at[i].blocks.n >= LEAST_BLOCKS)
+				name_family(s, &all.list.at[i], margins[round]);
+			vec_free(&all.list.at[i].blocks);
+		}
+		vec_free(&all.list);
+		if (!spread_run(s))
+			return false;
+	}
+	return !s->nomem && !interrupted;
+}
