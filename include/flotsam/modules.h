@@ -59,6 +59,8 @@ size_t modules_count(const struct modules *m);
 struct module *modules_get(const struct modules *m, size_t index);
 struct module *modules_at(const struct modules *m, uint64_t address); /* NULL when none */
 struct module *modules_by_role(const struct modules *m, enum module_role role); /* the first, or NULL */
+/* All bytes of the vDSO, as far as they are known: empty otherwise. A look has only the pages that were touched. */
+struct span modules_vdso(const struct modules *ms);
 
 struct symbol {
 	const char *name;	/* raw */

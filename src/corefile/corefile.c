@@ -2,6 +2,7 @@
  * include/uapi/linux/elfcore.h), from the picture of a look. */
 #include "flotsam/corefile.h"
 #include "flotsam/codec.h"
+#include "extents.h"
 #include "stream.h"
 
 #include <elf.h>
@@ -16,6 +17,7 @@ struct writer {
 	const struct picture *p;
 	unsigned word;
 	struct stream to;
+	struct core_extents extents;
 	struct strbuf notes;
 	VEC(struct piece) pieces;
 };
@@ -242,10 +244,10 @@ static bool make_pieces(struct writer *w)
 	for (size_t i = 0; i < p->maps.n; i++) {
 		const struct mapping *m = &p->maps.at[i];
 		uint64_t at = m->start;
-		while (k < p->extents.n && p->extents.at[k].address + p->extents.at[k].bytes <= m->start)
+		while (k < w->extents.list.n && w->extents.list.at[k].address + w->extents.list.at[k].bytes <= m->start)
 			k++;
-		for (size_t e = k; e < p->extents.n && p->extents.at[e].address < m->end; e++) {
-			const struct extent *x = &p->extents.at[e];
+		for (size_t e = k; e < w->extents.list.n && w->extents.list.at[e].address < m->end; e++) {
+			const struct extent *x = &w->extents.list.at[e];
 			uint64_t from = x->address > at ? x->address : at, to = x->address + x->bytes < m->end ? x->address + x->bytes : m->end;
 			if (x->from_file || from >= to)
 				continue;
@@ -332,7 +334,11 @@ static struct err *write_heads(struct writer *w, uint64_t *ret_data)
 		section_header(w, &b, phdrs);
 	pad(&b, notes);
 	strbuf_add(&b, w->notes.text, w->notes.n);
-	struct err *e = b.failed ? err_nomem() : corefile_stream_put(&w->to, b.text, b.n, 0);
+	struct err *e = b.failed ? err_nomem() : NULL;
+	if (!e && !wide && at > UINT32_MAX)
+		e = err_new(ERR_LIMIT, "the core would be of %.1f GiB, which an ELF file of 32 bits cannot hold", (double)at / (1 << 30));
+	if (!e)
+		e = corefile_stream_put(&w->to, b.text, b.n, 0);
 	strbuf_free(&b);
 	*ret_data = at;
 	return e;
@@ -360,17 +366,16 @@ static struct err *write_extent(struct writer *w, const struct piece *x, const s
 
 static struct err *write_memory(struct writer *w)
 {
-	const struct picture *p = w->p;
 	size_t k = 0;
 	for (size_t i = 0; i < w->pieces.n; i++) {
 		const struct piece *x = &w->pieces.at[i];
 		if (!x->in_file)
 			continue;
-		while (k < p->extents.n && p->extents.at[k].address + p->extents.at[k].bytes <= x->start)
+		while (k < w->extents.list.n && w->extents.list.at[k].address + w->extents.list.at[k].bytes <= x->start)
 			k++;
-		for (size_t e = k; e < p->extents.n && p->extents.at[e].address < x->end; e++)
-			if (!p->extents.at[e].from_file)
-				TRY(write_extent(w, x, &p->extents.at[e]));
+		for (size_t e = k; e < w->extents.list.n && w->extents.list.at[e].address < x->end; e++)
+			if (!w->extents.list.at[e].from_file)
+				TRY(write_extent(w, x, &w->extents.list.at[e]));
 		if (interrupted)
 			return err_new(ERR_INTERRUPTED, "interrupted");
 	}
@@ -381,7 +386,9 @@ struct err *corefile_write(const struct session *s, int fd, bool compressed)
 {
 	struct writer w = { .s = s, .p = &s->target->picture, .word = s->target->arch->word };
 	uint64_t end = 0;
-	struct err *e = make_notes(&w) && make_pieces(&w) ? corefile_stream_open(&w.to, fd, compressed) : err_nomem();
+	struct err *e = core_extents_make(s, &w.extents);
+	if (!e)
+		e = make_notes(&w) && make_pieces(&w) ? corefile_stream_open(&w.to, fd, compressed) : err_nomem();
 	if (!e)
 		e = write_heads(&w, &end);
 	if (!e)
@@ -391,5 +398,6 @@ struct err *corefile_write(const struct session *s, int fd, bool compressed)
 	corefile_stream_close(&w.to);
 	strbuf_free(&w.notes);
 	vec_free(&w.pieces);
+	core_extents_free(&w.extents);
 	return e;
 }

@@ -594,6 +594,13 @@ struct module *modules_at(const struct modules *m, uint64_t address)
 	return lo && address < m->list.at[lo - 1]->end ? m->list.at[lo - 1] : NULL;
 }
 
+struct span modules_vdso(const struct modules *ms)
+{
+	const struct module *m = modules_by_role(ms, MODULE_VDSO);
+	const struct priv *p = m ? priv_of(m) : NULL;
+	return p && p->memory ? (struct span){ (const uint8_t *)p->memory, p->memory_bytes } : (struct span){ NULL, 0 };
+}
+
 struct module *modules_by_role(const struct modules *m, enum module_role role)
 {
 	for (size_t i = 0; i < m->list.n; i++)

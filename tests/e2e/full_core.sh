@@ -92,6 +92,14 @@ if command -v eu-stack >/dev/null; then
 else
 	echo 'SKIP full core eu-stack: needs elfutils'
 fi
+if command -v eu-unstrip >/dev/null && command -v readelf >/dev/null; then
+	id=$(readelf -n "$FIXTURES/growth" | sed -n 's/.*Build ID: //p')
+	eu-unstrip -n --core "$tmp/core" >"$tmp/modules" 2>&1
+	check 'eu-unstrip: build-id of the program' grep -q " $id@" "$tmp/modules"
+	check 'eu-unstrip: build-id of libc' grep -q ' [0-9a-f]*@.*libc.so.6' "$tmp/modules"
+else
+	echo 'SKIP full core eu-unstrip: needs elfutils and binutils'
+fi
 if command -v eu-readelf >/dev/null; then
 	check 'eu-readelf: notes' sh -c "eu-readelf -n '$tmp/core' | grep -q AUXV"
 else
