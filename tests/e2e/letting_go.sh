@@ -12,7 +12,7 @@ field() { # PID FIELD
 }
 # Nobody traces the target and it sleeps as before.
 free() {
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		[ "$(field $target TracerPid)" = 0 ] && [ "$(field $target State)" = S ] && return
 		sleep 0.05
 	done

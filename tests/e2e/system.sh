@@ -191,7 +191,7 @@ else
 		push @keep, "x" x (1 << 20) while 1;
 	'\'' '"$tmp/go" >"$tmp/near" &
 	pid=$!
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		[ -s "$tmp/near" ] && break
 		sleep 0.1
 	done
