@@ -220,15 +220,6 @@ START_TEST(of_a_core)
 }
 END_TEST
 
-static bool put(const char *dir, const char *name, const char *text)
-{
-	char path[256];
-	snprintf(path, sizeof path, "%s/%s", dir, name);
-	FILE *f = fopen(path, "we");
-	bool ok = f && fputs(text, f) >= 0;
-	return f && !fclose(f) && ok;
-}
-
 /* 48 MiB of the 52 that its group may have. */
 START_TEST(near_the_limit_of_its_group)
 {
@@ -236,7 +227,7 @@ START_TEST(near_the_limit_of_its_group)
 	char group[128], command[512];
 	bool is_v1 = !access(v1, F_OK);
 	snprintf(group, sizeof group, "%s/flotsam-verdict-%d", is_v1 ? v1 : "/sys/fs/cgroup", (int)getpid());
-	if (mkdir(group, 0755) || !put(group, is_v1 ? "memory.limit_in_bytes" : "memory.max", "54525952")) {
+	if (mkdir(group, 0755) || !tell_kernel(group, is_v1 ? "memory.limit_in_bytes" : "memory.max", "54525952")) {
 		rmdir(group);
 		printf("SKIP near_the_limit_of_its_group: needs root and a memory controller\n");
 		return;

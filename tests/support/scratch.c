@@ -2,6 +2,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,4 +54,15 @@ void scratch_file(const char *path, const char *text, size_t n)
 	FILE *f = fopen(full, "we");
 	ck_assert_msg(f, "%s: %s", full, strerror(errno));
 	ck_assert(fwrite(text, 1, n, f) == n && !fclose(f));
+}
+
+bool tell_kernel(const char *dir, const char *name, const char *text)
+{
+	char path[512];
+	snprintf(path, sizeof path, "%s/%s", dir, name);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	if (fd >= 0)
+		close(fd);
+	return done;
 }

@@ -304,17 +304,6 @@ START_TEST(each_gate_by_its_signs)
 }
 END_TEST
 
-static bool write_file(const char *dir, const char *name, const char *text)
-{
-	char path[256];
-	snprintf(path, sizeof path, "%s/%s", dir, name);
-	int fd = open(path, O_WRONLY);
-	bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
-
 /* A freezer of version 1: what is frozen there stops for nobody. */
 START_TEST(a_frozen_target)
 {
@@ -322,7 +311,7 @@ START_TEST(a_frozen_target)
 	start(child_waiting);
 	snprintf(dir, sizeof dir, "/sys/fs/cgroup/freezer/flotsam-test-%d", (int)getpid());
 	snprintf(pid, sizeof pid, "%d", (int)child);
-	if (mkdir(dir, 0700) || !write_file(dir, "cgroup.procs", pid) || !write_file(dir, "freezer.state", "FROZEN")) {
+	if (mkdir(dir, 0700) || !tell_kernel(dir, "cgroup.procs", pid) || !tell_kernel(dir, "freezer.state", "FROZEN")) {
 		printf("SKIP a_frozen_target: needs a writable freezer cgroup\n");
 		rmdir(dir);
 		return;
@@ -330,7 +319,7 @@ START_TEST(a_frozen_target)
 	usleep(50000);
 	struct err *e = try_open(pid, true);
 	long tracer = status_field(child, "TracerPid:");
-	bool thawed = write_file(dir, "freezer.state", "THAWED");
+	bool thawed = tell_kernel(dir, "freezer.state", "THAWED");
 	live_teardown();
 	child = 0;
 	for (int i = 0; i < 1000 && rmdir(dir); i++)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "live_child.h"
+#include "scratch.h"
 
 static void child_of_64_mib(void)
 {
@@ -220,25 +221,14 @@ START_TEST(the_target_may_end_meanwhile)
 END_TEST
 
 /* A memory cgroup (version 1 or 2) below our own, with room for the target alone. */
-static bool write_file(const char *dir, const char *name, const char *text)
-{
-	char path[512];
-	snprintf(path, sizeof path, "%s/%s", dir, name);
-	int fd = open(path, O_WRONLY);
-	bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
-
 static bool make_group(char *dir, size_t n)
 {
 	snprintf(dir, n, "/sys/fs/cgroup/memory/flotsam-test-%d", (int)getpid());
-	if (!mkdir(dir, 0700) && write_file(dir, "memory.limit_in_bytes", "100663296"))
+	if (!mkdir(dir, 0700) && tell_kernel(dir, "memory.limit_in_bytes", "100663296"))
 		return true;
 	rmdir(dir);
 	snprintf(dir, n, "/sys/fs/cgroup/flotsam-test-%d", (int)getpid());
-	if (!mkdir(dir, 0700) && write_file(dir, "memory.max", "100663296"))
+	if (!mkdir(dir, 0700) && tell_kernel(dir, "memory.max", "100663296"))
 		return true;
 	rmdir(dir);
 	return false;
@@ -251,7 +241,7 @@ static int analyst_in_group(const char *dir, const char *spool)
 	if (!p) {
 		char pid[16];
 		snprintf(pid, sizeof pid, "%d", (int)getpid());
-		if (!write_file(dir, "cgroup.procs", pid))
+		if (!tell_kernel(dir, "cgroup.procs", pid))
 			_exit(1);
 		struct target_options o = { .force = true, .spool_dir = spool };
 		struct quiet_plan none = { 0 };
@@ -278,7 +268,7 @@ START_TEST(in_a_full_cgroup_the_target_lives)
 	}
 	start(child_counting_in_group);
 	snprintf(pid, sizeof pid, "%d", (int)child);
-	ck_assert(write_file(dir, "cgroup.procs", pid));
+	ck_assert(tell_kernel(dir, "cgroup.procs", pid));
 	shared->go = 1;
 	while (shared->counter < 10)
 		nap();
