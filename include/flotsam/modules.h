@@ -263,6 +263,9 @@ struct err *modules_containers_globals(struct containers *c) MUST_CHECK;
 struct err *modules_containers_frame(struct containers *c, const struct value_place *at, const char *where) MUST_CHECK;
 struct err *modules_containers_finish(struct containers *c) MUST_CHECK;
 void modules_containers_free(struct containers *c);
+/* The container that a variable of the program is, or points at, by its own count: its elements are not looked at. False: it is none, or
+ * cannot be what it says. Of *ret kind, type (with " *" of a pointer), element, items (UNKNOWN: not counted) and capacity are set. */
+bool modules_container_at(struct modules *ms, uint64_t address, struct container *ret);
 /* All types of all modules with DWARF, read when first asked for. It belongs to the modules; the next call may add to it. */
 struct err *modules_type_table(struct modules *ms, struct type_table **ret) MUST_CHECK;
 /* Variables with a type: of the program, of each thread, of each frame at its pc. */

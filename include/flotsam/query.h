@@ -20,6 +20,9 @@ struct leak_group {
 struct holder_line {
 	unsigned number;	/* H1, H2... */
 	char *name, *where;	/* where may be NULL */
+	const char *container;	/* "std::map<int, Session>", when it is one; NULL */
+	uint64_t items;		/* of that container; UNKNOWN */
+	bool characters;	/* items are characters of a text */
 	const char *kind;
 	uint64_t address;	/* of the first of a set; 0: none */
 	uint32_t set;		/* as graph_set() tells it of its blocks */

@@ -247,6 +247,17 @@ static void holders(struct json *j, const struct report *r)
 		out_json_string(j, "name", h->name);
 		out_json_string(j, "kind", h->kind);
 		out_json_string(j, "where", h->where);
+		if (h->container) {
+			out_json_object(j, "container");
+			out_json_string(j, "type", h->container);
+			if (h->items == UNKNOWN)
+				out_json_null(j, "items");
+			else
+				out_json_u64(j, "items", h->items);
+			out_json_end_object(j);
+		} else {
+			out_json_null(j, "container");
+		}
 		out_json_u64(j, "retained_blocks", h->retained_blocks);
 		out_json_u64(j, "retained_bytes", h->retained_bytes);
 		out_json_end_object(j);

@@ -138,6 +138,20 @@ static void one_holder(struct page *p, const struct holder_line *h, struct unit 
 		out_cell(p->o, h->name, 52 + p->extra);
 	}
 	out_printf(p->o, " %9s %9s\n", text_count(h->retained_blocks).text, text_in(u, h->retained_bytes).text);
+	if (!h->container)
+		return;
+	enum { TYPE_COLUMNS = 48 };
+	struct strbuf t = { 0 };
+	text_add_foreign(&t, h->container, p->o);
+	out_puts(p->o, "        ");
+	if (t.n > TYPE_COLUMNS)
+		out_cell(p->o, h->container, TYPE_COLUMNS);
+	else
+		out_puts(p->o, t.text ? t.text : "");
+	if (h->items != UNKNOWN)
+		out_printf(p->o, ", %s %s%s", text_count(h->items).text, h->characters ? "character" : "item", h->items == 1 ? "" : "s");
+	out_puts(p->o, "\n");
+	strbuf_free(&t);
 }
 
 static void holders(struct page *p)

@@ -139,7 +139,7 @@ static bool read_deque(const struct reading *r)
 	r->h->capacity = nodes * each;
 	if (!owns(r, v[MAP], map_bytes))
 		return false;
-	for (uint64_t i = 0; i < nodes && !r->h->seen && !interrupted; i++) {
+	for (uint64_t i = 0; i < nodes && !r->h->seen && !r->w->brief && !interrupted; i++) {
 		if (!word_at(r, v[START_NODE] + i * word, &buffer) || !owns(r, buffer, each * unit))
 			return false;
 		uint64_t from = i ? 0 : skip, to = i + 1 < nodes ? each : last;
@@ -164,6 +164,10 @@ static bool node(const struct reading *r, uint64_t address, uint64_t nth)
 static bool chain(const struct reading *r, uint64_t from, uint64_t end, uint64_t count)
 {
 	uint64_t n = 0;
+	if (r->w->brief) {
+		r->h->items = count == MAX_ITEMS ? UNKNOWN : count;
+		return !count == (from == end) || count == MAX_ITEMS;
+	}
 	for (; from != end && n < count && !interrupted; n++) {
 		if (!node(r, from, n))
 			return false;
@@ -198,6 +202,8 @@ static bool read_tree(const struct reading *r)
 	if (!number(r, 0, &root) || !number(r, 1, &count) || !root != !count)
 		return false;
 	r->h->items = count;
+	if (w->brief)
+		return true;
 	w->nodes.n = 0;
 	if (root && (slot = vec_push(&w->nodes)))
 		*slot = root;

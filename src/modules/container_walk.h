@@ -27,6 +27,7 @@ struct container_search {
 	struct values keep;	/* owns what is computed of frames */
 	uint64_t visits;
 	unsigned word;
+	bool brief;		/* what it says of itself is enough: nothing is walked */
 	bool cut, nomem;
 };
 

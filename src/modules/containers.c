@@ -229,7 +229,8 @@ static struct err *add_local(void *ctx, struct evaluation *e, const char *name, 
 	uint8_t raw[8] = { 0 };
 	const char *why;
 	(void)e, (void)parameter;
-	if (at->void_type || at->place.missing)
+	/* A static variable is one of the program, whose frames may be many. */
+	if (at->void_type || at->place.missing || (at->place.in_memory && modules_at(w->ms, at->place.address)))
 		return NULL;
 	struct line l = { .parent = UINT32_MAX, .shape = shapes_of(&w->shapes, (Dwarf_Die *)&at->type), .frame = true, .where = f->where, .source = source };
 	l.name = l.shape == NO_SHAPE ? NULL : modules_keep(w->ms, strdup(name));
@@ -311,4 +312,48 @@ void modules_containers_free(struct containers *c)
 	values_free(&w->keep);
 	free(w);
 	c->search = NULL;
+}
+
+/* Of the line's variable; false: no container. */
+static bool measure_variable(struct container_search *w, uint64_t address, uint32_t shape, struct container *ret)
+{
+	struct holding h;
+	char *text;
+	shapes_make_one(&w->shapes, shape);
+	bool pointer = w->shapes.list.at[shape].kind == SHAPE_POINTER;
+	if (pointer) {
+		shape = w->shapes.list.at[shape].element;
+		shapes_make_one(&w->shapes, shape);
+		if (!modules_word(w->ms, address, &address) || !address)
+			return false;
+	}
+	uint32_t line = add_line(w, &(struct line){ .parent = UINT32_MAX, .shape = shape, .name = "" });
+	const struct shape *s = &w->shapes.list.at[shape];
+	if (line == UINT32_MAX || s->kind != SHAPE_CONTAINER || !s->type || !s->element_type ||
+	    !container_measure(w, &(struct visit){ address, shape, line }, &h))
+		return false;
+	*ret = (struct container){ .kind = s->row->kind, .type = s->type, .element = s->element_type, .address = address, .element_bytes = s->unit,
+				   .items = s->row->form <= FORM_HASH ? h.items : UNKNOWN, .capacity = h.capacity, .characters = s->row->form == FORM_STRING };
+	if (pointer)
+		ret->type = asprintf(&text, "%s *", s->type) < 0 ? NULL : modules_keep(w->ms, text);
+	return ret->type;
+}
+
+bool modules_container_at(struct modules *ms, uint64_t address, struct container *ret)
+{
+	struct containers c;
+	struct module *m;
+	Dwarf_Die die, type;
+	bool found = false;
+	AUTO_ERR struct err *e = NULL;
+	if (!variable_at(ms, address, &m, &die) || !type_ref(&die, DW_AT_type, &type))
+		return false;
+	e = modules_containers_begin(ms, NULL, &c);
+	if (!e) {
+		c.search->brief = true;
+		uint32_t shape = shapes_of(&c.search->shapes, &type);
+		found = shape != NO_SHAPE && measure_variable(c.search, address, shape, ret);
+	}
+	modules_containers_free(&c);
+	return found;
 }

@@ -54,6 +54,8 @@ bool shapes_init(struct shapes *t, struct modules *ms);
 void shapes_free(struct shapes *t);
 /* The shape of a type, to be made. */
 uint32_t shapes_of(struct shapes *t, Dwarf_Die *type);
+/* Makes this one alone. */
+void shapes_make_one(struct shapes *t, uint32_t at);
 /* Makes all that were asked for, and all that they lead to. */
 void shapes_make(struct shapes *t);
 

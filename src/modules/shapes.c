@@ -302,9 +302,11 @@ static void make_pointer(struct shapes *t, uint32_t at)
 	t->list.at[at].element = of;
 }
 
-static void make(struct shapes *t, uint32_t at)
+void shapes_make_one(struct shapes *t, uint32_t at)
 {
 	struct shape *s = &t->list.at[at];
+	if (s->kind != SHAPE_UNMADE)
+		return;
 	int tag = dwarf_tag(&s->die);
 	s->kind = SHAPE_DULL;
 	if (tag == DW_TAG_array_type) {
@@ -335,8 +337,7 @@ static bool leads(const struct shapes *t, const struct shape *s)
 void shapes_make(struct shapes *t)
 {
 	for (size_t i = 0; i < t->list.n && !interrupted; i++)
-		if (t->list.at[i].kind == SHAPE_UNMADE)
-			make(t, (uint32_t)i);
+		shapes_make_one(t, (uint32_t)i);
 	/* Elements mostly stand behind what holds them, so that few passes do. */
 	for (bool more = true; more && !interrupted;) {
 		more = false;

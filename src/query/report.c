@@ -121,6 +121,22 @@ char *query_set_name(const struct graph *g, uint32_t index)
 	return s.text ? s.text : strdup("");
 }
 
+/* Which of them are containers, and of how much: those that a report may show. */
+static void name_containers(struct report *r)
+{
+	enum { MOST = 200 };
+	for (size_t i = 0; i < r->holders.n && i < MOST && !interrupted; i++) {
+		struct holder_line *h = &r->holders.at[i];
+		const struct holder_set *set = &r->session->graph->sets.at[h->set - 1];
+		struct container c;
+		if (set->n != 1 || r->session->graph->holders.at[set->holders[0]].kind != HOLDER_GLOBAL || !modules_container_at(r->session->modules, h->address, &c))
+			continue;
+		h->container = c.type;
+		h->items = c.items;
+		h->characters = c.characters;
+	}
+}
+
 static struct err *find_holders(struct report *r)
 {
 	const struct graph *g = r->session->graph;
@@ -142,6 +158,7 @@ static struct err *find_holders(struct report *r)
 		qsort(r->holders.at, r->holders.n, sizeof *r->holders.at, compare_holders);
 	for (size_t i = 0; i < r->holders.n; i++)
 		r->holders.at[i].number = (unsigned)i + 1;
+	name_containers(r);
 	return NULL;
 }
 

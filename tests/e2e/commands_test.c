@@ -75,6 +75,7 @@ static const struct row {
 	{ "locals 1 2 -v", "values[name=table].members[11].kind=pointer", "[11] = 0x", 0 },
 	{ "check --fail-on reachability.definite.blocks<9", "rules[0].verdict=fires", "reachability.definite.blocks", 0 },
 	{ "resources", "threads.total=2;live descriptors.kinds[kind=memfd].count=1;threads.places[line=7].count=1", "THREADS 2;sou\\x1b[31mrce.cc", 0 },
+	{ "containers", "length=1;[0].name=inside;[0].kind=std::optional;[0].items=1;[0].bytes=0;[0].where=sou\033[31mrce.cc:3", "inside;1 container", 0 },
 	{ "print g_matrix", "values[0].type~long;values[0].members[1].members[2].value=6", "4, 5, 6", 0 },
 	{ "print g_list->next->id", "values[0].value=2", "2", 0 },
 	{ "print *g_circle", "values[0].members[name=radius].value=2.5;values[0].members[name=first].block.address=$list", "radius = 2.5;block 72 B", 0 },

@@ -215,6 +215,42 @@ START_TEST(for_people)
 }
 END_TEST
 
+/* In a report a holder that is a container says so, with its items; one that is none says nothing. */
+START_TEST(holders)
+{
+	int status;
+	start();
+	const char *argv[] = { flotsam_path(), "report", pid, "--format", "json", NULL };
+	json_t *report = run_json((char *const *)(uintptr_t)argv, &status), *h;
+	unsigned known = 0, others = 0;
+	size_t i;
+	ck_assert(report);
+	json_array_foreach(json_object_get(report, "holders"), i, h) {
+		json_t *c = json_object_get(h, "container"), *want;
+		size_t k;
+		others += json_is_null(c);
+		json_array_foreach(json_object_get(truth, "containers"), k, want)
+			if (!strcmp(text_of(want, "name"), text_of(h, "name")) && strcmp(text_of(h, "name"), "inside()::kept")) {
+				ck_assert_msg(json_is_object(c), "%s is no container", text_of(h, "name"));
+				ck_assert_msg(!strncmp(text_of(c, "type"), text_of(want, "kind"), 7), "%s: %s", text_of(h, "name"), text_of(c, "type"));
+				known++;
+				if (json_is_integer(json_object_get(c, "items")))
+					ck_assert_int_eq(number_of(c, "items"), number_of(want, "items"));
+				else
+					ck_assert(!strcmp(text_of(want, "kind"), "std::forward_list") || strstr(text_of(want, "kind"), "_ptr") ||
+						  strstr(text_of(want, "kind"), "optional") || strstr(text_of(want, "kind"), "variant"));
+			}
+	}
+	ck_assert_uint_ge(known, 15);
+	ck_assert_uint_ge(others, 1);
+	json_decref(report);
+	const char *words[] = { flotsam_path(), "report", pid, "--top", "0", NULL };
+	char *text = run_text((char *const *)(uintptr_t)words, &status);
+	ck_assert_msg(strstr(text, "\n        std::map<key, wide>, 1,000 items\n"), "%s", text);
+	free(text);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("containers");
@@ -224,6 +260,7 @@ int main(void)
 	tcase_add_test(t, a_core);
 	tcase_add_test(t, the_orders);
 	tcase_add_test(t, for_people);
+	tcase_add_test(t, holders);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

@@ -108,6 +108,8 @@ static void lists(struct scene *s)
 			      .retained_bytes = bytes_ }
 	s->holders[0] = HOLDER(1, EVIL_GLOBAL, "evil\033[31m.c:12", "global", 70000, MIB(40));
 	s->holders[1] = HOLDER(2, utf8_name, "libä.so", "global", 1234567, MIB(5));
+	s->holders[1].container = "std::map<evil\033[31m, a type that is longer than a line of text>";
+	s->holders[1].items = 1234567;
 	s->holders[2] = HOLDER(3, "g_a_name_that_is_much_longer_than_its_column + another_one + third and more", NULL, "global", 1, 24);
 	s->holders[3] = HOLDER(4, "epoll descriptor 5", NULL, "kernel", 12, KIB(3));
 	s->holders[4] = HOLDER(5, "thread 4243 \"io\033\"", "stack, loop()", "frame", 7, 4096);
