@@ -85,11 +85,13 @@ static void coverage_json(const struct typing *g, const struct typed_rows *r, st
 	out_json_u64(j, "frames", g->roots.frames);
 	out_json_u64(j, "frames_without_dwarf", g->roots.frames_dark);
 	out_json_bool(j, "complete", !g->table->cut && !g->roots.cut);
-	out_json_double(j, "seconds", g->seconds_dwarf, 3);
 	out_json_end_object(j);
 	out_json_u64(j, "pointers", g->edges);
 	out_json_u64(j, "misfits", g->misfits);
-	out_json_double(j, "seconds", g->seconds, 3);
+	out_json_object(j, "timings");
+	out_json_double(j, "dwarf", g->seconds_dwarf, 3);
+	out_json_double(j, "types", g->seconds, 3);
+	out_json_end_object(j);
 }
 
 /* The last column may be as long as its line has room. */
