@@ -197,16 +197,23 @@ static bool leads_to_type(const struct cpython *c, uint64_t type)
 }
 
 /* What objects have beside themselves: pointers at these offsets, the same in all versions (Include/cpython/listobject.h,
- * dictobject.h, setobject.h, bytearrayobject.h; Modules/arraymodule.c). */
+ * dictobject.h, setobject.h, bytearrayobject.h; Modules/arraymodule.c; of numpy 1.24 ndarraytypes.h: PyArrayObject_fields). */
 static const struct part_row {
 	const char *type;	/* by name; NULL: all that have the flag */
 	uint32_t flag;
 	uint8_t at;
 	const char *what;
+	uint8_t owns_at;	/* u32 there, of which this bit says that the memory is the object's own; 0: it is always */
+	uint32_t owns;
 } part_rows[] = {
-	{ NULL, FLAG_LIST, 24, "list items" },	{ NULL, FLAG_DICT, MA_KEYS, "dict keys" }, { NULL, FLAG_DICT, 40, "dict values" },
-	{ "set", 0, 40, "set table" },		{ "frozenset", 0, 40, "set table" },	   { "bytearray", 0, 32, "bytearray bytes" },
-	{ "array.array", 0, 24, "array items" },
+	{ NULL, FLAG_LIST, 24, "list items", 0, 0 },
+	{ NULL, FLAG_DICT, MA_KEYS, "dict keys", 0, 0 },
+	{ NULL, FLAG_DICT, 40, "dict values", 0, 0 },
+	{ "set", 0, 40, "set table", 0, 0 },
+	{ "frozenset", 0, 40, "set table", 0, 0 },
+	{ "bytearray", 0, 32, "bytearray bytes", 0, 0 },
+	{ "array.array", 0, 24, "array items", 0, 0 },
+	{ "numpy.ndarray", 0, 16, "numpy array", 64, 4 }, /* NPY_ARRAY_OWNDATA; others are views */
 };
 
 static uint32_t rows_of(const char *name, uint64_t flags)
@@ -417,8 +424,11 @@ struct err *cpython_open(struct image *img, struct modules *ms, const struct run
 void cpython_parts(const struct cpython *c, const struct cpython_found *f, cpython_part_fn *part, void *ctx)
 {
 	uint64_t references = 0, to;
+	uint32_t flags;
 	for (size_t i = 0; i < sizeof part_rows / sizeof part_rows[0]; i++) {
 		if (!(f->rows >> i & 1) || !image_word(c->img, f->object + part_rows[i].at, &to) || !to)
+			continue;
+		if (part_rows[i].owns && (!image_u32(c->img, f->object + part_rows[i].owns_at, &flags) || !(flags & part_rows[i].owns)))
 			continue;
 		/* Keys that several dicts share are nobody's (dk_refcnt). */
 		if (part_rows[i].at == MA_KEYS && part_rows[i].flag == FLAG_DICT && (!image_word(c->img, to, &references) || references != 1))
