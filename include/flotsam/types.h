@@ -25,6 +25,8 @@ uint32_t types_label(struct types *t, block_id id);
 const char *types_name(struct types *t, block_id id);
 /* The same, for a block whose payload address and usable bytes are known already. */
 uint32_t types_label_at(struct types *t, block_id id, uint64_t payload, uint64_t usable);
+/* The type of the object whose block, of a language's own pools, holds address, and that block's address; NULL: none. */
+const char *types_pooled(struct types *t, uint64_t address, uint64_t *ret_block);
 /* A line of printable text at the block's start, escaped, at most max bytes with NUL; false when the block is no text. */
 bool types_preview(struct types *t, block_id id, char *to, size_t max);
 void types_free(struct types *t);

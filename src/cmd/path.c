@@ -21,9 +21,11 @@ static void put_path(struct listing *l, struct session *s, const struct path *p)
 		uint64_t payload = blocks_payload(s->blocks, step->block);
 		struct strbuf what = { 0 };
 		char offset[32] = "";
-		if (!i)
-			strbuf_printf(&what, "%s → ", root ? root : "");
-		else
+		if (!i) {
+			AUTO_FREE char *object = types_pooled(s->types, step->from, &before) ? query_place(s, step->from) : NULL;
+			strbuf_printf(&what, "%s → ", object ? object : root ? root : "");
+		}
+		if (i)
 			snprintf(offset, sizeof offset, "+0x%" PRIx64, step->from - before);
 		strbuf_puts(&what, cmd_label_of(s, step->block) ? cmd_label_of(s, step->block) : "free");
 		if (step->value > payload)

@@ -16,7 +16,7 @@ static const struct column data_columns[] = {
 	{ "name", NULL, "of the root", CELL_TEXT, 0 },
 	{ "where", NULL, "of the root", CELL_TEXT, 0 },
 	{ "block", NULL, "address of the block that the word is in; 0x0: none", CELL_ADDRESS, 0 },
-	{ "label", NULL, "of that block", CELL_TEXT, 0 },
+	{ "label", NULL, "of that block; or of the object in a language's own pools", CELL_TEXT, 0 },
 	{ "class", NULL, "of that block", CELL_TEXT, 0 },
 };
 
@@ -27,6 +27,7 @@ struct row {
 	const struct holder *holder; /* NULL: a block, or stale */
 	uint64_t payload;	     /* of the block */
 	const char *kind;
+	const char *pooled;	     /* type of the object, in a language's own pools, that the word is in; or NULL */
 };
 
 /* A symbol is asked for whole, a block whole, any other address as a word. */
@@ -49,6 +50,7 @@ static struct err *parse(const struct arguments *a, struct session *s, struct as
 static struct err *describe(struct session *s, const struct reference *r, struct row *ret)
 {
 	uint32_t holder;
+	uint64_t block;
 	*ret = (struct row){ .r = r, .kind = r->live ? "block" : "stale" };
 	if (r->block != BLOCK_NONE)
 		ret->payload = blocks_payload(s->blocks, r->block);
@@ -63,6 +65,7 @@ static struct err *describe(struct session *s, const struct reference *r, struct
 		return NULL;
 	}
 	ret->kind = "root";
+	ret->pooled = types_pooled(s->types, r->from, &block);
 	ret->holder = &s->graph->holders.at[holder];
 	return NULL;
 }
@@ -85,7 +88,10 @@ static void put_text(struct listing *l, struct session *s, const struct row *row
 		snprintf(from, sizeof from, "kernel");
 	if (offset)
 		snprintf(points, sizeof points, "+%" PRIu64, offset);
-	if (row->holder) {
+	if (row->pooled) {
+		AUTO_FREE char *place = query_place(s, row->r->from);
+		strbuf_puts(&what, place ? place : row->pooled);
+	} else if (row->holder) {
 		strbuf_puts(&what, row->holder->name);
 		if (row->r->from > row->holder->address && row->r->from - row->holder->address < 1u << 20)
 			strbuf_printf(&what, "+0x%" PRIx64, row->r->from - row->holder->address);
@@ -108,7 +114,7 @@ static void put_data(struct listing *l, struct session *s, const struct row *row
 	struct cell cells[] = {
 		{ .number = row->r->from }, { .number = row->r->value }, { .number = offset }, { .text = row->kind },
 		{ .text = row->holder ? row->holder->name : NULL }, { .text = row->holder ? row->holder->where : NULL }, { .number = row->payload },
-		{ .text = block ? cmd_label_of(s, row->r->block) : NULL }, { .text = block ? cmd_class_of(s, row->r->block) : NULL },
+		{ .text = block ? cmd_label_of(s, row->r->block) : row->pooled }, { .text = block ? cmd_class_of(s, row->r->block) : NULL },
 	};
 	listing_record(l, 0, cells);
 }

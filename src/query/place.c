@@ -34,6 +34,19 @@ static void add_module(struct strbuf *to, struct session *s, struct module *m, u
 	}
 }
 
+/* An object in a pool of CPython's. */
+static bool add_pooled(struct strbuf *to, struct session *s, const struct runtime_region *r, uint64_t address)
+{
+	uint64_t block = 0;
+	const char *type = s->types ? types_pooled(s->types, address, &block) : NULL;
+	if (!type)
+		return false;
+	strbuf_printf(to, "%s 0x%" PRIx64, type, block);
+	add_offset(to, address - block);
+	strbuf_printf(to, ", %s", r->label);
+	return true;
+}
+
 char *query_place(struct session *s, uint64_t address)
 {
 	struct strbuf to = { 0 };
@@ -53,8 +66,10 @@ char *query_place(struct session *s, uint64_t address)
 		if (m) {
 			add_module(&to, s, m, address);
 		} else if (region && address >= region->start) {
-			strbuf_printf(&to, "%s", region->label);
-			add_offset(&to, address - region->start);
+			if (!add_pooled(&to, s, region, address)) {
+				strbuf_printf(&to, "%s", region->label);
+				add_offset(&to, address - region->start);
+			}
 		} else if (map) {
 			strbuf_puts(&to, map->path[0] ? map->path : "anonymous mapping");
 			add_offset(&to, address - map->start);

@@ -34,4 +34,6 @@ typedef bool cpython_each_fn(void *ctx, const struct cpython_found *f, uint64_t 
 struct err *cpython_each(struct cpython *c, struct image *img, const struct blocks *b, const struct runtime *rt, struct objects *o, cpython_each_fn *each, void *ctx) MUST_CHECK;
 /* What parts of objects malloc's blocks hold: block id -> one of cpython_part_names(). */
 struct err *cpython_find_parts(struct cpython *c, struct image *img, const struct blocks *b, const struct runtime *rt, struct map64 *ret) MUST_CHECK;
+/* The type of the object in a pool whose block holds address; NULL when there is none. */
+const char *cpython_pooled(struct cpython *c, const struct image *img, const struct runtime *rt, uint64_t address, uint64_t *ret_block);
 #endif

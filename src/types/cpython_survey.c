@@ -124,7 +124,7 @@ struct err *cpython_each(struct cpython *c, struct image *img, const struct bloc
 }
 
 /* The block of a pool that holds an address. */
-static bool pool_block(const struct image *img, const struct runtime *rt, uint64_t address, uint64_t *ret_block, uint64_t *ret_bytes)
+static bool pool_block(const struct image *img, const struct runtime *rt, uint64_t address, struct runtime_pool *ret_pool, uint64_t *ret_block)
 {
 	struct runtime_pool p;
 	size_t i = runtime_region_from(rt, address);
@@ -136,8 +136,22 @@ static bool pool_block(const struct image *img, const struct runtime *rt, uint64
 	if (address < p.address + p.first || address >= p.address + p.end)
 		return false;
 	*ret_block = address - (address - p.address - p.first) % p.block;
-	*ret_bytes = p.block;
+	*ret_pool = p;
 	return true;
+}
+
+const char *cpython_pooled(struct cpython *c, const struct image *img, const struct runtime *rt, uint64_t address, uint64_t *ret_block)
+{
+	struct runtime_pool p;
+	struct cpython_found f;
+	uint64_t free;
+	if (!pool_block(img, rt, address, &p, ret_block))
+		return NULL;
+	free = p.free;
+	for (int i = 0; free && i < POOL_BITS; i++)
+		if (free == *ret_block || !image_word(img, free, &free))
+			return NULL;
+	return cpython_object(c, *ret_block, p.block, &f) ? f.tag->name : NULL;
 }
 
 struct owner { /* of parts */
@@ -155,6 +169,7 @@ static void take_part(void *ctx, const char *what, uint64_t address)
 {
 	struct owner *w = ctx;
 	struct cpython_found f;
+	struct runtime_pool pool = { 0 };
 	uint64_t block, bytes, old;
 	block_id id = w->b ? blocks_at(w->b, address) : BLOCK_NONE;
 	if (id != BLOCK_NONE) {
@@ -162,8 +177,10 @@ static void take_part(void *ctx, const char *what, uint64_t address)
 		bytes = blocks_usable(w->b, id);
 		if (!block_state_is_used(blocks_state(w->b, id)))
 			return;
-	} else if (w->map || !pool_block(w->img, w->rt, address, &block, &bytes)) {
-		return;
+	} else {
+		if (w->map || !pool_block(w->img, w->rt, address, &pool, &block))
+			return;
+		bytes = pool.block;
 	}
 	if (cpython_object(w->c, block, bytes, &f))
 		return;

@@ -234,6 +234,12 @@ const char *types_name(struct types *t, block_id id)
 	return t->labels[label].name;
 }
 
+const char *types_pooled(struct types *t, uint64_t address, uint64_t *ret_block)
+{
+	struct types_priv *priv = t->priv;
+	return priv->cpython ? cpython_pooled(priv->cpython, priv->img, priv->rt, address, ret_block) : NULL;
+}
+
 bool types_preview(struct types *t, block_id id, char *to, size_t max)
 {
 	uint8_t text[TEXT_LOOK];
