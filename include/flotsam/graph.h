@@ -65,11 +65,19 @@ struct err *graph_build(struct blocks *b, struct image *img, struct modules *ms,
 struct err *graph_holders(struct graph *g) MUST_CHECK;
 void graph_free(struct graph *g);
 
-/* All pointers in compact form, as a census keeps them (flotsam-census(5)); the caller frees. Holders must have been found. */
-struct err *graph_pack(struct graph *g, uint8_t **ret, size_t *ret_n) MUST_CHECK;
+/* All pointers in compact form, as a census keeps them (flotsam-census(5)). Holders must have been found. The caller frees. */
+struct graph_packed {
+	uint8_t *at;
+	size_t n;
+	VEC(uint64_t) named; /* addresses outside the heap whose names answers may ask for, ascending */
+};
+struct err *graph_pack(struct graph *g, struct graph_packed *ret) MUST_CHECK;
 /* What a census says of its graph is there already: from now on its pointers are these, which are borrowed, and judged when they
  * are first asked for. */
 struct err *graph_unpack(struct graph *g, struct image *img, struct runtime *rt, struct span references) MUST_CHECK;
+
+/* ERR_UNSUPPORTED when neither the memory that pointers stand in is here nor what a census keeps of it. All below ask by themselves. */
+struct err *graph_need_references(struct graph *g) MUST_CHECK;
 
 /* A word of the picture that holds an address of some range. */
 struct reference {
@@ -85,6 +93,10 @@ struct references { VEC(struct reference) list; uint64_t scanned; /* bytes */ };
 struct err *graph_references(struct graph *g, uint64_t low, uint64_t high, struct references *ret) MUST_CHECK;
 /* The holder of a reference that lies in no block: index into holders. ERR_NOT_FOUND when it is stale. */
 struct err *graph_reference_holder(struct graph *g, const struct reference *r, uint32_t *ret) MUST_CHECK;
+
+/* The words of a block: all of them, or of a census those that point at a block, a symbol or a stack. */
+typedef void graph_word_of_block_fn(void *ctx, uint64_t offset, uint64_t value);
+struct err *graph_words(struct graph *g, block_id id, graph_word_of_block_fn *f, void *ctx) MUST_CHECK;
 
 /* A chain of pointers from a root to a block, shortest first. step[0] is what the root word points at. */
 struct path_step {

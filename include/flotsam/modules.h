@@ -68,6 +68,8 @@ struct symbol {
 	bool is_function, is_object, is_tls, is_global;
 	struct module *module;
 };
+/* Of restored modules: adds one; they come by address. The name is borrowed. */
+struct err *modules_restore_symbol(struct modules *ms, const struct symbol *s) MUST_CHECK;
 /* Symbols and DWARF are read when first asked for: this asks, so that have_symtab and have_dwarf are final. */
 void modules_read_names(struct modules *ms, struct module *m);
 /* By exact name in .symtab, .dynsym or a separate debug file's .symtab. */

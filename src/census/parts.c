@@ -3,7 +3,7 @@
 #include "census.h"
 
 const char *const census_sections[N_SECTIONS] = { "look",   "target",  "maps",	  "pages", "modules", "runtime", "alloc",
-						  "graph",  "labels",  "holders", "kinds", "blocks",  "leaders", "references" };
+						  "graph",  "labels",  "holders", "kinds", "blocks",  "leaders", "references", "symbols" };
 const char census_magic[8] = { 'F', 'L', 'O', 'T', 'S', 'A', 'M', '\x1a' };
 
 void census_code_look(struct codec *k, struct census *c)
@@ -48,6 +48,26 @@ void census_code_modules(struct codec *k, struct session_parts *p)
 	struct module_part *m;
 	CODEC_EACH(k, &p->modules, m)
 		code_module(k, m);
+}
+
+void census_code_symbols(struct codec *k, struct session_parts *p)
+{
+	struct symbol_part *s;
+	uint64_t last = 0;
+	if (!codec_more(k)) /* as it was written until there were references */
+		return;
+	CODEC_EACH(k, &p->symbols, s) {
+		uint64_t way = s->address - last;
+		codec_u64(k, &way);
+		k->failed |= way > UINT64_MAX - last;
+		last = s->address = last + way;
+		codec_u64(k, &s->size);
+		codec_string(k, &s->name);
+		k->failed |= !s->name;
+		codec_bool(k, &s->is_function);
+		codec_bool(k, &s->is_object);
+		codec_bool(k, &s->is_global);
+	}
 }
 
 void census_code_runtime(struct codec *k, struct session_parts *p)

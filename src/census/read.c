@@ -91,6 +91,7 @@ static struct err *decode(struct census *c, const struct span *sections)
 	census_code_labels(&k[SECTION_LABELS], c);
 	census_code_holders(&k[SECTION_HOLDERS], c);
 	census_code_kinds(&k[SECTION_KINDS], c);
+	census_code_symbols(&k[SECTION_SYMBOLS], p);
 	for (int i = 0; i < N_SECTIONS; i++)
 		if (k[i].failed)
 			return damaged(census_sections[i], "it holds what cannot be, or ends early");
@@ -187,6 +188,7 @@ void session_parts_free(struct session_parts *p)
 	for (size_t i = 0; i < p->modules.n; i++)
 		vec_free(&p->modules.at[i].segments);
 	vec_free(&p->modules);
+	vec_free(&p->symbols);
 	free(p);
 }
 

@@ -67,9 +67,9 @@ static struct err *walk(struct alloc *a, struct image *img, const struct chunk_s
 
 static const struct alloc_row alloc_census = { .name = "census", .walk = walk };
 
-const struct census_look *census_origin(const struct target *t)
+const struct census *census_of(const struct target *t)
 {
-	return t->row == &target_census ? &((const struct census_target *)t)->census->look : NULL;
+	return t->row == &target_census ? ((const struct census_target *)t)->census : NULL;
 }
 
 /* Takes a vector over. */
@@ -108,7 +108,14 @@ static struct err *open_modules(struct census *c, struct session *s)
 		list[i].segments = part->segments.at;
 		list[i].n_segments = part->segments.n;
 	}
-	return modules_restore(s->target, s->image, list, n, &s->modules);
+	TRY(modules_restore(s->target, s->image, list, n, &s->modules));
+	for (size_t i = 0; i < c->parts->symbols.n; i++) {
+		const struct symbol_part *x = &c->parts->symbols.at[i];
+		const struct symbol known = { .name = x->name, .address = x->address, .size = x->size, .is_function = x->is_function,
+					      .is_object = x->is_object, .is_global = x->is_global };
+		TRY(modules_restore_symbol(s->modules, &known));
+	}
+	return NULL;
 }
 
 static struct err *open_runtime(struct census *c, struct session *s)

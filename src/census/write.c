@@ -215,8 +215,8 @@ static struct err *gather(struct session *s, struct census *c)
 	uint64_t taken = s->target->picture.taken;
 	c->look = (struct census_look){ FLOTSAM_VERSION, s->target->live ? "live" : "core", taken ? taken : clock_nanoseconds(CLOCK_REALTIME),
 					s->target->live ? clock_nanoseconds(CLOCK_BOOTTIME) : 0, instance_of(s) };
-	if (census_origin(s->target))
-		c->look = *census_origin(s->target);
+	if (census_of(s->target))
+		c->look = census_of(s->target)->look;
 	p->target = *s->target;
 	p->alloc = *s->alloc;
 	p->runtime = *s->runtime;
@@ -269,6 +269,8 @@ static void code_section(struct codec *k, enum section which, struct census *c)
 		return census_code_holders(k, c);
 	case SECTION_KINDS:
 		return census_code_kinds(k, c);
+	case SECTION_SYMBOLS:
+		return census_code_symbols(k, p);
 	case SECTION_BLOCKS:
 	case SECTION_LEADERS:
 	case SECTION_REFERENCES:
@@ -314,11 +316,45 @@ static struct err *assemble(struct codec *sections, struct codec_bytes *ret)
 	return all.failed ? err_nomem() : NULL;
 }
 
+/* The symbols at addresses that ascend, each once. */
+static struct err *gather_symbols(struct session *s, const struct graph_packed *packed, struct session_parts *p)
+{
+	struct symbol x;
+	const struct census *of = census_of(s->target);
+	for (size_t i = 0; of && i < of->parts->symbols.n; i++) {
+		struct symbol_part *slot = vec_push(&p->symbols);
+		if (!slot)
+			return err_nomem();
+		*slot = of->parts->symbols.at[i];
+	}
+	for (size_t i = 0; i < packed->named.n; i++) {
+		struct symbol_part *last = p->symbols.n ? &p->symbols.at[p->symbols.n - 1] : NULL;
+		uint64_t at = packed->named.at[i];
+		if ((last && at - last->address < last->size) || !modules_symbol_at(s->modules, at, &x) || (last && x.address < last->address))
+			continue;
+		struct symbol_part *slot = vec_push(&p->symbols);
+		if (!slot)
+			return err_nomem();
+		*slot = (struct symbol_part){ x.address, x.size, x.name, x.is_function, x.is_object, x.is_global };
+	}
+	return NULL;
+}
+
+static struct err *code_references(struct session *s, struct census *c, struct codec_bytes *to)
+{
+	struct graph_packed packed;
+	TRY(graph_pack(s->graph, &packed));
+	to->at = packed.at;
+	to->n = packed.n;
+	struct err *e = gather_symbols(s, &packed, c->parts);
+	vec_free(&packed.named);
+	return e;
+}
+
 static struct err *encode(struct session *s, struct census *c, bool references, struct codec *sections)
 {
-	struct codec_bytes *packed = &sections[SECTION_REFERENCES].out;
 	if (references && s->graph)
-		TRY(graph_pack(s->graph, &packed->at, &packed->n));
+		TRY(code_references(s, c, &sections[SECTION_REFERENCES].out));
 	TRY(gather(s, c));
 	TRY(code_blocks(s, c, &sections[SECTION_BLOCKS]));
 	borrow_names(s, c); /* labels are made when they are asked for */
@@ -346,8 +382,10 @@ struct err *census_make(struct session *s, bool references, struct codec_bytes *
 		e = assemble(sections, ret);
 	for (unsigned i = 0; i < N_SECTIONS; i++)
 		free(sections[i].out.at);
-	if (parts)
+	if (parts) {
 		vec_free(&parts->modules);
+		vec_free(&parts->symbols);
+	}
 	vec_free(&c.kinds);
 	vec_free(&c.counts);
 	free(parts);

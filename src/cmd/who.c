@@ -214,47 +214,49 @@ static const struct column ref_columns[] = {
 	{ "what", "WHAT", "label of the block, or the place", CELL_TEXT, 0 },
 };
 
-/* A word that leads somewhere: into the heap, or to a symbol. False: it is no pointer. */
-static bool put_pointer(struct listing *l, struct session *s, uint64_t offset, uint64_t value)
+struct refs_page { struct listing *l; struct session *s; struct out *o; };
+
+/* A word that leads somewhere: into the heap, or to a symbol. All others are no pointers. */
+static void put_pointer(void *ctx, uint64_t offset, uint64_t value)
 {
+	struct refs_page *p = ctx;
+	struct listing *l = p->l;
+	struct session *s = p->s;
 	block_id id = blocks_at(s->blocks, value);
 	struct symbol sym;
-	if (id != BLOCK_NONE && value < blocks_payload(s->blocks, id))
-		return false;
+	if (p->o->error || (id != BLOCK_NONE && value < blocks_payload(s->blocks, id)))
+		return;
 	if (id == BLOCK_NONE) {
 		const struct mapping *m = value ? picture_mapping(&s->target->picture, value) : NULL;
 		if (!m || !(modules_symbol_at(s->modules, value, &sym) || runtime_extent_at(s->runtime, value)))
-			return false;
+			return;
 		AUTO_FREE char *place = query_place(s, value);
 		struct cell cells[] = { { .number = offset }, { .number = value }, { .text = "other" }, { .number = 0 }, { .text = place } };
 		listing_record(l, value, cells);
-		return true;
+		return;
 	}
 	uint64_t payload = blocks_payload(s->blocks, id);
 	bool used = block_state_is_used(blocks_state(s->blocks, id));
 	struct cell cells[] = { { .number = offset }, { .number = value }, { .text = used ? "block" : "free" }, { .number = value - payload },
 				{ .text = used ? types_name(s->types, id) : block_state_name(blocks_state(s->blocks, id)) } };
 	listing_record(l, payload, cells);
-	return true;
 }
 
 static struct err *refs(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
 {
 	block_id id;
 	struct listing l;
-	uint64_t value, word = image_arch(s->image)->word;
+	struct refs_page page = { &l, s, o };
 	TRY(cmd_need_walk(s, ret_status));
 	TRY(session_graph(s));
 	TRY(session_types(s));
 	TRY(cmd_block(a, s, a->words[0], &id));
-	uint64_t payload = blocks_payload(s->blocks, id), usable = blocks_usable(s->blocks, id);
+	TRY(graph_need_references(s->graph));
 	listing_begin(&l, a, o, "references", ref_columns, 5);
-	for (uint64_t off = 0; off + word <= usable && !o->error && !interrupted; off += word)
-		if (image_word(s->image, payload + off, &value))
-			put_pointer(&l, s, off, value);
+	struct err *e = graph_words(s->graph, id, put_pointer, &page);
 	listing_end(&l);
 	*ret_status = EXIT_REPORT;
-	return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
+	return e;
 }
 
 const struct command command_who = {
@@ -281,6 +283,7 @@ const struct command command_refs = {
 	.help = "  flotsam refs 4242 0x55d0c0a012a0\n"
 		"  refs 3                 at the prompt: item 3 of a list\n",
 	.group = GROUP_GRAPH,
+	.on_census = true,
 	.operands = "ADDR",
 	.min_words = 1,
 	.max_words = 1,

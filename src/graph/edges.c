@@ -71,7 +71,8 @@ static bool on_packed(void *ctx, const struct pointer *p)
 {
 	struct edge_scan *s = ctx;
 	struct edge e = { .source = s->source, .id = p->id, .strong = p->strong };
-	meet(s, &e);
+	if (p->id != BLOCK_NONE)
+		meet(s, &e);
 	return true;
 }
 

@@ -46,8 +46,6 @@ struct graph_priv {
 	uint32_t *parents;	 /* by id, see paths.c; made with the first path */
 };
 
-/* ERR_UNSUPPORTED when neither the memory that pointers stand in is here nor what a census keeps of it. */
-struct err *graph_need_references(struct graph *g) MUST_CHECK;
 /* Frees what is in priv, which is zero then but for what it borrows. */
 void graph_priv_clear(struct graph *g);
 
@@ -171,7 +169,7 @@ struct err *graph_run_marks(struct graph *g, enum mark_mode mode, const struct r
 bool graph_is_strong(struct graph *g, enum hit hit, const struct target_block *t, uint64_t p, uint64_t from);
 
 struct pointer { /* a word in a block that points at another */
-	block_id id;		/* that it points at */
+	block_id id;		/* that it points at; of packed ones BLOCK_NONE: at the address `offset`, outside the heap */
 	uint64_t from, offset;	/* address of the word; where it points in the block, from the payload */
 	bool packed, strong;	/* strong: of packed ones; else ask */
 	enum hit hit;		/* of the picture */

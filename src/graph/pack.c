@@ -6,9 +6,12 @@
 
 #include <pthread.h>
 
-enum { LEAST_POINTING = 4, LEAST_SHAPE = 16, LEAST_OWN = 512 };
+enum { LEAST_POINTING = 4, LEAST_SHAPE = 16, LEAST_OWN = 512, LEAST_COMMON = 32, COUNTERS = 1 << 14 };
 
-struct item { uint64_t gap, offset; uint32_t to; uint8_t pointing; bool strong; };
+struct item { uint64_t gap, offset; uint32_t to; uint8_t pointing, common; bool strong; };
+struct outside_word { uint64_t at; uint32_t source, index; };
+struct stretch { uint64_t start, end; };
+struct stretches { VEC(struct stretch) list; };
 struct shape { uint32_t first, blocks; uint16_t table; uint8_t n; bool own; };
 struct table { uint32_t counts[TARGET_SYMBOLS]; struct prefix_out code; bool by_number; };
 
@@ -17,6 +20,9 @@ struct pack {
 	const struct graph_priv *priv;
 	unsigned step;
 	VEC(struct place) places;
+	struct stretches named;	/* where what has a name is: modules, stacks; by address */
+	pthread_mutex_t lock;	/* symbols, which are read when they are first asked for, and: */
+	VEC(uint64_t) asked;	/* addresses whose names are of use: held by words in blocks, and where stale words stand */
 	uint64_t sources;
 	uint32_t n_batches;
 	struct bits_out *batches;
@@ -31,8 +37,12 @@ struct batch {
 	uint32_t *from;		/* by source: its first item */
 	uint16_t *symbol;	/* by source */
 	uint32_t begun;		/* sources that have their first item */
-	uint64_t next_word;
 	VEC(struct item) items;
+	VEC(struct outside_word) words_outside;
+	VEC(uint64_t) outside;	/* addresses that they hold */
+	struct map64 outside_index; /* address -> its index + 1; 0: nothing has a name there */
+	uint32_t source;	/* whose words are looked through for these */
+	uint32_t common[COMMON], n_common;
 	struct { uint64_t offset; bool strong; uint32_t count; } pointing[POINTING + 2];
 	uint32_t n_pointing;	/* the last means: told with the pointer */
 	VEC(struct shape) shapes;
@@ -44,17 +54,107 @@ struct batch {
 static void on_edge(void *ctx, const struct edge *e)
 {
 	struct batch *b = ctx;
-	while (b->begun <= e->source) {
+	while (b->begun <= e->source)
 		b->from[b->begun++] = (uint32_t)b->items.n;
-		b->next_word = 0;
-	}
 	if (b->items.n == b->items.cap && (b->items.n >= UINT32_MAX / 2 || !vec_reserve(&b->items, b->items.cap + 4096))) {
 		b->nomem = true;
 		return;
 	}
 	uint64_t at = (e->from - b->base[e->source]) / b->p->step;
-	b->items.at[b->items.n++] = (struct item){ .gap = at - b->next_word, .offset = e->t.offset, .to = e->id, .strong = e->strong };
-	b->next_word = at + 1;
+	b->items.at[b->items.n++] = (struct item){ .gap = at, .offset = e->t.offset, .to = e->id, .strong = e->strong };
+}
+
+static bool has_name(const struct pack *p, uint64_t v)
+{
+	size_t lo = 0, hi = p->named.list.n;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		if (p->named.list.at[mid].end <= v)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < p->named.list.n && p->named.list.at[lo].start <= v;
+}
+
+/* What `refs` shows besides blocks: a symbol, or a stack. */
+static bool is_told(struct batch *b, uint64_t v, uint64_t *ret_index)
+{
+	struct pack *p = b->p;
+	struct symbol s;
+	if (map64_find(&b->outside_index, v, ret_index))
+		return *ret_index;
+	*ret_index = 0;
+	if (blocks_at(p->g->blocks, v) == BLOCK_NONE && picture_mapping(image_picture(p->priv->img), v) && b->outside.n < OUTSIDE - 1) {
+		pthread_mutex_lock(&p->lock);
+		bool yes = modules_symbol_at(p->priv->ms, v, &s) || runtime_extent_at(p->priv->rt, v);
+		pthread_mutex_unlock(&p->lock);
+		uint64_t *slot = yes ? vec_push(&b->outside) : NULL;
+		b->nomem |= yes && !slot;
+		if (slot) {
+			*slot = v;
+			*ret_index = b->outside.n;
+		}
+	}
+	b->nomem |= !map64_put(&b->outside_index, v, *ret_index);
+	return *ret_index;
+}
+
+static bool on_window(void *ctx, uint64_t address, const uint8_t *data, size_t n)
+{
+	struct batch *b = ctx;
+	const struct pack *p = b->p;
+	unsigned word = p->priv->word;
+	uint64_t low = p->named.list.at[0].start, bytes = p->named.list.at[p->named.list.n - 1].end - low, index;
+	for (size_t i = (size_t)(b->base[b->source] - address) % word; i + word <= n && !b->nomem; i += word) {
+		uint64_t v = 0;
+		memcpy(&v, data + i, word);
+		if (v - low >= bytes || !has_name(p, v) || !is_told(b, v, &index))
+			continue;
+		struct outside_word *w = vec_push(&b->words_outside);
+		if (w)
+			*w = (struct outside_word){ (address + i - b->base[b->source]) / p->step, b->source, (uint32_t)index - 1 };
+		else
+			b->nomem = true;
+	}
+	return !b->nomem;
+}
+
+/* Puts the words that point outside among the others, and tells each word by what is passed over in front of it. */
+static bool merge(struct batch *b)
+{
+	VEC(struct item) all = { 0 };
+	size_t outside = 0, from = 0;
+	if (!vec_reserve(&all, b->items.n + b->words_outside.n + 1))
+		return false;
+	for (uint32_t i = 0; i < b->n; i++) {
+		uint64_t next = 0;
+		size_t end = b->from[i + 1];
+		b->from[i] = (uint32_t)all.n;
+		for (;;) {
+			const struct outside_word *w = outside < b->words_outside.n ? &b->words_outside.at[outside] : NULL;
+			bool mine = w && w->source == i;
+			struct item x;
+			if (mine && (from == end || w->at < b->items.at[from].gap)) {
+				x = (struct item){ .gap = w->at, .to = b->p->g->blocks->n + w->index, .strong = true };
+				outside++;
+			} else if (from < end) {
+				x = b->items.at[from++];
+			} else {
+				break;
+			}
+			if (x.gap < next) /* unaligned words may be told twice */
+				continue;
+			uint64_t at = x.gap;
+			x.gap -= next;
+			next = at + 1;
+			all.at[all.n++] = x;
+		}
+	}
+	b->from[b->n] = (uint32_t)all.n;
+	vec_free(&b->items);
+	memcpy(&b->items, &all, sizeof all);
+	return true;
 }
 
 static void gather(struct batch *b)
@@ -79,10 +179,86 @@ static void gather(struct batch *b)
 		}
 		if (bytes)
 			graph_edge_block(&s, (block_id)source, b->base[i], bytes, i);
+		b->source = i;
+		if (bytes && source < blocks->n && b->p->named.list.n)
+			image_each_window(b->p->priv->img, b->base[i], b->base[i] + bytes, on_window, b);
 	}
 	graph_edge_drain(&s);
 	while (b->begun <= b->n)
 		b->from[b->begun++] = (uint32_t)b->items.n;
+}
+
+/* Where stale words stand in a module, so that its symbols are kept. */
+static bool note_stale(struct batch *b)
+{
+	struct pack *p = b->p;
+	uint32_t n = p->g->blocks->n;
+	bool ok = true;
+	for (uint32_t i = b->first < n ? n - b->first : 0; i < b->n && ok; i++) {
+		if (p->places.at[b->first + i - n].kind != PLACE_STALE)
+			continue;
+		uint64_t at = 0;
+		for (uint32_t k = b->from[i]; k < b->from[i + 1] && ok; k++) {
+			at += b->items.at[k].gap;
+			uint64_t from = b->base[i] + at++ * p->step, *slot;
+			if (!has_name(p, from))
+				continue;
+			pthread_mutex_lock(&p->lock);
+			ok = (slot = vec_push(&p->asked));
+			if (ok)
+				*slot = from;
+			pthread_mutex_unlock(&p->lock);
+		}
+	}
+	return ok;
+}
+
+static uint32_t counter_of(uint32_t to)
+{
+	return to * 0x9e3779b1u >> 18;
+}
+
+/* What very many words of the batch point at: types, roots of trees, vtables. Counters that several targets share say which
+ * are to be counted. */
+static bool find_common(struct batch *b)
+{
+	AUTO_FREE uint32_t *counters = calloc(COUNTERS, sizeof *counters);
+	struct map64 seen = { 0 }, symbol = { 0 };
+	uint64_t most[COMMON + 1] = { 0 };
+	bool ok = counters;
+	for (size_t i = 0; i < b->items.n && ok; i++)
+		counters[counter_of(b->items.at[i].to)]++;
+	for (size_t i = 0; i < b->items.n && ok; i++) {
+		uint64_t count = 0;
+		if (counters[counter_of(b->items.at[i].to)] < LEAST_COMMON)
+			continue;
+		map64_find(&seen, b->items.at[i].to, &count);
+		ok = map64_put(&seen, b->items.at[i].to, count + 1);
+	}
+	for (size_t i = 0; i < seen.cap && ok; i++) {
+		if (!seen.used[i] || seen.values[i] < LEAST_COMMON)
+			continue;
+		uint32_t at = b->n_common < COMMON ? b->n_common++ : COMMON;
+		for (; at && most[at - 1] < seen.values[i]; at--) {
+			most[at] = most[at - 1];
+			if (at < COMMON)
+				b->common[at] = b->common[at - 1];
+		}
+		most[at] = seen.values[i];
+		if (at < COMMON)
+			b->common[at] = (uint32_t)seen.keys[i];
+	}
+	for (uint32_t k = 0; k < b->n_common && ok; k++)
+		ok = map64_put(&symbol, b->common[k], k + 1);
+	for (size_t i = 0; i < b->items.n && ok && b->n_common; i++) {
+		uint64_t k = 0;
+		if (counters[counter_of(b->items.at[i].to)] >= LEAST_COMMON)
+			map64_find(&symbol, b->items.at[i].to, &k);
+		b->items.at[i].common = (uint8_t)k;
+	}
+	map64_free(&seen);
+	map64_free(&symbol);
+	return ok;
 }
 
 /* The places in blocks at which pointers point most often; the start is the first of them. */
@@ -219,7 +395,7 @@ static unsigned extra_bits(uint32_t symbol, unsigned number)
 {
 	if (symbol == TARGET_NUMBER)
 		return number + 1;
-	return symbol == TARGET_SELF || symbol == TARGET_AGAIN ? 0 : (symbol < TARGET_AGAIN ? symbol - TARGET_AHEAD : symbol - TARGET_ON) % 32;
+	return symbol >= TARGET_COMMON || symbol == TARGET_SELF || symbol == TARGET_AGAIN ? 0 : (symbol < TARGET_AGAIN ? symbol - TARGET_AHEAD : symbol - TARGET_ON) % 32;
 }
 
 static struct told tell_way(uint32_t from, uint32_t to, uint32_t same, uint32_t ahead, uint32_t behind)
@@ -238,11 +414,16 @@ static struct told tell_number(uint32_t n, uint32_t to)
 	return to < few ? (struct told){ TARGET_NUMBER, to, bits } : (struct told){ TARGET_NUMBER, to + few, bits + 1 };
 }
 
+static uint32_t targets_of(const struct batch *b)
+{
+	return b->p->g->blocks->n + (uint32_t)b->outside.n;
+}
+
 /* The shortest way to tell it, signs and lengths taken for two bits. */
 static struct told tell(const struct batch *b, uint32_t source, const struct item *x, const struct item *before)
 {
 	uint32_t n = b->p->g->blocks->n;
-	struct told number = tell_number(n, x->to), best = number;
+	struct told number = tell_number(targets_of(b), x->to), best = number;
 	if (source < n)
 		best = tell_way(source, x->to, TARGET_SELF, TARGET_AHEAD, TARGET_BEHIND);
 	if (before) {
@@ -250,6 +431,8 @@ static struct told tell(const struct batch *b, uint32_t source, const struct ite
 		if (source >= n || way.bits < best.bits)
 			best = way;
 	}
+	if (x->common && best.bits > 3)
+		return (struct told){ TARGET_COMMON + x->common - 1u, 0, 0 };
 	return best.bits + 2 > number.bits ? number : best;
 }
 
@@ -293,6 +476,16 @@ static bool make_table(struct table *t, uint32_t n)
 	return prefix_make(one, TARGET_SYMBOLS, &t->code);
 }
 
+/* A listed word takes a bit at least, so that no reader has more to do than there are bits. */
+static void make_two(uint32_t *counts, uint32_t n)
+{
+	uint32_t used = 0;
+	for (uint32_t i = 0; i < n; i++)
+		used += counts[i] != 0;
+	if (used == 1)
+		counts[counts[0] ? 1 : 0] = 1;
+}
+
 static bool make_codes(struct batch *b)
 {
 	uint32_t of_counts[COUNT_CLASSES] = { 0 };
@@ -304,10 +497,11 @@ static bool make_codes(struct batch *b)
 		symbols[b->symbol[i]]++;
 		count_source(b, i, of_counts, words);
 	}
+	make_two(words, GAP_CLASSES * b->n_pointing);
 	bool ok = prefix_make(symbols, (uint32_t)b->shapes.n + SOURCE_SHAPES, &b->sources) && prefix_make(of_counts, COUNT_CLASSES, &b->counts) &&
 		  prefix_make(words, GAP_CLASSES * b->n_pointing, &b->words);
 	for (size_t i = 0; i < b->tables.n && ok; i++)
-		ok = make_table(&b->tables.at[i], b->p->g->blocks->n);
+		ok = make_table(&b->tables.at[i], targets_of(b));
 	return ok;
 }
 
@@ -316,6 +510,12 @@ static void write_head(struct batch *b, struct bits_out *to)
 	bits_number(to, b->n_pointing - 2);
 	for (uint32_t i = 1; i + 1 < b->n_pointing; i++)
 		bits_number(to, b->pointing[i].offset << 1 | b->pointing[i].strong);
+	bits_number(to, b->outside.n);
+	for (size_t i = 0; i < b->outside.n; i++)
+		bits_signed(to, (int64_t)(b->outside.at[i] - (i ? b->outside.at[i - 1] : 0)));
+	bits_number(to, b->n_common);
+	for (uint32_t i = 0; i < b->n_common; i++)
+		bits_number(to, b->common[i]);
 	bits_number(to, b->shapes.n);
 	for (size_t i = 0; i < b->shapes.n; i++) {
 		const struct shape *x = &b->shapes.at[i];
@@ -362,7 +562,7 @@ static void write_source(struct batch *b, struct bits_out *to, uint32_t i)
 		const struct table *t = table_of(b, symbol, k);
 		if (symbol == SOURCE_LISTED)
 			write_word(b, to, x);
-		struct told way = t->by_number ? tell_number(b->p->g->blocks->n, x->to) : tell(b, b->first + i, x, k ? x - 1 : NULL);
+		struct told way = t->by_number ? tell_number(targets_of(b), x->to) : tell(b, b->first + i, x, k ? x - 1 : NULL);
 		prefix_put(&t->code, to, way.symbol);
 		bits_put(to, way.extra, way.bits);
 	}
@@ -376,11 +576,27 @@ static void free_batch(struct batch *b)
 	prefix_free(&b->counts);
 	prefix_free(&b->words);
 	vec_free(&b->items);
+	vec_free(&b->words_outside);
+	vec_free(&b->outside);
+	map64_free(&b->outside_index);
 	vec_free(&b->shapes);
 	vec_free(&b->tables);
 	free(b->base);
 	free(b->from);
 	free(b->symbol);
+}
+
+static bool give_outside(struct batch *b)
+{
+	struct pack *p = b->p;
+	pthread_mutex_lock(&p->lock);
+	bool ok = vec_reserve(&p->asked, b->outside.n + 1);
+	if (ok && b->outside.n) {
+		memcpy(p->asked.at + p->asked.n, b->outside.at, b->outside.n * sizeof *b->outside.at);
+		p->asked.n += b->outside.n;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return ok;
 }
 
 static bool pack_batch(struct pack *p, uint32_t number)
@@ -394,11 +610,12 @@ static bool pack_batch(struct pack *p, uint32_t number)
 	bool ok = b.base && b.from && b.symbol;
 	if (ok)
 		gather(&b);
-	if (ok && !interrupted && (ok = !b.nomem && find_pointing(&b) && find_shapes(&b) && make_codes(&b))) {
+	if (ok && !interrupted && (ok = !b.nomem && merge(&b) && note_stale(&b) && find_common(&b) && find_pointing(&b) && find_shapes(&b) && make_codes(&b))) {
 		write_head(&b, to);
 		for (uint32_t i = 0; i < b.n; i++)
 			write_source(&b, to, i);
 		bits_flush(to);
+		ok = give_outside(&b);
 		__atomic_fetch_add(&p->references, b.items.n, __ATOMIC_RELAXED);
 	}
 	free_batch(&b);
@@ -421,9 +638,6 @@ static bool pack_batches(struct pack *p)
 	graph_each_piece(p->g, p->n_batches, on_piece, p);
 	return !p->nomem;
 }
-
-struct stretch { uint64_t start, end; };
-struct stretches { VEC(struct stretch) list; };
 
 static int by_start(const void *a, const void *b)
 {
@@ -478,6 +692,29 @@ static bool add_stale(struct pack *p)
 		}
 	}
 	vec_free(&known.list);
+	return ok;
+}
+
+/* Modules and the memory of threads, without overlaps. */
+static bool add_named(struct pack *p)
+{
+	struct stretches *s = &p->named;
+	bool ok = true;
+	size_t n = 0;
+	for (size_t i = 0; i < modules_count(p->priv->ms) && ok; i++)
+		ok = add_stretch(s, modules_get(p->priv->ms, i)->start, modules_get(p->priv->ms, i)->end);
+	for (size_t i = 0; i < p->priv->rt->extents.n && ok; i++)
+		ok = add_stretch(s, p->priv->rt->extents.at[i].start, p->priv->rt->extents.at[i].end);
+	if (s->list.n)
+		qsort(s->list.at, s->list.n, sizeof *s->list.at, by_start);
+	for (size_t i = 0; i < s->list.n; i++) {
+		struct stretch x = s->list.at[i];
+		if (n && s->list.at[n - 1].end >= x.start)
+			s->list.at[n - 1].end = x.end > s->list.at[n - 1].end ? x.end : s->list.at[n - 1].end;
+		else if (x.start < x.end)
+			s->list.at[n++] = x;
+	}
+	s->list.n = n;
 	return ok;
 }
 
@@ -559,10 +796,10 @@ static void write_weak(const struct pack *p, struct bits_out *to)
 
 static struct err *write_all(struct pack *p, struct bits_out *to)
 {
-	if (!add_roots(p) || !add_stale(p))
+	if (!add_roots(p) || !add_stale(p) || !add_named(p))
 		return err_nomem();
 	p->sources = p->g->blocks->n + (uint64_t)p->places.n;
-	if (p->sources >= UINT32_MAX)
+	if (p->sources >= UINT32_MAX - OUTSIDE)
 		return err_new(ERR_LIMIT, "%llu sources of references are too many", (unsigned long long)p->sources);
 	if (!pack_batches(p))
 		return err_nomem();
@@ -587,14 +824,33 @@ static struct err *write_all(struct pack *p, struct bits_out *to)
 	return to->failed ? err_nomem() : NULL;
 }
 
-struct err *graph_pack(struct graph *g, uint8_t **ret, size_t *ret_n)
+/* The addresses that told words hold, and those where stale words stand: each once, ascending. */
+static int by_address(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+static void give_named(struct pack *p, struct graph_packed *ret)
+{
+	size_t n = 0;
+	if (p->asked.n)
+		qsort(p->asked.at, p->asked.n, sizeof *p->asked.at, by_address);
+	for (size_t i = 0; i < p->asked.n; i++)
+		if (!n || p->asked.at[i] != p->asked.at[n - 1])
+			p->asked.at[n++] = p->asked.at[i];
+	p->asked.n = n;
+	memcpy(&ret->named, &p->asked, sizeof ret->named);
+	memset(&p->asked, 0, sizeof p->asked);
+}
+
+struct err *graph_pack(struct graph *g, struct graph_packed *ret)
 {
 	struct bits_out to = { 0 };
-	*ret = NULL;
-	*ret_n = 0;
+	*ret = (struct graph_packed){ 0 };
 	if (!g->priv || !g->blocks->n)
 		return NULL;
-	struct pack p = { .g = g, .priv = g->priv };
+	struct pack p = { .g = g, .priv = g->priv, .lock = PTHREAD_MUTEX_INITIALIZER };
 	p.step = p.priv->o.unaligned ? 1 : p.priv->word;
 	struct err *e = NULL;
 	if (p.priv->packed) {
@@ -610,11 +866,14 @@ struct err *graph_pack(struct graph *g, uint8_t **ret, size_t *ret_n)
 		vec_free(&p.batches[i].bytes);
 	free(p.batches);
 	vec_free(&p.places);
+	vec_free(&p.named.list);
 	if (e) {
+		vec_free(&p.asked);
 		vec_free(&to.bytes);
 		return e;
 	}
-	*ret = to.bytes.at;
-	*ret_n = to.bytes.n;
+	give_named(&p, ret);
+	ret->at = to.bytes.at;
+	ret->n = to.bytes.n;
 	return NULL;
 }

@@ -6,14 +6,15 @@
 #include "coding.h"
 #include "graph.h"
 
-enum { BATCH = 1 << 16, POINTING = 30, SLOTS = 8, SHAPES = 1000, MAX_TABLES = 2 + SHAPES * SLOTS };
+enum { BATCH = 1 << 16, POINTING = 30, SLOTS = 8, SHAPES = 1000, COMMON = 60, OUTSIDE = 1 << 24 };
 
 /* A gap of words in front of a pointer: itself, or its length in bits. */
 enum { DIRECT_GAPS = 8, GAP_LEAST = 4, GAP_MOST = 52, GAP_CLASSES = DIRECT_GAPS + GAP_MOST - GAP_LEAST + 1, COUNT_CLASSES = 33 };
 
-/* How a target is told: by its number, or by the way from the source, or from the target before; ways have a length in bits. */
+/* How a target is told: by its number, or by the way from the source, or from the target before; ways have a length in bits; or
+ * as one of those that are common in the batch. Numbers from that of blocks on are addresses outside the heap. */
 enum { TARGET_NUMBER, TARGET_SELF, TARGET_AHEAD, TARGET_BEHIND = TARGET_AHEAD + 32, TARGET_AGAIN = TARGET_BEHIND + 32, TARGET_ON,
-       TARGET_BACK = TARGET_ON + 32, TARGET_SYMBOLS = TARGET_BACK + 32 };
+       TARGET_BACK = TARGET_ON + 32, TARGET_COMMON = TARGET_BACK + 32, TARGET_SYMBOLS = TARGET_COMMON + COMMON };
 
 enum place_kind { PLACE_MEMORY, PLACE_STACK, PLACE_STALE };
 struct place { uint64_t start, end; enum place_kind kind; int thread; };
@@ -34,7 +35,7 @@ static inline unsigned bit_length(uint64_t v)
 }
 
 struct packed;
-/* Called for each pointer of a source; false: no more. */
+/* Called for each pointer of a source, those to names outside the heap too (id is BLOCK_NONE, offset the address); false: no more. */
 typedef bool packed_fn(void *ctx, const struct pointer *p);
 bool packed_each(const struct packed *k, uint32_t source, uint64_t base, packed_fn *f, void *ctx);
 /* All words that point at the blocks [low, high]. */

@@ -271,7 +271,7 @@ static bool on_round_pointer(void *ctx, const struct pointer *p)
 	struct round *r = ctx;
 	uint64_t known;
 	block_id id = p->id;
-	if (!graph_pointer_is_strong(r->g, p) || !block_state_is_used(blocks_state(r->g->blocks, id)))
+	if (id == BLOCK_NONE || !graph_pointer_is_strong(r->g, p) || !block_state_is_used(blocks_state(r->g->blocks, id)))
 		return true;
 	if (id == r->start) {
 		r->closed = true;

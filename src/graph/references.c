@@ -148,6 +148,31 @@ struct err *graph_references(struct graph *g, uint64_t low, uint64_t high, struc
 	return e;
 }
 
+struct word_reader { const struct graph *g; uint64_t payload; graph_word_of_block_fn *f; void *ctx; };
+
+static bool on_kept(void *ctx, const struct pointer *p)
+{
+	struct word_reader *r = ctx;
+	uint64_t value = p->id == BLOCK_NONE ? p->offset : blocks_payload(r->g->blocks, p->id) + p->offset;
+	r->f(r->ctx, p->from - r->payload, value);
+	return true;
+}
+
+struct err *graph_words(struct graph *g, block_id id, graph_word_of_block_fn *f, void *ctx)
+{
+	TRY(graph_need_references(g));
+	const struct graph_priv *priv = g->priv;
+	uint64_t value, usable = blocks_usable(g->blocks, id);
+	struct word_reader r = { g, blocks_payload(g->blocks, id), f, ctx };
+	if (priv->packed)
+		packed_each(priv->packed, id, r.payload, on_kept, &r);
+	else
+		for (uint64_t off = 0; off + priv->word <= usable && !interrupted; off += priv->word)
+			if (image_word(priv->img, r.payload + off, &value))
+				f(ctx, off, value);
+	return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
+}
+
 struct err *graph_reference_holder(struct graph *g, const struct reference *r, uint32_t *ret)
 {
 	TRY(graph_need_references(g));

@@ -11,7 +11,9 @@ struct shape_in { uint64_t gap[SLOTS]; uint8_t pointing[SLOTS]; uint32_t table; 
 struct batch_in {
 	struct span s;
 	uint64_t pointing[POINTING + 2]; /* offset * 2 + strong */
-	uint32_t n_pointing, n_tables;
+	uint32_t common[COMMON], n_common;
+	uint32_t n_pointing, n_tables, targets;
+	VEC(uint64_t) outside;	/* addresses: targets behind the blocks */
 	VEC(struct shape_in) shapes;
 	struct prefix_in sources, counts, words, *tables;
 };
@@ -43,11 +45,13 @@ static uint64_t take_number_below(struct bits_in *in, uint32_t n)
 }
 
 /* Wrong targets come out as n or more, which judging refuses. */
-static uint64_t take_target(const struct packed *k, const struct prefix_in *code, struct bits_in *in, uint64_t source, uint64_t before)
+static uint64_t take_target(const struct batch_in *b, const struct prefix_in *code, struct bits_in *in, uint64_t source, uint64_t before)
 {
 	uint32_t symbol = prefix_take(code, in);
 	if (symbol == TARGET_NUMBER)
-		return take_number_below(in, k->n);
+		return take_number_below(in, b->targets);
+	if (symbol >= TARGET_COMMON)
+		return symbol - TARGET_COMMON < b->n_common ? b->common[symbol - TARGET_COMMON] : UINT64_MAX;
 	if (symbol == TARGET_SELF || symbol == TARGET_AGAIN)
 		return symbol == TARGET_SELF ? source : before;
 	uint32_t at = symbol < TARGET_AGAIN ? symbol - TARGET_AHEAD : symbol - TARGET_ON;
@@ -91,11 +95,15 @@ static bool decode(const struct packed *k, const struct batch_in *b, struct bits
 		} else {
 			gap = take_word(b, in, &pointing);
 		}
-		target = take_target(k, &b->tables[shape && shape->own ? shape->table + i : i > 0], in, source, target);
+		target = take_target(b, &b->tables[shape && shape->own ? shape->table + i : i > 0], in, source, target);
 		at += gap;
-		if (target >= k->n || pointing >= MOST_ADDRESS || at >= MOST_ADDRESS)
+		if (target >= b->targets || pointing >= MOST_ADDRESS || at >= MOST_ADDRESS)
 			return false;
 		struct pointer p = { .id = (block_id)target, .from = base + at++ * k->step, .offset = pointing >> 1, .packed = true, .strong = pointing & 1 };
+		if (target >= k->n) {
+			p.id = BLOCK_NONE;
+			p.offset = b->outside.at[target - k->n];
+		}
 		if (f && !f(ctx, &p))
 			return false;
 	}
@@ -128,6 +136,30 @@ static bool read_pointing(struct batch_in *b, struct bits_in *in)
 	return !in->failed;
 }
 
+static bool read_targets(struct batch_in *b, uint32_t blocks, struct bits_in *in)
+{
+	uint64_t n = bits_take_number(in), last = 0;
+	if (in->failed || n >= OUTSIDE || n > in->s.n)
+		return false;
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t *slot = vec_push(&b->outside);
+		if (!slot)
+			return false;
+		*slot = last += (uint64_t)bits_take_signed(in);
+	}
+	b->targets = blocks + (uint32_t)n;
+	n = bits_take_number(in);
+	if (in->failed || n > COMMON)
+		return false;
+	for (; b->n_common < n; b->n_common++) {
+		uint64_t to = bits_take_number(in);
+		if (to >= b->targets)
+			return false;
+		b->common[b->n_common] = (uint32_t)to;
+	}
+	return !in->failed;
+}
+
 static bool read_shapes(struct batch_in *b, struct bits_in *in)
 {
 	uint64_t n = bits_take_number(in);
@@ -155,10 +187,10 @@ static bool read_shapes(struct batch_in *b, struct bits_in *in)
 }
 
 /* What stands in front of a batch's bits. */
-static bool read_head(struct batch_in *b, struct bits_in *in)
+static bool read_head(struct batch_in *b, uint32_t blocks, struct bits_in *in)
 {
-	if (!read_pointing(b, in) || !read_shapes(b, in) || !prefix_read(in, (uint32_t)b->shapes.n + SOURCE_SHAPES, &b->sources) ||
-	    !prefix_read(in, COUNT_CLASSES, &b->counts) || !prefix_read(in, GAP_CLASSES * b->n_pointing, &b->words))
+	if (!read_pointing(b, in) || !read_targets(b, blocks, in) || !read_shapes(b, in) || !prefix_read(in, (uint32_t)b->shapes.n + SOURCE_SHAPES, &b->sources) ||
+	    !prefix_read(in, COUNT_CLASSES, &b->counts) || !prefix_read(in, GAP_CLASSES * b->n_pointing, &b->words) || b->words.n == 1)
 		return false;
 	b->tables = calloc(b->n_tables, sizeof *b->tables);
 	for (uint32_t i = 0; b->tables && i < b->n_tables; i++)
@@ -167,13 +199,13 @@ static bool read_head(struct batch_in *b, struct bits_in *in)
 	return b->tables;
 }
 
-struct judging { uint64_t end, seen; };
+struct judging { uint64_t end, seen; bool place; };
 
 static bool on_judged(void *ctx, const struct pointer *p)
 {
 	struct judging *j = ctx;
 	j->seen++;
-	return p->from < j->end;
+	return p->from < j->end && !(j->place && p->id == BLOCK_NONE);
 }
 
 /* Every source of a batch, each within its memory. */
@@ -182,6 +214,7 @@ static struct err *judge_batch(struct packed *k, struct block_cursor *c, uint32_
 	uint64_t first = (uint64_t)number * BATCH, end = first + BATCH < k->sources ? first + BATCH : k->sources;
 	for (uint64_t i = first; i < end; i++) {
 		uint64_t base;
+		j->place = i >= k->n;
 		if (!(i % INDEX_STEP))
 			k->index[i / INDEX_STEP] = in->at;
 		if (i < k->n) {
@@ -219,7 +252,7 @@ static struct err *read_batches(struct packed *k, const struct blocks *blocks, s
 		b->s = (struct span){ k->all.p + at, (size_t)bytes };
 		in->at += bytes * 8;
 		struct bits_in bits = { b->s, 0, false };
-		if (!read_head(b, &bits))
+		if (!read_head(b, k->n, &bits))
 			return damaged("batch", i);
 		TRY(judge_batch(k, &c, i, &bits, &j));
 	}
@@ -243,7 +276,9 @@ static struct err *read_places(struct packed *k, struct bits_in *in, int64_t thr
 	}
 	if (k->n + n >= UINT32_MAX)
 		return damaged("place", n);
-	k->sources = k->n + (uint32_t)n;
+	k->sources = k->n + (uint32_t)n; /* and the targets outside fit behind the blocks: */
+	if (k->n >= UINT32_MAX - OUTSIDE)
+		return damaged("block", k->n);
 	return in->failed ? damaged("place", n) : NULL;
 }
 
@@ -480,6 +515,7 @@ void packed_free(struct packed *k)
 		prefix_in_free(&b->sources);
 		prefix_in_free(&b->counts);
 		prefix_in_free(&b->words);
+		vec_free(&b->outside);
 		vec_free(&b->shapes);
 	}
 	vec_free(&k->batches);

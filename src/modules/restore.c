@@ -1,4 +1,5 @@
-/* Modules as somebody else found them: names, places and build-ids, without files. Nothing is asked of them that needs one. */
+/* Modules as somebody else found them: names, places and build-ids, without files. Nothing is asked of them that needs one, but for
+ * the symbols that were kept. */
 #include "modules.h"
 
 static struct err *add(struct modules *ms, const struct module *from)
@@ -43,5 +44,18 @@ struct err *modules_restore(struct target *t, struct image *img, const struct mo
 		return e;
 	}
 	*ret = ms;
+	return NULL;
+}
+
+struct err *modules_restore_symbol(struct modules *ms, const struct symbol *s)
+{
+	struct module *m = modules_at(ms, s->address);
+	struct raw_symbol *slot = m ? vec_push(&priv_of(m)->symbols) : NULL;
+	if (m && !slot)
+		return err_nomem();
+	if (slot)
+		*slot = (struct raw_symbol){ .address = s->address, .size = s->size, .name = s->name,
+					     .type = s->is_function ? STT_FUNC : s->is_object ? STT_OBJECT : STT_NOTYPE,
+					     .bind = s->is_global ? STB_GLOBAL : STB_LOCAL };
 	return NULL;
 }

@@ -145,6 +145,32 @@ static size_t compare_references(struct session *a, struct session *b, block_id 
 	return n;
 }
 
+/* The words of a block that lead into the heap, as offsets and values. */
+struct words { const struct blocks *b; VEC(uint64_t) list; };
+
+static void on_word(void *ctx, uint64_t offset, uint64_t value)
+{
+	struct words *w = ctx;
+	block_id id = blocks_at(w->b, value);
+	if (id == BLOCK_NONE || value < blocks_payload(w->b, id))
+		return;
+	*(uint64_t *)vec_push(&w->list) = offset;
+	*(uint64_t *)vec_push(&w->list) = value;
+}
+
+static void compare_words(struct session *a, struct session *b, block_id id)
+{
+	struct words x = { .b = a->blocks }, y = { .b = b->blocks };
+	struct err *e = graph_words(a->graph, id, on_word, &x);
+	ck_assert(!e);
+	e = graph_words(b->graph, id, on_word, &y);
+	ck_assert(!e);
+	ck_assert_uint_eq(x.list.n, y.list.n);
+	ck_assert(!x.list.n || !memcmp(x.list.at, y.list.at, x.list.n * sizeof *x.list.at));
+	vec_free(&x.list);
+	vec_free(&y.list);
+}
+
 typedef struct err *walk_fn(struct graph *g, block_id id, struct path *ret);
 
 static size_t compare_steps(walk_fn *walk, block_id id, struct graph *a, struct graph *b)
@@ -207,6 +233,8 @@ START_TEST(answers_the_same)
 	/* Each block of a small heap, some of a large one. */
 	for (block_id id = 0; id < session->blocks->n; id += 1 + session->blocks->n / (session->blocks->n > 10000 ? 8 : 200)) {
 		references += compare_references(session, s, id);
+		if (!cases[_i].graph.unaligned)
+			compare_words(session, s, id);
 		steps += compare_steps(graph_path, id, session->graph, s->graph);
 		rounds += compare_steps(graph_cycle, id, session->graph, s->graph);
 	}
