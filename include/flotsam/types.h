@@ -52,11 +52,11 @@ struct err *types_objects(const struct blocks *b, struct image *img, struct modu
 void types_objects_free(struct objects *o);
 
 /* What blocks are by DWARF: types spread from variables along typed pointers. Higher ranks win; see types_tier(). */
-enum typed_by { TYPED_NOT, TYPED_FIELD, TYPED_VTABLE, TYPED_NODE, TYPED_CONTAINER, TYPED_PREFIX, TYPED_COUNTED, TYPED_FAMILY, TYPED_TAG };
+enum typed_by { TYPED_NOT, TYPED_FIELD, TYPED_VTABLE, TYPED_NODE, TYPED_CONTAINER, TYPED_PREFIX, TYPED_COUNTED, TYPED_FAMILY, TYPED_UNION /* a pointer of a union: only where nothing else speaks */ };
 const char *typed_by_name(enum typed_by by); /* "field", "vtable" ... */
 enum typed_form { FORM_ONE, FORM_ARRAY, FORM_TAIL /* T, and more behind it */, FORM_FLEXIBLE, FORM_POINTERS };
 enum { RANK_VTABLE = 50, RANK_EXACT = 40, RANK_PREFIX = 35, RANK_FLEXIBLE = 30, RANK_FAMILY = 25, RANK_ARRAY = 20, RANK_LOOSE_ARRAY = 15,
-       RANK_EXACT_HEADER = 12, RANK_TAIL = 10, RANK_NUMBERS = 5, RANK_TEXT = 2, WEAK_LESS = 15 };
+       RANK_EXACT_HEADER = 12, RANK_TAIL = 10, RANK_NUMBERS = 5, RANK_TEXT = 2, RANK_POOL = 28 /* a vtable, and room for more objects */, RANK_UNION = RANK_TAIL };
 struct typed { /* 8 bytes a block */
 	uint32_t type;		/* index into the table; 0: not known */
 	uint8_t rank;

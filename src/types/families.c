@@ -195,7 +195,7 @@ static void learn(struct spread *s, const struct family *f, struct learned *l, u
 		s->nomem |= !map64_put(&kinds, f->kinds[i], 1);
 	for (block_id id = 0; id < s->b->n && !interrupted; id++) {
 		const struct typed *at = &s->g->of[id];
-		if (!at->type || at->by == TYPED_FAMILY || at->by == TYPED_PREFIX || !map64_find(&kinds, at->type, &is) ||
+		if (!at->type || at->by == TYPED_FAMILY || at->by == TYPED_PREFIX || at->by == TYPED_UNION || !map64_find(&kinds, at->type, &is) ||
 		    !read_value(s, object_of(s, id) + f->offset, f->bytes, &v))
 			continue;
 		unsigned i = 0;
@@ -252,13 +252,20 @@ static void name_value(struct spread *s, struct family *f, const struct learned 
 	vec_free(&ids);
 }
 
-static void name_family(struct spread *s, struct family *f, double margin)
+static void name_family(struct spread *s, struct family *f, struct map64 *members, double margin)
 {
 	struct learned l[MOST_VALUES];
 	uint64_t values[MOST_VALUES], v;
 	unsigned n_learned = 0, n_values = 0;
 	find_kinds(s, f);
-	choose_member(s, f);
+	/* What is left when most are named may be of one value. */
+	if (map64_find(members, f->header, &v)) {
+		f->offset = (uint32_t)(v >> 8);
+		f->bytes = v & 0xff;
+	} else {
+		choose_member(s, f);
+		s->nomem |= f->bytes && !map64_put(members, f->header, (uint64_t)f->offset << 8 | f->bytes);
+	}
 	if (!f->n_kinds || !f->bytes)
 		return;
 	learn(s, f, l, &n_learned);
@@ -300,17 +307,19 @@ static void collect(struct spread *s, struct families *all)
 bool spread_families(struct spread *s)
 {
 	static const double margins[MOST_ROUNDS] = { 1, 0.5, 0.15, 0.15 };
-	for (int round = 0; round < MOST_ROUNDS && !s->nomem && !interrupted; round++) {
+	struct map64 members = { 0 }; /* header -> offset and bytes of the member that tells */
+	bool ok = true;
+	for (int round = 0; round < MOST_ROUNDS && ok; round++) {
 		struct families all = { 0 };
 		collect(s, &all);
 		for (size_t i = 0; i < all.list.n; i++) {
 			if (all.list.at[i].blocks.n >= LEAST_BLOCKS)
-				name_family(s, &all.list.at[i], margins[round]);
+				name_family(s, &all.list.at[i], &members, margins[round]);
 			vec_free(&all.list.at[i].blocks);
 		}
 		vec_free(&all.list);
-		if (!spread_run(s))
-			return false;
+		ok = spread_run(s);
 	}
-	return !s->nomem && !interrupted;
+	map64_free(&members);
+	return ok && !s->nomem && !interrupted;
 }

@@ -83,7 +83,9 @@ static void settle(struct spread *s, block_id id, uint32_t type, uint64_t base, 
 			at->doubt = 0;
 			enqueue(s, id);
 		}
-	} else if (rank > at->rank) {
+	} else if (by == TYPED_UNION) {
+		return;
+	} else if (rank > at->rank || (at->by == TYPED_UNION && rank == at->rank)) {
 		if (at->moved < MOST_MOVES)
 			assign(s, id, type, base, rank, fit, by, word);
 	} else if (rank == at->rank && base == old_base && types_begins_with(s->table, type, at->type)) {
@@ -99,10 +101,12 @@ void spread_offer(struct spread *s, block_id id, uint32_t type, uint64_t base, u
 	uint64_t payload = blocks_payload(s->b, id), usable = blocks_usable(s->b, id);
 	struct fit fit = base < usable ? fit_type(s, type, payload + base, usable - base) : (struct fit){ 0 };
 	/* A member of a union need not be what the bytes are. */
-	if (fit.rank && weak && (fit.form != FORM_ONE || shape_of(s, type, payload + base) != SHAPE_GOOD))
+	if (weak && (fit.rank != RANK_EXACT || shape_of(s, type, payload + base) != SHAPE_GOOD))
 		fit.rank = 0;
-	else if (fit.rank && weak)
-		fit.rank = fit.rank > WEAK_LESS ? fit.rank - WEAK_LESS : 1;
+	if (fit.rank && weak) {
+		fit.rank = RANK_UNION;
+		by = TYPED_UNION;
+	}
 	if (id == s->asked)
 		add_rival(s, type, fit.rank ? (rank ? rank : fit.rank) : 0, word);
 	if (!fit.rank) {

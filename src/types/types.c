@@ -189,6 +189,14 @@ uint32_t types_plain_label(struct types *t, block_id id, uint64_t payload, uint6
 	return sized_label(t, usable, text_length(priv, payload, usable, text));
 }
 
+static bool has_vtable(const struct type_table *t, uint32_t type)
+{
+	const struct type *at = table_type(t, type);
+	const struct type_leaf *first = at->n_leaves ? &t->leaves.at[at->first_leaf] : NULL;
+	const struct type *target = first && !first->offset ? table_type(t, first->target) : NULL;
+	return target && target->kind == TYPE_POINTER && table_type(t, target->target)->kind == TYPE_CODE;
+}
+
 /* What libc owns is known better than by a pointer to it, and an object better by itself. Of what DWARF calls text or numbers
  * the bytes say more. */
 bool types_prefer_typed(const struct typing *g, const struct typed *at, enum identified_by by)
@@ -198,7 +206,10 @@ bool types_prefer_typed(const struct typing *g, const struct typed *at, enum ide
 		return false;
 	if (types_tier(at) == TIER_D)
 		return by == BY_SIZE;
-	return by == BY_SIZE || by == BY_TEXT || (by == BY_VTABLE && at->by == TYPED_VTABLE);
+	/* A pointer to a class of objects may say no more than a base. */
+	if (by == BY_VTABLE)
+		return at->by == TYPED_VTABLE || (at->rank >= RANK_EXACT - 1 && !has_vtable(g->table, at->type));
+	return by == BY_SIZE || by == BY_TEXT;
 }
 
 static uint32_t typed_label(struct types *t, const struct typed *at)

@@ -1,7 +1,7 @@
 /* The passes: roots, vtables, pointers into blocks; each spreads until nothing is new. And what came of them. */
 #include "typing.h"
 
-static const char *const by_names[] = { "none", "field", "vtable", "node", "container-of", "prefix", "counted", "family", "tag" };
+static const char *const by_names[] = { "none", "field", "vtable", "node", "container-of", "prefix", "counted", "family", "union" };
 
 const char *typed_by_name(enum typed_by by)
 {

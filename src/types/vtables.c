@@ -37,8 +37,11 @@ bool spread_vtables(struct spread *s)
 			continue;
 		uint32_t type = look_up(s, &known, first, c.usable);
 		s->from = (struct source){ 0, FROM_NOTHING };
-		if (type)
-			spread_offer(s, c.id, type, 0, RANK_VTABLE, TYPED_VTABLE, c.payload, false);
+		if (!type)
+			continue;
+		/* Objects of one class with others behind them are a pool's, which a typed pointer may say. */
+		enum typed_form form = fit_type(s, type, c.payload, c.usable).form;
+		spread_offer(s, c.id, type, 0, form == FORM_ARRAY ? RANK_POOL : form == FORM_TAIL ? RANK_EXACT - 2 : RANK_VTABLE, TYPED_VTABLE, c.payload, false);
 	}
 	map64_free(&known);
 	return spread_run(s);

@@ -123,7 +123,7 @@ static void flatten(struct work *w, uint32_t id)
 	at->first_part = (uint32_t)parts;
 	at->n_parts = (uint32_t)(t->parts.n - parts);
 	at->cut |= w->cut || w->open.n;
-	t->cut |= at->cut;
+	t->cut |= t->leaves.n >= MOST_LEAVES || t->parts.n >= MOST_LEAVES || w->all >= ALL_STEPS;
 	if (at->n_leaves)
 		qsort(t->leaves.at + leaves, at->n_leaves, sizeof *t->leaves.at, by_offset);
 	find_flexible(t, at);
