@@ -482,7 +482,13 @@ static void resolve(struct site *s)
 			size = t.size;
 		}
 		if (!t.returned)
-			return;
+			break;
+	}
+	/* A small structure in front of more is a header: whoever knew the whole was not seen. */
+	if (s->type && size > 4 && size <= 16 && s->bytes % size && s->bytes > size) {
+		free(s->type);
+		free(s->how);
+		s->type = s->how = NULL;
 	}
 }
 
