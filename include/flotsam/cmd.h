@@ -107,6 +107,8 @@ struct err *arguments_parse(int argc, char **argv, struct arguments *ret) MUST_C
 struct err *arguments_parse_line(int n, char **words, const struct arguments *base, struct arguments *ret) MUST_CHECK;
 /* Completion: the name of the i-th long option that the command takes at the prompt, without dashes; NULL behind the last. */
 const char *arguments_option(const struct command *c, size_t i);
+/* Is it a word that a line of the prompt may begin with though no command is called so: leaked, size>=1M, L1? */
+bool command_begins_filter(const char *word);
 /* What may stand behind `group by` (verb "by") and behind `sort`; NULL behind the last. */
 const char *command_blocks_key(const char *verb, size_t i);
 

@@ -68,7 +68,8 @@ struct selector;
 struct selector_names { /* what words may mean at the caller's */
 	const uint64_t *(*set)(void *ctx, const char *name);	/* bits by id, or NULL */
 	struct err *(*holder)(void *ctx, const char *word, const char **ret_name); /* H3 */
-	struct err *(*address)(void *ctx, const char *word, uint64_t *ret);
+	struct err *(*holder_set)(void *ctx, const char *word, uint32_t *ret); /* H3 as graph_set() tells it */
+	struct err *(*address)(void *ctx, const char *word, uint64_t *ret);    /* L1: the first block of that group */
 	void *ctx;
 };
 /* Takes words until one that begins what is done with the blocks (group, sort, top, count, sum). Builds the stages of the
@@ -78,6 +79,8 @@ struct err *selector_create(struct session *s, const struct selector_names *name
 bool selector_match(struct selector *f, const struct block_cursor *c);
 void selector_free(struct selector *f);
 bool selector_is_verb(const char *word);
+/* Can it be nothing but the first word of a filter: leaked, size>=1M, (used, L1? */
+bool selector_begins(const char *word);
 
 /* Where bytes stand in the picture. Returns false to stop. */
 typedef bool query_found_fn(void *ctx, uint64_t address);

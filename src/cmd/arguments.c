@@ -627,8 +627,8 @@ struct err *arguments_parse_line(int n, char **words, const struct arguments *ba
 	*ret = (struct arguments){ .color = base->color, .top = base->top, .show_content = base->show_content, .verbose = base->verbose,
 				   .session = base->session, .kind = base->kind, .target = base->target, .output = base->output, .prompt = true, .desk = base->desk };
 	bool operands_only = false;
-	/* A line that starts with a set's name is an expression of sets. */
-	bool set = base->desk && desk_is_set(base->desk, words[0]);
+	/* A line that starts with a set's name, or with a word of a filter, asks for those blocks. */
+	bool set = (base->desk && desk_is_set(base->desk, words[0])) || command_begins_filter(words[0]);
 	if (set)
 		ret->command = &command_blocks;
 	else

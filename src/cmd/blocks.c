@@ -21,6 +21,11 @@ static const char *const group_keys[] = { NULL, "label", "size", "holder", "aren
 enum sort_key { SORT_NONE, SORT_BYTES, SORT_SIZE, SORT_BLOCKS, SORT_ADDRESS, SORT_RETAINED };
 static const char *const sort_keys[] = { NULL, "bytes", "size", "blocks", "address", "retained" };
 
+bool command_begins_filter(const char *word)
+{
+	return !command_by_name(word) && selector_begins(word);
+}
+
 const char *command_blocks_key(const char *verb, size_t i)
 {
 	bool group = !strcmp(verb, "by");
@@ -36,7 +41,7 @@ struct question {
 	enum group_key group;
 	enum sort_key sort;
 	uint64_t top;		/* 0: all */
-	bool count, sum;
+	bool count, sum, topped; /* topped: a number was named */
 };
 
 static struct err *choose(const char *what, const char *word, const char *const *names, int n, int *ret)
@@ -74,8 +79,9 @@ static struct err *parse_verbs(struct question *q, unsigned from)
 			q->sort = (enum sort_key)choice;
 			i++;
 		} else if (!strcmp(verb, "top")) {
-			if (!next || !text_to_bytes(next, &q->top) || !q->top)
+			if (!next || !text_to_bytes(next, &q->top))
 				return err_new(ERR_USAGE, "top how many?");
+			q->topped = true;
 			i++;
 		} else {
 			return err_hint(err_new(ERR_USAGE, "'%s' stands behind what is done with the blocks", verb), "help blocks");
@@ -351,8 +357,11 @@ static const struct column group_columns[] = {
 
 static struct err *list_groups(struct question *q)
 {
+	enum { SCREEN = 40 }; /* lines for people, who asked for no number of them */
 	struct groups gs = { 0 };
 	struct block_cursor c;
+	if (!q->topped && cmd_is_text(q->a))
+		q->top = SCREEN;
 	bool ok = true;
 	if (q->group == BY_HOLDER)
 		TRY(session_holders(q->s));
@@ -375,7 +384,7 @@ static struct err *list_groups(struct question *q)
 		if (!e)
 			listing_end(&l);
 		if (!e && q->top && gs.list.n > q->top && cmd_is_text(q->a))
-			out_printf(q->o, "%zu more groups\n", gs.list.n - (size_t)q->top);
+			out_printf(q->o, "%zu more group%s (top 0)\n", gs.list.n - (size_t)q->top, gs.list.n - q->top == 1 ? "" : "s");
 	}
 	vec_free(&gs.list);
 	for (int i = 0; i < GROUP_TABLES; i++)
@@ -452,13 +461,15 @@ const struct command command_blocks = {
 		"  blocks used group by label top 20            at the prompt\n"
 		"  blocks leaked text~session count\n"
 		"  blocks holder=g_cache 'size<64' group by content\n"
+		"  blocks L1 sort address                       what a line of the report counts\n"
+		"  leaked & size>=1k                            blocks may be left out\n"
 		"  blocks (leaked + class=possible) & size=64..1k\n"
 		"  blocks leaked newer=L1                       behind it: L1, an item, 0x7f..\n"
 		"\n"
 		"filter: size= size>= size=64..128 address>= state= class= label= label~ type=\n"
 		"        arena= holder= holder~ thread= text~ older= newer= leaked used free\n"
-		"        stack_only, set names; & (and) + (or) - (but not) between them, from\n"
-		"        the left, & where none stands; ( ) around what belongs together\n"
+		"        stack_only, L1, H1, set names; & (and) + (or) - (but not) between\n"
+		"        them, from the left, & where none stands; ( ) around what is one\n"
 		"then:   group by label|size|holder|arena|content|class|state,\n"
 		"        sort bytes|size|blocks|address|retained, top N, count, sum\n",
 	.group = GROUP_BLOCKS,

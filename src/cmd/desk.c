@@ -124,7 +124,7 @@ static struct err *ranked_holder(const struct arguments *a, struct session *s, c
 	unsigned long n = strtoul(word + 1, NULL, 10);
 	TRY(need_ranks(a->desk, s));
 	if (!n || n > a->desk->holders.n || !a->desk->holders.at[n - 1].name)
-		return err_hint(err_new(ERR_USAGE, "there is no %s: the report has %zu holders", word, a->desk->holders.n), "report --top 0");
+		return err_hint(err_new(ERR_USAGE, "there is no %s: the holders end with H%zu", word, a->desk->holders.n), "report --top 0");
 	*ret = &a->desk->holders.at[n - 1];
 	return NULL;
 }
@@ -169,8 +169,10 @@ static struct err *holder_address(const struct arguments *a, struct session *s, 
 static struct err *leak_sample(const struct arguments *a, struct session *s, const char *word, unsigned long n, uint64_t *ret)
 {
 	TRY(need_ranks(a->desk, s));
+	if (!a->desk->leaks.n)
+		return err_hint(err_new(ERR_USAGE, "there is no %s: nothing has leaked", word), "H1 is what keeps most: tree H1");
 	if (!n || n > a->desk->leaks.n)
-		return err_hint(err_new(ERR_USAGE, "there is no %s: the report has %zu groups of leaks", word, a->desk->leaks.n), "report --top 0");
+		return err_hint(err_new(ERR_USAGE, "there is no %s: the groups of leaks end with L%zu", word, a->desk->leaks.n), "report --top 0");
 	*ret = a->desk->leaks.at[n - 1];
 	return NULL;
 }

@@ -67,6 +67,12 @@ static struct err *find_holder(void *ctx, const char *word, const char **ret)
 	return cmd_holder_name(n->a, n->s, word, ret);
 }
 
+static struct err *find_holder_set(void *ctx, const char *word, uint32_t *ret)
+{
+	const struct cmd_names *n = ctx;
+	return cmd_holder_set(n->a, n->s, word, ret);
+}
+
 static struct err *find_address(void *ctx, const char *word, uint64_t *ret)
 {
 	const struct cmd_names *n = ctx;
@@ -75,6 +81,6 @@ static struct err *find_address(void *ctx, const char *word, uint64_t *ret)
 
 void cmd_names_init(struct cmd_names *n, const struct arguments *a, struct session *s)
 {
-	*n = (struct cmd_names){ a, s, { .set = find_set, .holder = find_holder, .address = find_address } };
+	*n = (struct cmd_names){ a, s, { .set = find_set, .holder = find_holder, .holder_set = find_holder_set, .address = find_address } };
 	n->names.ctx = n;
 }

@@ -32,6 +32,7 @@ static struct err *print_variable(const struct arguments *a, struct session *s, 
 	struct value_place place;
 	unsigned thread;
 	/* In a sitting the frame that was chosen comes first; else a thread is needed for its variables alone. */
+	TRY(cmd_holder_name(a, s, name, &name));
 	TRY(cmd_thread(a, s, NULL, &thread));
 	TRY(query_stack(s, thread, &st));
 	query_value_place(s, st, a->desk->thread ? a->desk->frame : 0, &place);

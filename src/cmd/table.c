@@ -108,6 +108,22 @@ bool cmd_resembles(const char *typed, const char *meant)
 	return distance(typed, meant) <= (strlen(meant) < 5 ? 1 : 2);
 }
 
+/* What people type who come from other tools, or who read the headings of the report. */
+static const char *meant_by(const char *typed)
+{
+	static const struct { const char *typed, *meant; } words[] = {
+		{ "leaks", "report lists the groups of leaks, leaked each block" }, { "leak", "report lists the groups of leaks, leaked each block" },
+		{ "holders", "report lists the holders, tree what each keeps" }, { "holder", "tree H1" },
+		{ "bt", "stack" }, { "backtrace", "stack" }, { "where", "stack" }, { "info", "help, or show ADDR" },
+		{ "top", "blocks used sort retained top 20, or tree" }, { "dominators", "tree" }, { "stats", "arenas, frag, rss" },
+		{ "dump", "x/8gx ADDR; snap keeps a look" }, { "malloc", "help malloc" }, { "registers", "frame" }, { "q!", "quit" },
+	};
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (!strcmp(words[i].typed, typed))
+			return words[i].meant;
+	return NULL;
+}
+
 struct err *command_resolve(const char *typed, const struct command **ret)
 {
 	struct strbuf near = { 0 };
@@ -127,7 +143,7 @@ struct err *command_resolve(const char *typed, const struct command **ret)
 			if (cmd_resembles(typed, command_get(i)->name))
 				strbuf_printf(&near, n++ ? ", %s" : "%s", command_get(i)->name);
 		e = err_new(ERR_USAGE, "no command is called '%s'", typed);
-		e = n ? err_hint(e, "did you mean %s?", near.text ? near.text : "") : err_hint(e, "help lists them");
+		e = meant_by(typed) ? err_hint(e, "%s", meant_by(typed)) : n ? err_hint(e, "did you mean %s?", near.text ? near.text : "") : err_hint(e, "help lists them");
 	}
 	strbuf_free(&near);
 	return e;

@@ -185,7 +185,8 @@ static struct err *put_all(const struct arguments *a, struct session *s, struct 
 	if (text && stale && !a->verbose)
 		out_printf(o, "%zu stale word%s in free memory or behind a stack pointer: nobody reads them (-v)\n", stale, stale == 1 ? "" : "s");
 	if (text && refs->list.n == stale)
-		out_puts(o, "Nothing alive points at it.\n");
+		out_puts(o, blocks_at(s->blocks, asked->address) != BLOCK_NONE ? "Nothing alive points at it.\n"
+									       : "Nothing points at it. It is no block, and needs nobody to stay.\n");
 	return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
 }
 

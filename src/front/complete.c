@@ -238,6 +238,8 @@ static enum completes completes_behind(const char *first)
 			command = command_by_name("blocks");
 			return COMPLETES_FILTER;
 		}
+	if (command_begins_filter(first))
+		first = "blocks";
 	struct err *e = command_resolve(first, &command);
 	if (e)
 		command = NULL;

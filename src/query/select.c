@@ -4,7 +4,7 @@
 #include <fnmatch.h>
 
 enum term_kind { TERM_SIZE, TERM_ADDRESS, TERM_STATE, TERM_USED, TERM_FREE, TERM_CLASS, TERM_LEAKED, TERM_STACK_ONLY, TERM_LABEL, TERM_ARENA, TERM_HOLDER,
-		 TERM_TEXT, TERM_THREAD, TERM_SET, TERM_OLDER, TERM_NEWER, TERM_OPEN, TERM_CLOSE };
+		 TERM_TEXT, TERM_THREAD, TERM_SET, TERM_OLDER, TERM_NEWER, TERM_LEAK_GROUP, TERM_HELD_BY, TERM_OPEN, TERM_CLOSE };
 enum comparison { IS, IS_NOT, LESS, LESS_OR_IS, MORE, MORE_OR_IS, CONTAINS, WITHIN /* A..B, both included */ };
 enum { MAX_NESTED = 16 };
 enum combine { AND, OR, MINUS };
@@ -16,6 +16,7 @@ struct term {
 	enum combine combine;
 	uint64_t number, last;	/* A..B: from number to last */
 	int arena;		/* of the block that others are older or newer than */
+	uint32_t label;		/* of a group of leaks, whose size is `number` */
 	size_t close;		/* of TERM_OPEN: where its TERM_CLOSE is */
 	char *text;
 	const uint64_t *bits;	/* of a set */
@@ -60,6 +61,22 @@ bool selector_is_verb(const char *word)
 		if (!strcmp(word, verbs[i]))
 			return true;
 	return false;
+}
+
+/* L1, H1: a line of the report. */
+static bool is_rank(const char *word)
+{
+	return (*word == 'L' || *word == 'H') && word[1] && strspn(word + 1, "0123456789") == strlen(word + 1);
+}
+
+bool selector_begins(const char *word)
+{
+	word += strspn(word, "(");
+	size_t n = strcspn(word, "<>=!~)");
+	for (size_t i = 0; i < N_KEYS; i++)
+		if (strlen(keys[i].name) == n && !strncmp(keys[i].name, word, n))
+			return keys[i].bare == (!word[n] || word[n] == ')');
+	return is_rank(word);
 }
 
 static bool parse_comparison(const char **at, enum comparison *ret)
@@ -229,6 +246,8 @@ static struct err *parse_value(struct selector *f, const struct selector_names *
 	case TERM_LEAKED:
 	case TERM_STACK_ONLY:
 	case TERM_SET:
+	case TERM_LEAK_GROUP:
+	case TERM_HELD_BY:
 	case TERM_OPEN:
 	case TERM_CLOSE:
 		break;
@@ -251,6 +270,30 @@ static struct err *prepare(struct session *s, enum needs needs)
 	return session_holders(s);
 }
 
+/* The blocks that a line of the report counts: leaks of one label and size, or what exactly these holders keep. */
+static struct err *match_rank(struct selector *f, const struct selector_names *names, const char *word, struct term *t)
+{
+	struct session *s = f->s;
+	uint32_t set;
+	if (*word == 'H') {
+		TRY(prepare(s, NEEDS_HOLDERS));
+		TRY(names->holder_set(names->ctx, word, &set));
+		t->kind = TERM_HELD_BY;
+		t->number = set;
+		return NULL;
+	}
+	TRY(prepare(s, NEEDS_GRAPH));
+	TRY(prepare(s, NEEDS_TYPES));
+	TRY(names->address(names->ctx, word, &t->number));
+	block_id id = blocks_at(s->blocks, t->number);
+	if (id == BLOCK_NONE)
+		return err_new(ERR_NOT_FOUND, "%s is no block of this picture", word);
+	t->kind = TERM_LEAK_GROUP;
+	t->number = blocks_usable(s->blocks, id);
+	t->label = types_label(s->types, id);
+	return NULL;
+}
+
 static struct err *parse_term(struct selector *f, const struct selector_names *names, const char *word, struct term *t)
 {
 	size_t n = strcspn(word, "<>=!~");
@@ -260,6 +303,8 @@ static struct err *parse_term(struct selector *f, const struct selector_names *n
 		t->kind = TERM_SET;
 		return NULL;
 	}
+	if (is_rank(word))
+		return match_rank(f, names, word, t);
 	for (size_t i = 0; i < N_KEYS; i++) {
 		const struct key_row *key = &keys[i];
 		if (strlen(key->name) != n || strncmp(key->name, word, n))
@@ -538,6 +583,10 @@ static bool term_matches(struct selector *f, struct term *t, const struct block_
 		return g->stack_only_bits[c->id / 64] >> c->id % 64 & 1;
 	case TERM_LABEL:
 		return label_matches(f, t, c);
+	case TERM_LEAK_GROUP:
+		return g->class_of[c->id] == CLASS_DEFINITE && c->usable == t->number && types_label_at(f->s->types, c->id, c->payload, c->usable) == t->label;
+	case TERM_HELD_BY:
+		return graph_set(g, c->id) == t->number;
 	case TERM_ARENA:
 		return compare(t->how, (uint64_t)(int64_t)c->arena, t->number);
 	case TERM_HOLDER:

@@ -258,8 +258,11 @@ void verdict_sparse(struct strbuf *to, const struct sparse_label *x, uint64_t pa
 {
 	/* A label by size says the size itself. */
 	bool sized = strstr(x->label, " B") && x->label[0] >= '0' && x->label[0] <= '9';
+	char size[32];
+	size_t n = (size_t)snprintf(size, sizeof size, " %llu B", (unsigned long long)x->min_size), length = strlen(x->label);
+	bool told = length > n && !strcmp(x->label + length - n, size);
 	strbuf_printf(to, "%s of ", text_size(x->live_bytes).text);
-	if (x->min_size == x->max_size && x->min_size)
+	if (x->min_size == x->max_size && x->min_size && !told)
 		strbuf_printf(to, "%s-byte ", text_count(x->min_size).text);
 	if (!sized || x->min_size != x->max_size)
 		strbuf_puts(to, x->label);

@@ -51,6 +51,13 @@ static const struct row {
 	{ "blocks leaked sort size", "length=6;[0].size=3000;[5].size=504", "$ring", 0 },
 	{ "blocks leaked sort retained top 1", "length=1;[0].retained_bytes>2999", "used", TWO },
 	{ "blocks used sum", "[0].blocks>10;[0].bytes>1052656", "bytes)", 0 },
+	{ "leaked & size>800", "length=3;[0].size=808", "3000 B", PROMPT },
+	{ "(leaked + free) & size=504", "length=1;[0].address=$ring", "$ring", PROMPT },
+	{ "blocks L1", "length=2;[0].size=3000;[0].class=definite", "3000 B", PROMPT },
+	{ "H1 sum", "[0].blocks=1;[0].bytes=1052656", "1 block, 1.00 MiB", PROMPT },
+	{ "blocks H2 - size<1", "length>0", "used", TWO | PROMPT },
+	{ "blocks group by label top 1", "length=1", "more groups (top 0)", TWO },
+	{ "print H1", "values[0].name=g_big", "g_big", PROMPT },
 	{ "x/gx H1", "complete=true;size=8", "<g_big>", PROMPT },
 	{ "x/2gx $list", "format=x;size=8;lines[0].address=$list;lines[0].values[1]=0x0000000000000001;complete=true", "0x0000000000000001", PROMPT },
 	{ "x/s $evil_text", "lines[0].values[0]~\\033[2J", "\"text that begins plainly and goes on: \\033[2J\\033]0;owned\\a\\b\\r", PROMPT },
@@ -352,7 +359,7 @@ static const struct command *command_of(const struct row *r)
 {
 	char name[32];
 	snprintf(name, sizeof name, "%.*s", (int)strcspn(r->line, " /"), r->line);
-	return strcmp(name, "big") ? command_by_name(name) : command_by_name("blocks");
+	return command_by_name(name) ? command_by_name(name) : command_by_name("blocks");
 }
 
 static int n_formats(const struct row *r, const char *kind)
