@@ -31,10 +31,12 @@ static void put_line(struct watch *w, const char *text, size_t n)
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k <= 0) {
+			int os = errno;
 			w->state.lost_lines++;
-			if (before >= 0 && ftruncate(fd, before))
+			/* Never longer than it is: somebody may have emptied it. */
+			if (before >= 0 && !fstat(fd, &st) && st.st_size > before && ftruncate(fd, before))
 				w->o->error = errno;
-			if (errno == EPIPE)
+			if (os == EPIPE)
 				interrupted = interrupted ? interrupted : SIGPIPE;
 			return;
 		}

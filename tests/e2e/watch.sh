@@ -193,10 +193,25 @@ done
 full=$(wc -c <"$tmp/log5")
 sleep 0.5
 verdict 'a disk that is full: the watch goes on' "$([ "$full" -gt 1500 ] && [ "$(wc -c <"$tmp/log5")" -le 2048 ] && kill -0 $watcher; echo $?)"
+# While it runs, what does not fit stands there for a moment.
+kill -TERM $watcher
+wait $watcher
+watcher=
 if have_perl; then
 	is_json "$tmp/log5"
 	verdict 'whole lines alone' "$?" "$(cat "$tmp/log5")"
 fi
+printf '{"pad":"%02028d"}\n' 0 >"$tmp/log5"
+(
+	ulimit -f 2
+	exec "$FLOTSAM" watch $other --interval 0.02 -o "$tmp/log5" 2>"$tmp/err"
+) &
+watcher=$!
+# Until it has tried to write, and could not.
+for _ in $(seq 600); do
+	awk '/^syscw:/ { exit !($2 > 1) }' /proc/$watcher/io 2>/dev/null && break
+	sleep 0.1
+done
 kill -STOP $watcher
 : >"$tmp/log5"
 kill -TERM $watcher
