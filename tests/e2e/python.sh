@@ -131,6 +131,8 @@ blocks() { # NAME: malloc has them
 	want=$(told own __main__.Session)
 	"$FLOTSAM" blocks $pid label=__main__.Session --format csv >"$tmp/csv" 2>"$tmp/err"
 	check "$1: blocks have labels" test "$(wc -l <"$tmp/csv")" = $((want + 1))
+	"$FLOTSAM" type $pid "$(sed -n 2p "$tmp/csv" | cut -d, -f1)" --format json >"$tmp/type" 2>&1
+	check "$1: why" awk '/"label": "__main__.Session"/ { n++ } /"identified_by": "tag"/ { n++ } END { exit n != 2 }' "$tmp/type"
 	"$FLOTSAM" blocks $pid 'label=list items' --format csv >"$tmp/csv" 2>"$tmp/err"
 	check "$1: and parts of objects" test "$(wc -l <"$tmp/csv")" -gt 12000
 	lost=$(told lost)
