@@ -17,7 +17,7 @@ bool spread_find_embeds(struct spread *s)
 	for (uint32_t i = 0; s->embeds && i < t->types.n; i++)
 		for (uint32_t k = 0; k < t->types.at[i].n_parts; k++) {
 			const struct type_part *p = &t->parts.at[t->types.at[i].first_part + k];
-			if (p->offset)
+			if (t->types.at[i].kind == TYPE_STRUCT)
 				s->embeds[s->n_embeds++] = (struct embed){ p->type, p->offset, i };
 		}
 	if (s->n_embeds)
@@ -39,7 +39,8 @@ static size_t first_embed(const struct spread *s, uint32_t type, uint64_t offset
 	return lo;
 }
 
-/* The one struct that holds such a member there and fits the block exactly. *ret_any: some struct holds one there. */
+/* The one struct that holds such a member there, fits the block and is no part of another that does. *ret_any: some struct holds one
+ * there. */
 static uint32_t container_of(struct spread *s, block_id id, uint32_t type, uint64_t offset, bool *ret_any)
 {
 	uint64_t payload = blocks_payload(s->b, id), usable = blocks_usable(s->b, id);
@@ -49,9 +50,9 @@ static uint32_t container_of(struct spread *s, block_id id, uint32_t type, uint6
 		uint32_t outer = s->embeds[i].outer;
 		struct fit fit = fit_type(s, outer, payload, usable);
 		*ret_any = true;
-		if (fit.form != FORM_ONE || !fit.rank || shape_of(s, outer, payload) == SHAPE_BAD)
+		if ((fit.form != FORM_ONE && fit.form != FORM_FLEXIBLE) || !fit.rank || shape_of(s, outer, payload) == SHAPE_BAD)
 			continue;
-		if (found)
+		if (found && !types_alike(s->table, found, outer))
 			return 0;
 		found = outer;
 	}
@@ -63,6 +64,26 @@ static bool is_counted(struct spread *s, block_id id, uint64_t offset, uint32_t 
 	uint64_t n, bytes, size = table_type(s->table, type)->size, granule = 1u << s->b->granule_shift, usable = blocks_usable(s->b, id);
 	return offset == s->word && size && spread_word(s, blocks_payload(s->b, id), &n) && n && !__builtin_mul_overflow(n, size, &bytes) &&
 	       bytes <= usable - offset && usable - offset - bytes < granule;
+}
+
+/* Objects that point at their like are links of lists and trees, which other structs begin with; elements of arrays rarely do. */
+static bool is_link(const struct spread *s, uint32_t type)
+{
+	const struct type *at = table_type(s->table, type);
+	for (uint32_t i = 0; i < at->n_leaves; i++)
+		if (s->table->leaves.at[at->first_leaf + i].target == type)
+			return true;
+	return false;
+}
+
+uint32_t spread_container_at_start(struct spread *s, block_id id, uint32_t type, struct fit fit)
+{
+	bool any;
+	if (!type_is_struct(table_type(s->table, type)) || table_type(s->table, type)->header || fit.rank > RANK_ARRAY)
+		return 0;
+	if (fit.form != FORM_TAIL && (fit.form != FORM_ARRAY || !is_link(s, type)))
+		return 0;
+	return container_of(s, id, type, 0, &any);
 }
 
 void spread_interior(struct spread *s, block_id id, uint64_t offset, const struct type_leaf *leaf, uint64_t word)

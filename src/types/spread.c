@@ -100,6 +100,11 @@ void spread_offer(struct spread *s, block_id id, uint32_t type, uint64_t base, u
 {
 	uint64_t payload = blocks_payload(s->b, id), usable = blocks_usable(s->b, id);
 	struct fit fit = base < usable ? fit_type(s, type, payload + base, usable - base) : (struct fit){ 0 };
+	uint32_t outer = fit.rank && !base && !rank && !weak && s->g->of[id].rank < RANK_FLEXIBLE ? spread_container_at_start(s, id, type, fit) : 0;
+	if (outer) {
+		spread_offer(s, id, outer, 0, RANK_FLEXIBLE, TYPED_CONTAINER, word, false);
+		return;
+	}
 	/* A member of a union need not be what the bytes are. */
 	if (weak && (fit.rank != RANK_EXACT || shape_of(s, type, payload + base) != SHAPE_GOOD))
 		fit.rank = 0;

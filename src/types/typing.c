@@ -11,8 +11,6 @@ const char *typed_by_name(enum typed_by by)
 static bool interior(struct spread *s)
 {
 	s->interior = true;
-	if (!spread_find_embeds(s))
-		return !(s->nomem = true);
 	spread_again(s);
 	return spread_roots(s);
 }
@@ -40,7 +38,7 @@ static struct err *open_spread(struct types *t, struct typing *g, struct spread 
 	*s = (struct spread){ .t = t, .g = g, .table = g->table, .b = t->priv->b, .img = t->priv->img, .word = a->word, .big = a->big, .asked = BLOCK_NONE };
 	s->queued = calloc(s->b->n / 64 + 1, sizeof *s->queued);
 	g->of = calloc((size_t)s->b->n + 1, sizeof *g->of);
-	return s->queued && g->of ? NULL : err_nomem();
+	return s->queued && g->of && spread_find_embeds(s) ? NULL : err_nomem();
 }
 
 static struct err *run(struct spread *s, void (*say)(void *ctx, const char *text), void *ctx)

@@ -89,6 +89,8 @@ void spread_again(struct spread *s);
 void spread_interior(struct spread *s, block_id id, uint64_t offset, const struct type_leaf *leaf, uint64_t word);
 /* Which structs hold which, for pointers into blocks. */
 bool spread_find_embeds(struct spread *s);
+/* The struct that begins with this one, and is alone to fit where this is not all of the block; 0: none. */
+uint32_t spread_container_at_start(struct spread *s, block_id id, uint32_t type, struct fit fit);
 /* Which of the structs that begin with a header. */
 bool spread_families(struct spread *s);
 /* Objects with a vtable. */
