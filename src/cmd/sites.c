@@ -159,13 +159,18 @@ static bool told_in(const struct session *s, const struct want *w, const struct 
 }
 
 static struct err *each(struct session *s, const struct want *w, const struct allocation_sites *all, struct sink *k, const struct column *from,
-			const struct arguments *a, uint64_t *ret_n)
+			const struct arguments *a, uint64_t *ret_n, uint64_t *ret_elsewhere)
 {
 	for (int pass = 0; pass < PASSES; pass++)
 		for (size_t i = 0; i < all->n && !k->out->error; i++) {
 			bool exact;
 			if (!told_in(s, w, &all->at[i], pass, &exact))
 				continue;
+			/* What libc might have asked for is seldom what is meant: people are told how much there is of it. */
+			if (w->of_block && pass >= 2 && cmd_is_text(a) && !a->verbose) {
+				++*ret_elsewhere;
+				continue;
+			}
 			record(k, from, a, s, &all->at[i], exact);
 			++*ret_n;
 			if (interrupted)
@@ -204,13 +209,19 @@ static uint64_t elsewhere(struct session *s)
 	return bytes;
 }
 
-static void foot_text(struct out *o, struct session *s, const struct want *w, const struct allocation_sites *all, uint64_t n)
+static void foot_text(struct out *o, struct session *s, const struct want *w, const struct allocation_sites *all, uint64_t n, uint64_t in_libc)
 {
 	uint64_t other = elsewhere(s);
 	struct paragraph p;
 	struct strbuf t = { 0 };
-	strbuf_printf(&t, "%s candidate%s.", text_count(n).text, n == 1 ? "" : "s");
-	if (!w->all && all->calls && !n)
+	strbuf_printf(&t, "%s candidate%s", text_count(n).text, n == 1 ? "" : "s");
+	if (in_libc)
+		strbuf_printf(&t, ", and %s in libc and the like (-v)", text_count(in_libc).text);
+	strbuf_puts(&t, ".");
+	if (!w->all && all->calls && !n && in_libc)
+		strbuf_printf(&t, " No call of the program's own states such a size: it was probably allocated by one of the %s calls whose size is computed.",
+			      text_count(all->calls - all->constant).text);
+	else if (!w->all && all->calls && !n)
 		strbuf_printf(&t, " It was allocated by one of the %s calls whose size is computed, or by code that was not searched.",
 			      text_count(all->calls - all->constant).text);
 	else if (!w->all && all->calls)
@@ -304,7 +315,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 {
 	struct want w = { 0 };
 	const struct allocation_sites *all;
-	uint64_t n = 0;
+	uint64_t n = 0, in_libc = 0;
 	struct sink k;
 	TRY(choose(a, s, &w, ret_status));
 	TRY(modules_allocation_sites(s->modules, &all));
@@ -319,10 +330,10 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	const struct column *from = columns + !a->prompt;
 	sink_begin(&k, sink_find(a->format), o, from, (size_t)((text ? TEXT_COLUMNS : N_COLUMNS) - (from - columns)));
 	k.noun = "candidates";
-	TRY(each(s, &w, all, &k, from, a, &n));
+	TRY(each(s, &w, all, &k, from, a, &n, &in_libc));
 	sink_end(&k);
 	if (text)
-		foot_text(o, s, &w, all, n);
+		foot_text(o, s, &w, all, n, in_libc);
 	return NULL;
 }
 
@@ -334,6 +345,7 @@ const struct command command_sites = {
 		"  flotsam sites 4242 0x55d0c0a012a0      those for this block\n"
 		"  sites                                  all whose size the code states\n"
 		"  sites L1                               those for the first leak of the report\n"
+		"  sites L1 -v                            and those of libc and the like\n"
 		"  sites 3                                for item 3 of a list; sites size=3: for 3 bytes\n",
 	.group = GROUP_CODE,
 	.operands = "[SIZE|ADDR]",

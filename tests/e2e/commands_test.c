@@ -133,6 +133,7 @@ static const struct row {
 	{ "retained $list", "[0].address=$list;[0].retained_bytes=216;[0].retained_blocks=3", "216;$list", 0 },
 	{ "tree", "[what~g_big].retained_bytes=1052656;[what~g_evil].retained_blocks=1", "g_big;g_evil\\x1b[2J", 0 },
 	{ "sites", "candidates[0].module~/commands;candidates[1].module~/commands", "run(void*)", 0 },
+	{ "sites $circle", "candidates[0].call=operator new;candidates[0].module~/commands", "operator new;in libc and the like (-v)", 0 },
 	{ "sites $own", "block=$own;chunk_bytes=912;candidates[function~run(void*)].call=malloc;candidates[function~run(void*)].bytes=900", "run(void*)", 0 },
 	{ "refresh", "stopped_seconds>-1", "New picture: stopped", PROMPT },
 	{ "time who $second", "length=1;[0].from=$list", "$list", PROMPT },
