@@ -96,6 +96,8 @@ struct typed_rows {
 	struct class_sum used, tiers[N_TIERS];
 };
 struct err *types_rows(struct types *t, struct typed_rows *ret) MUST_CHECK; /* after types_infer() */
+/* Of one used block, as its row has it; after types_infer(). */
+enum type_tier types_block_tier(struct types *t, block_id id, uint64_t payload, uint64_t usable);
 void typed_rows_free(struct typed_rows *r);
 
 /* How a block came by its type: from a variable on, block by block. */

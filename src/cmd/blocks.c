@@ -13,6 +13,8 @@ static const struct column columns[] = {
 	{ "label", "LABEL", "what it is", CELL_TEXT, 0 },
 };
 enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
+/* --types=all: how certain a label is; only for programs, since a line of text is full. */
+static const struct column tier_column = { "tier", "TIER", "A certain to D content; null: named by its size alone", CELL_TEXT, 4 };
 /* sort retained shows what it sorts by. */
 static const struct column retained_column = { "retained_bytes", "RETAINED", "usable bytes that would come back with it", CELL_BYTES, 14 };
 
@@ -104,12 +106,18 @@ static bool wanted(const struct question *q, const struct block_cursor *c)
 	return wanted_by_options(q->a, c, cmd_class_of(q->s, c->id)) && selector_match(q->which, c);
 }
 
+static bool has_tiers(const struct question *q)
+{
+	return q->s->types->typed_labels && !cmd_is_text(q->a);
+}
+
 static void begin(struct question *q, struct listing *l)
 {
-	struct column all[N_COLUMNS + 1] = { retained_column };
+	struct column all[N_COLUMNS + 2] = { retained_column };
 	bool retained = q->sort == SORT_RETAINED;
 	memcpy(all + retained, columns, sizeof columns);
-	listing_begin(l, q->a, q->o, "blocks", all, N_COLUMNS + retained);
+	all[N_COLUMNS + retained] = tier_column;
+	listing_begin(l, q->a, q->o, "blocks", all, N_COLUMNS + retained + has_tiers(q));
 }
 
 static void put(struct question *q, struct listing *l, const struct block_cursor *c)
@@ -118,7 +126,8 @@ static void put(struct question *q, struct listing *l, const struct block_cursor
 	/* Asked for before the list of labels is looked at: it may move. */
 	uint32_t label = block_state_is_used(c->state) ? types_label_at(s->types, c->id, c->payload, c->usable) : UINT32_MAX;
 	bool retained = q->sort == SORT_RETAINED;
-	struct cell cells[N_COLUMNS + 1] = {
+	bool tier = has_tiers(q) && label != UINT32_MAX;
+	struct cell cells[N_COLUMNS + 2] = {
 		{ .number = retained ? s->tree->bytes[tree_node(s->tree, c->id)] : 0 },
 		{ .number = c->payload },
 		{ .number = c->usable },
@@ -127,6 +136,7 @@ static void put(struct question *q, struct listing *l, const struct block_cursor
 		{ .number = s->graph->stack_only_bits[c->id / 64] >> c->id % 64 & 1 },
 		{ .text = c->arena == ARENA_MMAP ? "mmap" : NULL, .number = (uint64_t)c->arena },
 		{ .text = label == UINT32_MAX ? NULL : s->types->labels[label].name },
+		{ .text = tier ? cmd_tier_name(types_block_tier(s->types, c->id, c->payload, c->usable)) : NULL },
 	};
 	listing_record(l, c->payload, cells + !retained);
 }

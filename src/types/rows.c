@@ -13,6 +13,13 @@ static enum type_tier label_tier(enum identified_by by)
 	return by == BY_SIZE ? TIER_NONE : by == BY_TEXT ? TIER_D : TIER_A;
 }
 
+enum type_tier types_block_tier(struct types *t, block_id id, uint64_t payload, uint64_t usable)
+{
+	const struct typed *at = &t->typing->of[id];
+	enum identified_by by = t->labels[types_plain_label(t, id, payload, usable)].by;
+	return types_prefer_typed(t->typing, at, by) ? types_tier(at) : label_tier(by);
+}
+
 static struct typed_row *row_of(struct counting *c, uint64_t key)
 {
 	uint64_t index;

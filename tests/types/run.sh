@@ -104,8 +104,7 @@ Made by `make types-results`. The programs are built from Debian 12's source wit
 each allocation asks for and the calls above it; `sites` maps each of these to the type of what receives the pointer: a variable by its
 DWARF location behind the call, a member or variable that it is stored to, the object that a constructor gets, the result of
 `std::allocator<T>::allocate`. flotsam sees none of that. Its label counts as right when it is that type, an array of it, or the type
-with a tail; `char` of any sign is one type. A pool that hands out objects of its own is what its site says, the pool: of tinyxml2
-flotsam names the slabs by what fills them (`XMLElement[]` for `MemPoolT<120>::Block`), which counts as wrong. Programs that are *held* back were not looked at while rules were made: what is wrong on
+with a tail; `char` of any sign is one type. Programs that are *held* back were not looked at while rules were made: what is wrong on
 them is not shown.
 
 *known*: blocks whose site says a type. *named*: blocks / bytes asked for that flotsam names beyond their size. *right*: of the named
