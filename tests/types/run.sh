@@ -64,7 +64,8 @@ words_mawk="-f $here/programs/mawk.awk"
 
 measure() { # NAME HALF PROGRAM
 	local words=words_$1 i
-	rm -f "$work/in" && mkfifo "$work/in" || return
+	# What the last one said must not be taken for this one's word.
+	rm -f "$work"/{in,out,record} && mkfifo "$work/in" && : >"$work/out" || return
 	RECORD_FILE=$work/record LD_PRELOAD=$TOOLS/recorder.so "$3" ${!words-} <"$work/in" >"$work/out" &
 	pid=$!
 	exec 7>"$work/in"
@@ -73,7 +74,14 @@ measure() { # NAME HALF PROGRAM
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.1
 	done
-	grep -q ready "$work/out" || { echo "$1 did not get ready" >&2; return 1; }
+	if ! grep -q ready "$work/out"; then
+		echo "$1 did not get ready" >&2
+		exec 7>&-
+		kill "$pid" 2>/dev/null
+		wait "$pid"
+		pid=
+		return 1
+	fi
 	# From here on its calls are glibc's, and it waits again.
 	kill -USR1 "$pid"
 	for ((i = 0; i < 600; i++)); do
