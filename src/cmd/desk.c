@@ -237,7 +237,7 @@ struct err *cmd_block(const struct arguments *a, struct session *s, const char *
 	if (cmd_is_holder(s, word)) {
 		TRY(cmd_holder_name(a, s, word, &name));
 		return err_hint(err_new(ERR_USAGE, "%s is %s: a root, which nothing keeps, and no block", word, name),
-				"tree %s lists what it keeps, retained %s how much that is, blocks holder=%s each block", word, word, word);
+				"tree %s lists what it keeps, retained %s how much that is, blocks %s each", word, word, word);
 	}
 	TRY(cmd_address(a, s, word, &address));
 	*ret = blocks_at(s->blocks, address);
