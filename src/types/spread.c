@@ -166,6 +166,7 @@ static uint64_t word_of(const struct spread *s, const uint8_t *p)
 	return v;
 }
 
+static const uint64_t MOST_STEPS = 1ull << 33;
 struct object { /* in memory, or as bytes that were in registers */
 	uint64_t address, n;
 	const uint8_t *bytes;
@@ -186,7 +187,8 @@ static void visit_leaf(struct spread *s, const struct object *o, uint64_t at, co
 	uint64_t v;
 	for (uint32_t k = 0; k < l->count && !interrupted; k++) {
 		uint64_t offset = at + l->offset + (uint64_t)k * l->stride;
-		if (!read_object(s, o, offset, &v))
+		/* A file may say that an object is as large as memory, and that there are many. */
+		if (++s->steps > MOST_STEPS || !read_object(s, o, offset, &v))
 			return;
 		spread_reach(s, v, l, o->bytes ? 0 : o->address + offset);
 	}

@@ -55,6 +55,7 @@ struct spread {
 	block_id asked;		/* whose rivals are listed; BLOCK_NONE */
 	struct evidence *evidence;
 	struct source from;	/* of the object that is visited now */
+	uint64_t steps;		/* words that were read */
 	bool interior;		/* pointers into untyped blocks count too */
 	bool nomem;
 	struct embed *embeds;	/* by type and offset */
