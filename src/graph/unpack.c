@@ -1,6 +1,7 @@
 /* References in compact form, read in place: opening them judges every bit of them and notes where every eighth source begins;
  * then the pointers of a source are decoded when somebody asks for them. */
 #include "packed.h"
+#include "pieces.h"
 
 #include <inttypes.h>
 
@@ -209,39 +210,51 @@ static bool on_judged(void *ctx, const struct pointer *p)
 }
 
 /* Every source of a batch, each within its memory. */
-static struct err *judge_batch(struct packed *k, struct block_cursor *c, uint32_t number, struct bits_in *in, struct judging *j)
+static struct err *judge_batch(struct packed *k, const struct blocks *blocks, uint32_t number, struct bits_in *in, struct judging *j)
 {
 	uint64_t first = (uint64_t)number * BATCH, end = first + BATCH < k->sources ? first + BATCH : k->sources;
+	struct block_cursor c;
+	blocks_begin(blocks, &c);
+	if (first < k->n)
+		blocks_seek(&c, (block_id)first);
 	for (uint64_t i = first; i < end; i++) {
 		uint64_t base;
 		j->place = i >= k->n;
 		if (!(i % INDEX_STEP))
 			k->index[i / INDEX_STEP] = in->at;
 		if (i < k->n) {
-			if (!blocks_next(c))
+			if (!blocks_next(&c))
 				return damaged("block", i);
-			base = c->payload;
-			j->end = base + c->usable;
+			base = c.payload;
+			j->end = base + c.usable;
 		} else {
 			base = align_up(k->places.at[i - k->n].start, k->step);
 			j->end = k->places.at[i - k->n].end;
 		}
 		if (!decode(k, &k->batches.at[number], in, (uint32_t)i, base, on_judged, j))
 			return damaged("source", i);
-		if (!(i & 0xffff) && interrupted)
-			return err_new(ERR_INTERRUPTED, "interrupted");
 	}
 	return NULL;
 }
 
-static struct err *read_batches(struct packed *k, const struct blocks *blocks, struct bits_in *in, uint64_t references)
+/* Batches know nothing of each other: threads share them out. */
+struct reading { struct packed *k; const struct blocks *blocks; struct err **errors; uint64_t seen; };
+
+static void on_batch(void *ctx, size_t number)
 {
-	struct block_cursor c;
+	struct reading *r = ctx;
+	struct batch_in *b = &r->k->batches.at[number];
+	struct bits_in bits = { b->s, 0, false };
 	struct judging j = { 0 };
-	k->index = calloc(k->sources / INDEX_STEP + 1ul, sizeof *k->index);
-	if (!k->index)
-		return err_nomem();
-	blocks_begin(blocks, &c);
+	if (read_head(b, r->k->n, &bits))
+		r->errors[number] = judge_batch(r->k, r->blocks, (uint32_t)number, &bits, &j);
+	else
+		r->errors[number] = damaged("batch", number);
+	__atomic_fetch_add(&r->seen, j.seen, __ATOMIC_RELAXED);
+}
+
+static struct err *find_batches(struct packed *k, struct bits_in *in)
+{
 	for (uint32_t i = 0; (uint64_t)i * BATCH < k->sources; i++) {
 		struct batch_in *b = vec_push(&k->batches);
 		uint64_t bytes = bits_take_number(in), at = in->at / 8;
@@ -251,12 +264,28 @@ static struct err *read_batches(struct packed *k, const struct blocks *blocks, s
 			return damaged("batch", i);
 		b->s = (struct span){ k->all.p + at, (size_t)bytes };
 		in->at += bytes * 8;
-		struct bits_in bits = { b->s, 0, false };
-		if (!read_head(b, k->n, &bits))
-			return damaged("batch", i);
-		TRY(judge_batch(k, &c, i, &bits, &j));
 	}
-	return j.seen == references ? NULL : damaged("the number of all,", references);
+	return NULL;
+}
+
+static struct err *read_batches(struct packed *k, const struct graph *g, struct bits_in *in, uint64_t references)
+{
+	TRY(find_batches(k, in));
+	AUTO_FREE struct err **errors = calloc(k->batches.n + 1, sizeof(struct err *));
+	struct reading r = { .k = k, .blocks = g->blocks, .errors = errors };
+	struct err *first = NULL;
+	k->index = calloc(k->sources / INDEX_STEP + 1ul, sizeof *k->index);
+	if (!k->index || !errors)
+		return err_nomem();
+	graph_each_piece(g, k->batches.n, on_batch, &r);
+	for (size_t i = 0; i < k->batches.n; i++)
+		if (!first)
+			first = errors[i];
+		else
+			err_free(errors[i]);
+	if (!first && interrupted)
+		first = err_new(ERR_INTERRUPTED, "interrupted");
+	return first || r.seen == references ? first : damaged("the number of all,", references);
 }
 
 static struct err *read_places(struct packed *k, struct bits_in *in, int64_t threads)
@@ -451,7 +480,7 @@ static struct err *open_all(struct graph *g, struct packed *k)
 	if (!pass_holders(&in))
 		return damaged("holder", 0);
 	TRY(read_weak(g, &in));
-	TRY(read_batches(k, g->blocks, &in, references));
+	TRY(read_batches(k, g, &in, references));
 	TRY(gather_roots(g, k, unplaced));
 	if (bits_take_number(&holders) != priv->words.n)
 		return damaged("root word", priv->words.n);
