@@ -1,6 +1,7 @@
 /* Edges of the graph as a stream, for those that need more than a mark: parents, dominators. Two rings hide the memory behind
  * each edge: first the index line of the block that a word may point at, then the entry of the caller's table for its id. */
 #include "packed.h"
+#include "edges.h"
 
 static void hand_over(struct edge_scan *s, const struct edge *e)
 {

@@ -1,5 +1,6 @@
 /* A batch of references in compact form. Memory is read once: the pointers of the batch are gathered, then looked at for what
  * repeats (at which words the pointers of a block stand, how far they lead, what very many point at), then written. */
+#include "edges.h"
 #include "pack.h"
 
 enum { LEAST_POINTING = 4, LEAST_SHAPE = 16, LEAST_OWN = 512, LEAST_COMMON = 32, COUNTERS = 1 << 14 };

@@ -4,7 +4,7 @@
 #define GRAPH_PACKED_H
 
 #include "coding.h"
-#include "graph.h"
+#include "edges.h"
 
 enum { BATCH = 1 << 16, POINTING = 30, SLOTS = 8, SHAPES = 1000, COMMON = 60, OUTSIDE = 1 << 24 };
 

@@ -1,6 +1,6 @@
 /* Shortest chains from a root: one breadth-first walk, which leaves each block's parent. Roots come in the order in which they
  * were gathered: memory, the kernel, then stacks and registers; so of two equally short chains the one from memory is told. */
-#include "graph.h"
+#include "edges.h"
 
 /* An entry of `parents`: 0 not reached; else a parent's id + 1, or one of these. */
 enum { PARENT_WORD = 1u << 31 };

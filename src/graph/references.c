@@ -1,4 +1,5 @@
 /* Who points there: the whole picture is streamed, no index is built. */
+#include "edges.h"
 #include "pieces.h"
 #include "packed.h"
 

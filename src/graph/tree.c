@@ -3,7 +3,7 @@
  * 2005, chapter 2), on preorder numbers, with flat arrays and no recursion. The graph is extracted once as compressed rows:
  * sources come in ascending order, so that one pass suffices. At its peak it needs the rows forward and backward and three
  * tables: about 36 bytes a block at 1.8 pointers each. */
-#include "graph.h"
+#include "edges.h"
 
 struct rows { /* edges of node i: to[first[i] .. first[i + 1]) */
 	uint32_t *first;

@@ -1,5 +1,6 @@
 /* References in compact form, read in place: opening them judges every bit of them and notes where every eighth source begins;
  * then the pointers of a source are decoded when somebody asks for them. */
+#include "edges.h"
 #include "packed.h"
 #include "pieces.h"
 

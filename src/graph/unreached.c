@@ -2,6 +2,7 @@
  *
  * Strongly connected parts by Tarjan's algorithm with an explicit stack (SIAM J. Comput. 1(2), 1972): a target's list may
  * be a million long. */
+#include "edges.h"
 #include "pieces.h"
 
 #include <pthread.h>
