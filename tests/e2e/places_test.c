@@ -163,10 +163,14 @@ static json_t *start(const char *test, const struct place *p, const char *name, 
 {
 	int in[2], out[2], tell[2];
 	char path[PATH_MAX];
-	if (p->below_root)
+	if (p->below_root) {
 		snprintf(path, sizeof path, "/app/%s", name);
-	else
+	} else if (p->uid) { /* who may not be let into the folder that all this lies in */
+		snprintf(path, sizeof path, "%s/%s", dir, name);
+		shell("cp %s %s", fixture_path(name), path);
+	} else {
 		ck_assert(realpath(fixture_path(name), path) != NULL);
+	}
 	ck_assert(!pipe2(in, O_CLOEXEC) && !pipe2(out, O_CLOEXEC) && !pipe2(tell, O_CLOEXEC));
 	atexit(end_child);
 	child.pid = fork();
@@ -418,6 +422,12 @@ START_TEST(a_namespace_above)
 	json_t *truth = start("a_namespace_above", &p, "clean", NULL);
 	if (!truth || !have_program("unshare"))
 		return;
+	/* Below a chroot the kernel makes none (kernel/user_namespace.c: create_user_ns). */
+	if (system("unshare -Ur true 2>/dev/null")) {
+		puts("SKIP a_namespace_above: needs user namespaces");
+		fflush(stdout);
+		return;
+	}
 	setenv("FLOTSAM_LAUNCH", "unshare -Ur", 1);
 	const char *text = refusal(3);
 	ck_assert_msg(strstr(text, "user namespace above yours"), "%s", text);
