@@ -52,7 +52,7 @@ const struct runtime_extent *runtime_extent_at(const struct runtime *r, uint64_t
 /* Index of the first region that ends behind address; regions.n when none does. */
 size_t runtime_region_from(const struct runtime *r, uint64_t address);
 /* The label of the regions that hold CPython's pools. */
-extern const char runtime_cpython_arenas[];
+extern const char runtime_cpython_memory[];
 struct runtime_pool { /* blocks of one size for small objects; offsets are from its address */
 	uint64_t address, free;	/* free: address of the first free block, which holds that of the next; 0: none */
 	uint32_t bytes, block;	/* of the pool, of each block */

@@ -2,7 +2,7 @@
  * by what it says of itself: headers of its pages, tables for its debuggers, or the addresses that it asks for. */
 #include "runtime.h"
 
-const char runtime_cpython_arenas[] = "CPython's object arenas";
+const char runtime_cpython_memory[] = "CPython's object memory";
 
 enum { MOST_REGIONS = 1 << 16, MOST_ENTRIES = 8192, NAME_BYTES = 64 };
 
@@ -74,12 +74,12 @@ static bool pools_of(struct finder *f, const struct mapping *m, const struct poo
 			first = first ? first : at;
 			end = at + k->pool;
 		} else if (first && word_at(f, at)) {
-			if (!add_region(f, first, end, runtime_cpython_arenas))
+			if (!add_region(f, first, end, runtime_cpython_memory))
 				return false;
 			first = 0;
 		}
 	}
-	return !first || add_region(f, first, end, runtime_cpython_arenas);
+	return !first || add_region(f, first, end, runtime_cpython_memory);
 }
 
 static bool cpython(struct finder *f)

@@ -96,7 +96,7 @@ static struct err *walk_pools(struct walk *v)
 	for (size_t i = 0; i < v->rt->regions.n; i++) {
 		const struct runtime_region *r = &v->rt->regions.at[i];
 		struct runtime_pool pool;
-		if (strcmp(r->label, runtime_cpython_arenas) != 0)
+		if (strcmp(r->label, runtime_cpython_memory) != 0)
 			continue;
 		for (uint64_t at = r->start; at < r->end;) {
 			if (interrupted)
@@ -128,7 +128,7 @@ static bool pool_block(const struct image *img, const struct runtime *rt, uint64
 {
 	struct runtime_pool p;
 	size_t i = runtime_region_from(rt, address);
-	if (i >= rt->regions.n || rt->regions.at[i].start > address || strcmp(rt->regions.at[i].label, runtime_cpython_arenas) != 0)
+	if (i >= rt->regions.n || rt->regions.at[i].start > address || strcmp(rt->regions.at[i].label, runtime_cpython_memory) != 0)
 		return false;
 	if (!runtime_cpython_pool(img, align_down(address, POOL_MOST), &p) || address - p.address >= p.bytes)
 		if (!runtime_cpython_pool(img, align_down(address, POOL_LEAST), &p))

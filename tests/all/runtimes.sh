@@ -76,7 +76,7 @@ if fetch python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libexpat1
 	sys.stdin.read()
 	PY
 	# No pool of it that is in use may be missing; arenas have 1 MiB.
-	check_runtime CPython "CPython's object arenas" "\$(python_says 'bytes in allocated blocks')" "\$(python_says 'arenas allocated current') << 20" yes \
+	check_runtime CPython "CPython's object memory" "\$(python_says 'bytes in allocated blocks')" "\$(python_says 'arenas allocated current') << 20" yes \
 		env -u PYTHONPATH -u PYTHONHOME -u PYTHONMALLOC LD_LIBRARY_PATH="$(echo "$root"/usr/lib/*-linux-gnu)" "$root/usr/bin/python3.11" "$tmp/waits.py"
 fi
 

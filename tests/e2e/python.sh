@@ -112,7 +112,7 @@ pools() { # NAME: the process has them
 	check "$1: by what?" test "$("$FLOTSAM" objects $pid by type >"$tmp/text" 2>&1; echo $?)" = 2
 	# All its arenas are one holder: none of them tells more than another.
 	"$FLOTSAM" tree $pid top 0 --format csv >"$tmp/tree" 2>"$tmp/err"
-	check "$1: its memory is one holder" test "$(grep -c "CPython's object arenas" "$tmp/tree")" = 1
+	check "$1: its memory is one holder" test "$(grep -c "CPython's object memory" "$tmp/tree")" = 1
 	check "$1: core" "$FLOTSAM" snap $pid --content=full -o "$tmp/core"
 	check "$1: core runs" "$FLOTSAM" objects "$tmp/core" --format csv -o "$tmp/core.csv"
 	check "$1: process runs" "$FLOTSAM" objects $pid --format csv -o "$tmp/live.csv"
