@@ -144,6 +144,11 @@ static void read_lines(struct modules *ms, struct module *m)
 	struct job j = { .ms = ms, .m = m };
 	p->lines_read = true;
 	modules_guarded(ms, m, add_lines, &j);
+	/* Half of them would pass for all when the next command asks. */
+	if (interrupted && !p->broken) {
+		p->lines.n = 0;
+		p->lines_read = false;
+	}
 	if (p->lines.n)
 		qsort(p->lines.at, p->lines.n, sizeof *p->lines.at, compare_lines);
 }
