@@ -67,6 +67,7 @@ void out_json_end_array(struct json *j);
 void out_json_string(struct json *j, const char *key, const char *value); /* NULL value: null */
 void out_json_string_n(struct json *j, const char *key, const char *value, size_t n);
 void out_json_u64(struct json *j, const char *key, uint64_t v);
+void out_json_known(struct json *j, const char *key, uint64_t v); /* UNKNOWN: null */
 void out_json_i64(struct json *j, const char *key, int64_t v);
 void out_json_double(struct json *j, const char *key, double v, int digits);
 void out_json_bool(struct json *j, const char *key, bool v);

@@ -1,22 +1,14 @@
 /* The report as JSON, schema flotsam.report/1. Unknown is null, never 0. */
 #include "cmd.h"
 
-static void known_u64(struct json *j, const char *key, uint64_t v)
-{
-	if (v == UNKNOWN)
-		out_json_null(j, key);
-	else
-		out_json_u64(j, key, v);
-}
-
 /* Of a heap that was not walked nothing is known. */
 static const struct class_sum unknown_sum = { UNKNOWN, UNKNOWN };
 
 static void sum(struct json *j, const char *key, struct class_sum s)
 {
 	out_json_object(j, key);
-	known_u64(j, "blocks", s.blocks);
-	known_u64(j, "bytes", s.bytes);
+	out_json_known(j, "blocks", s.blocks);
+	out_json_known(j, "bytes", s.bytes);
 	out_json_end_object(j);
 }
 
@@ -83,9 +75,9 @@ static void cgroup(struct json *j, const struct cgroup_memory *c)
 	}
 	out_json_object(j, "cgroup");
 	out_json_u64(j, "usage_bytes", c->usage);
-	known_u64(j, "limit_bytes", c->limit);
-	known_u64(j, "anon_bytes", c->anon);
-	known_u64(j, "file_bytes", c->file);
+	out_json_known(j, "limit_bytes", c->limit);
+	out_json_known(j, "anon_bytes", c->anon);
+	out_json_known(j, "file_bytes", c->file);
 	out_json_end_object(j);
 }
 
@@ -95,16 +87,16 @@ void report_json_rss(struct json *j, const struct session *s, const struct rss_t
 	out_json_bool(j, "resident", t->known);
 	out_json_u64(j, "total_bytes", t->total);
 	out_json_u64(j, "unexplained_bytes", t->unexplained);
-	known_u64(j, "vmrss_bytes", t->vmrss);
-	known_u64(j, "swapped_bytes", t->known ? t->swapped : UNKNOWN);
+	out_json_known(j, "vmrss_bytes", t->vmrss);
+	out_json_known(j, "swapped_bytes", t->known ? t->swapped : UNKNOWN);
 	out_json_array(j, "causes");
 	for (int i = 0; i < RSS_CAUSES; i++) {
 		out_json_object(j, NULL);
 		out_json_string(j, "cause", rss_cause_name((enum rss_cause)i));
 		/* What a heap that was not walked is made of nobody knows. */
 		bool unknown = i < RSS_FILES && !s->blocks;
-		known_u64(j, "bytes", unknown ? UNKNOWN : t->bytes[i]);
-		known_u64(j, "blocks", unknown ? UNKNOWN : t->blocks[i]);
+		out_json_known(j, "bytes", unknown ? UNKNOWN : t->bytes[i]);
+		out_json_known(j, "blocks", unknown ? UNKNOWN : t->blocks[i]);
 		out_json_end_object(j);
 	}
 	out_json_end_array(j);
@@ -173,12 +165,12 @@ static void heap(struct json *j, const struct report *r)
 	out_json_object(j, "heap");
 	sum(j, "used", walked ? r->used : unknown_sum);
 	out_json_object(j, "free");
-	known_u64(j, "blocks", walked ? r->free.blocks : UNKNOWN);
-	known_u64(j, "bytes", walked ? r->free.bytes : UNKNOWN);
-	known_u64(j, "trimmable_bytes", split ? r->free_trimmable : UNKNOWN);
-	known_u64(j, "top_bytes", split ? r->free_top : UNKNOWN);
-	known_u64(j, "pinned_bytes", split ? r->free_pinned : UNKNOWN);
-	known_u64(j, "nonresident_bytes", split ? r->free_nonresident : UNKNOWN);
+	out_json_known(j, "blocks", walked ? r->free.blocks : UNKNOWN);
+	out_json_known(j, "bytes", walked ? r->free.bytes : UNKNOWN);
+	out_json_known(j, "trimmable_bytes", split ? r->free_trimmable : UNKNOWN);
+	out_json_known(j, "top_bytes", split ? r->free_top : UNKNOWN);
+	out_json_known(j, "pinned_bytes", split ? r->free_pinned : UNKNOWN);
+	out_json_known(j, "nonresident_bytes", split ? r->free_nonresident : UNKNOWN);
 	out_json_end_object(j);
 	out_json_array(j, "states");
 	for (size_t i = 0; i < r->n_states; i++) {
@@ -250,10 +242,7 @@ static void holders(struct json *j, const struct report *r)
 		if (h->container) {
 			out_json_object(j, "container");
 			out_json_string(j, "type", h->container);
-			if (h->items == UNKNOWN)
-				out_json_null(j, "items");
-			else
-				out_json_u64(j, "items", h->items);
+			out_json_known(j, "items", h->items);
 			out_json_end_object(j);
 		} else {
 			out_json_null(j, "container");
@@ -341,8 +330,8 @@ static void verdicts(const struct arguments *a, struct json *j, const struct ver
 		out_json_string(j, "text", x->text);
 		out_json_string(j, "next", step.text);
 		out_json_string(j, "fix", x->fix);
-		known_u64(j, "bytes", x->bytes);
-		known_u64(j, "count", x->count);
+		out_json_known(j, "bytes", x->bytes);
+		out_json_known(j, "count", x->count);
 		out_json_end_object(j);
 		strbuf_free(&step);
 	}

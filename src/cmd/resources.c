@@ -137,20 +137,12 @@ static void mappings(const struct arguments *a, const struct resources *r, struc
 	more(o, shown, r->odd.n, o);
 }
 
-static void known(struct json *j, const char *key, uint64_t v)
-{
-	if (v == UNKNOWN)
-		out_json_null(j, key);
-	else
-		out_json_u64(j, key, v);
-}
-
 static void descriptors_json(const struct resources *r, struct json *j)
 {
 	char name[64];
 	out_json_object(j, "descriptors");
-	known(j, "total", r->have_descriptors ? r->descriptors : UNKNOWN);
-	known(j, "limit", r->descriptor_limit);
+	out_json_known(j, "total", r->have_descriptors ? r->descriptors : UNKNOWN);
+	out_json_known(j, "limit", r->descriptor_limit);
 	out_json_array(j, "kinds");
 	for (size_t i = 0; i < r->kinds.n; i++) {
 		const struct descriptor_kind *k = &r->kinds.at[i];
@@ -163,7 +155,7 @@ static void descriptors_json(const struct resources *r, struct json *j)
 		out_json_end_object(j);
 	}
 	out_json_end_array(j);
-	known(j, "posix_timers", r->timers);
+	out_json_known(j, "posix_timers", r->timers);
 	out_json_array(j, "files");
 	for (size_t i = 0; i < r->files.n; i++) {
 		out_json_object(j, NULL);
@@ -193,7 +185,7 @@ static void threads_json(const struct resources *r, struct json *j)
 		out_json_string(j, "module", p->module);
 		out_json_string(j, "started_in", p->start);
 		out_json_string(j, "file", p->line.file);
-		known(j, "line", p->line.file ? (uint64_t)p->line.line : UNKNOWN);
+		out_json_known(j, "line", p->line.file ? (uint64_t)p->line.line : UNKNOWN);
 		out_json_u64(j, "stack_bytes", p->stack_bytes);
 		out_json_end_object(j);
 	}
@@ -203,9 +195,9 @@ static void threads_json(const struct resources *r, struct json *j)
 	out_json_u64(j, "count", r->stacks);
 	out_json_u64(j, "bytes", r->stack_bytes);
 	out_json_u64(j, "used_bytes", r->stack_used);
-	known(j, "resident_bytes", r->stack_resident);
-	known(j, "largest_resident_bytes", r->largest_resident);
-	known(j, "largest_thread", r->largest_resident == UNKNOWN || !r->stacks ? UNKNOWN : r->largest + 1);
+	out_json_known(j, "resident_bytes", r->stack_resident);
+	out_json_known(j, "largest_resident_bytes", r->largest_resident);
+	out_json_known(j, "largest_thread", r->largest_resident == UNKNOWN || !r->stacks ? UNKNOWN : r->largest + 1);
 	out_json_end_object(j);
 }
 
@@ -213,7 +205,7 @@ static void sum_json(const struct resources *r, struct json *j, const struct ori
 {
 	out_json_u64(j, "count", s->count);
 	out_json_u64(j, "bytes", s->bytes);
-	known(j, "resident_bytes", r->session->target->picture.have_pages ? s->resident : UNKNOWN);
+	out_json_known(j, "resident_bytes", r->session->target->picture.have_pages ? s->resident : UNKNOWN);
 	out_json_end_object(j);
 }
 
@@ -221,7 +213,7 @@ static void mappings_json(const struct resources *r, struct json *j)
 {
 	out_json_object(j, "mappings");
 	out_json_u64(j, "total", r->mappings);
-	known(j, "limit", r->mapping_limit);
+	out_json_known(j, "limit", r->mapping_limit);
 	out_json_array(j, "origins");
 	for (int i = 0; i < ORIGINS; i++) {
 		out_json_object(j, NULL);

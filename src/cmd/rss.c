@@ -100,14 +100,6 @@ static void text(const struct arguments *a, const struct session *s, const struc
 	}
 }
 
-static void known(struct json *j, const char *key, uint64_t v)
-{
-	if (v == UNKNOWN)
-		out_json_null(j, key);
-	else
-		out_json_u64(j, key, v);
-}
-
 static void json_account(struct json *j, const struct memory_account *a)
 {
 	if (a->rss == UNKNOWN) {
@@ -115,22 +107,22 @@ static void json_account(struct json *j, const struct memory_account *a)
 		return;
 	}
 	out_json_object(j, "kernel");
-	known(j, "rss_bytes", a->rss);
-	known(j, "pss_bytes", a->pss);
-	known(j, "uss_bytes", a->uss);
-	known(j, "rss_anon_bytes", a->rss_anon);
-	known(j, "rss_file_bytes", a->rss_file);
-	known(j, "rss_shmem_bytes", a->rss_shmem);
-	known(j, "shared_clean_bytes", a->shared_clean);
-	known(j, "shared_dirty_bytes", a->shared_dirty);
-	known(j, "anon_huge_bytes", a->anon_huge);
-	known(j, "file_huge_bytes", a->file_huge);
-	known(j, "shmem_huge_bytes", a->shmem_huge);
-	known(j, "hugetlb_bytes", a->hugetlb);
-	known(j, "swap_bytes", a->swap);
-	known(j, "swap_pss_bytes", a->swap_pss);
-	known(j, "locked_bytes", a->locked);
-	known(j, "page_table_bytes", a->page_tables);
+	out_json_known(j, "rss_bytes", a->rss);
+	out_json_known(j, "pss_bytes", a->pss);
+	out_json_known(j, "uss_bytes", a->uss);
+	out_json_known(j, "rss_anon_bytes", a->rss_anon);
+	out_json_known(j, "rss_file_bytes", a->rss_file);
+	out_json_known(j, "rss_shmem_bytes", a->rss_shmem);
+	out_json_known(j, "shared_clean_bytes", a->shared_clean);
+	out_json_known(j, "shared_dirty_bytes", a->shared_dirty);
+	out_json_known(j, "anon_huge_bytes", a->anon_huge);
+	out_json_known(j, "file_huge_bytes", a->file_huge);
+	out_json_known(j, "shmem_huge_bytes", a->shmem_huge);
+	out_json_known(j, "hugetlb_bytes", a->hugetlb);
+	out_json_known(j, "swap_bytes", a->swap);
+	out_json_known(j, "swap_pss_bytes", a->swap_pss);
+	out_json_known(j, "locked_bytes", a->locked);
+	out_json_known(j, "page_table_bytes", a->page_tables);
 	out_json_end_object(j);
 }
 

@@ -197,10 +197,7 @@ struct err *cmd_held_json(struct session *s, struct json *j, const struct stack 
 		else
 			out_json_null(j, "word");
 		out_json_bool(j, "stack_only", b->stack_only);
-		if (retained(s, b->id) == UNKNOWN)
-			out_json_null(j, "retained_bytes");
-		else
-			out_json_u64(j, "retained_bytes", retained(s, b->id));
+		out_json_known(j, "retained_bytes", retained(s, b->id));
 		out_json_end_object(j);
 	}
 	out_json_end_array(j);

@@ -1,17 +1,9 @@
 /* The machine as JSON, schema flotsam.system/1. Unknown, and a limit that is none, is null. */
 #include "cmd.h"
 
-static void known(struct json *j, const char *key, uint64_t v)
-{
-	if (v == UNKNOWN)
-		out_json_null(j, key);
-	else
-		out_json_u64(j, key, v);
-}
-
 static void pages(struct json *j, const struct machine *m, const char *key, uint64_t v)
 {
-	known(j, key, v == UNKNOWN || v > UINT64_MAX / m->page ? UNKNOWN : v * m->page);
+	out_json_known(j, key, v == UNKNOWN || v > UINT64_MAX / m->page ? UNKNOWN : v * m->page);
 }
 
 static void verdicts(struct json *j, const struct machine *m)
@@ -51,36 +43,36 @@ static void memory(struct json *j, const struct machine *m)
 {
 	const struct system_memory *x = &m->memory;
 	out_json_object(j, "memory");
-	known(j, "total_bytes", x->total);
-	known(j, "free_bytes", x->free);
-	known(j, "available_bytes", x->available);
-	known(j, "buffers_bytes", x->buffers);
-	known(j, "cached_bytes", x->cached);
-	known(j, "anon_bytes", x->anon);
-	known(j, "anon_huge_bytes", x->anon_huge);
-	known(j, "shmem_bytes", x->shmem);
-	known(j, "slab_reclaimable_bytes", x->slab_reclaimable);
-	known(j, "slab_unreclaimable_bytes", x->slab_unreclaimable);
-	known(j, "kernel_stack_bytes", x->kernel_stacks);
-	known(j, "page_table_bytes", x->page_tables);
-	known(j, "unevictable_bytes", x->unevictable);
-	known(j, "hugetlb_bytes", x->hugetlb);
-	known(j, "huge_page_bytes", x->huge_page);
-	known(j, "swap_total_bytes", x->swap_total);
-	known(j, "swap_free_bytes", x->swap_free);
+	out_json_known(j, "total_bytes", x->total);
+	out_json_known(j, "free_bytes", x->free);
+	out_json_known(j, "available_bytes", x->available);
+	out_json_known(j, "buffers_bytes", x->buffers);
+	out_json_known(j, "cached_bytes", x->cached);
+	out_json_known(j, "anon_bytes", x->anon);
+	out_json_known(j, "anon_huge_bytes", x->anon_huge);
+	out_json_known(j, "shmem_bytes", x->shmem);
+	out_json_known(j, "slab_reclaimable_bytes", x->slab_reclaimable);
+	out_json_known(j, "slab_unreclaimable_bytes", x->slab_unreclaimable);
+	out_json_known(j, "kernel_stack_bytes", x->kernel_stacks);
+	out_json_known(j, "page_table_bytes", x->page_tables);
+	out_json_known(j, "unevictable_bytes", x->unevictable);
+	out_json_known(j, "hugetlb_bytes", x->hugetlb);
+	out_json_known(j, "huge_page_bytes", x->huge_page);
+	out_json_known(j, "swap_total_bytes", x->swap_total);
+	out_json_known(j, "swap_free_bytes", x->swap_free);
 	out_json_end_object(j);
 	out_json_object(j, "commit");
-	known(j, "mode", x->overcommit);
-	known(j, "limit_bytes", x->commit_limit);
-	known(j, "promised_bytes", x->committed);
-	known(j, "room_bytes", m->commit_room);
-	known(j, "admin_reserve_bytes", x->admin_reserve);
-	known(j, "user_reserve_bytes", x->user_reserve);
+	out_json_known(j, "mode", x->overcommit);
+	out_json_known(j, "limit_bytes", x->commit_limit);
+	out_json_known(j, "promised_bytes", x->committed);
+	out_json_known(j, "room_bytes", m->commit_room);
+	out_json_known(j, "admin_reserve_bytes", x->admin_reserve);
+	out_json_known(j, "user_reserve_bytes", x->user_reserve);
 	out_json_end_object(j);
 	out_json_object(j, "settings");
-	known(j, "max_map_count", x->max_mappings);
-	known(j, "swappiness", x->swappiness);
-	known(j, "extfrag_threshold", x->extfrag_threshold);
+	out_json_known(j, "max_map_count", x->max_mappings);
+	out_json_known(j, "swappiness", x->swappiness);
+	out_json_known(j, "extfrag_threshold", x->extfrag_threshold);
 	out_json_string(j, "thp", x->thp[0] ? x->thp : NULL);
 	out_json_string(j, "thp_defrag", x->thp_defrag[0] ? x->thp_defrag : NULL);
 	out_json_end_object(j);
@@ -90,18 +82,18 @@ static void memory(struct json *j, const struct machine *m)
 static void counters(struct json *j, const struct system_counters *c)
 {
 	out_json_object(j, "counters");
-	known(j, "oom_kills", c->oom_kills);
-	known(j, "direct_reclaims", c->direct_reclaims);
-	known(j, "compact_stalls", c->compact_stalls);
-	known(j, "compact_failures", c->compact_failures);
-	known(j, "compact_successes", c->compact_successes);
-	known(j, "thp_faults", c->thp_faults);
-	known(j, "thp_fallbacks", c->thp_fallbacks);
-	known(j, "thp_collapses", c->thp_collapses);
-	known(j, "thp_collapse_failures", c->thp_collapse_failures);
-	known(j, "pages_swapped_in", c->swapped_in);
-	known(j, "pages_swapped_out", c->swapped_out);
-	known(j, "major_faults", c->major_faults);
+	out_json_known(j, "oom_kills", c->oom_kills);
+	out_json_known(j, "direct_reclaims", c->direct_reclaims);
+	out_json_known(j, "compact_stalls", c->compact_stalls);
+	out_json_known(j, "compact_failures", c->compact_failures);
+	out_json_known(j, "compact_successes", c->compact_successes);
+	out_json_known(j, "thp_faults", c->thp_faults);
+	out_json_known(j, "thp_fallbacks", c->thp_fallbacks);
+	out_json_known(j, "thp_collapses", c->thp_collapses);
+	out_json_known(j, "thp_collapse_failures", c->thp_collapse_failures);
+	out_json_known(j, "pages_swapped_in", c->swapped_in);
+	out_json_known(j, "pages_swapped_out", c->swapped_out);
+	out_json_known(j, "major_faults", c->major_faults);
 	out_json_end_object(j);
 }
 
@@ -115,8 +107,8 @@ static void zone(struct json *j, const struct machine *m, const struct system_zo
 	pages(j, m, "low_bytes", z->low);
 	pages(j, m, "high_bytes", z->high);
 	pages(j, m, "managed_bytes", z->managed);
-	known(j, "pageblocks", z->pageblocks ? z->pageblocks : UNKNOWN);
-	known(j, "pageblocks_unmovable", z->pageblocks ? z->pageblocks_unmovable : UNKNOWN);
+	out_json_known(j, "pageblocks", z->pageblocks ? z->pageblocks : UNKNOWN);
+	out_json_known(j, "pageblocks_unmovable", z->pageblocks ? z->pageblocks_unmovable : UNKNOWN);
 	out_json_array(j, "orders");
 	for (unsigned order = 0; order < z->orders; order++) {
 		int index = system_fragmentation_index(z, order);
@@ -135,21 +127,21 @@ static void group(struct json *j, const struct system_group *g)
 {
 	out_json_object(j, NULL);
 	out_json_string(j, "path", g->path);
-	known(j, "usage_bytes", g->usage);
-	known(j, "limit_bytes", g->limit);
-	known(j, "high_bytes", g->high);
-	known(j, "peak_bytes", g->peak);
-	known(j, "swap_bytes", g->swap);
-	known(j, "swap_limit_bytes", g->swap_limit);
-	known(j, "anon_bytes", g->anon);
-	known(j, "file_bytes", g->file);
-	known(j, "inactive_file_bytes", g->inactive_file);
-	known(j, "shmem_bytes", g->shmem);
-	known(j, "kernel_bytes", g->kernel);
-	known(j, "at_limit", g->at_limit);
-	known(j, "at_high", g->at_high);
-	known(j, "ooms", g->ooms);
-	known(j, "oom_kills", g->oom_kills);
+	out_json_known(j, "usage_bytes", g->usage);
+	out_json_known(j, "limit_bytes", g->limit);
+	out_json_known(j, "high_bytes", g->high);
+	out_json_known(j, "peak_bytes", g->peak);
+	out_json_known(j, "swap_bytes", g->swap);
+	out_json_known(j, "swap_limit_bytes", g->swap_limit);
+	out_json_known(j, "anon_bytes", g->anon);
+	out_json_known(j, "file_bytes", g->file);
+	out_json_known(j, "inactive_file_bytes", g->inactive_file);
+	out_json_known(j, "shmem_bytes", g->shmem);
+	out_json_known(j, "kernel_bytes", g->kernel);
+	out_json_known(j, "at_limit", g->at_limit);
+	out_json_known(j, "at_high", g->at_high);
+	out_json_known(j, "ooms", g->ooms);
+	out_json_known(j, "oom_kills", g->oom_kills);
 	pressure(j, &g->pressure);
 	out_json_end_object(j);
 }
@@ -164,17 +156,17 @@ static void process(struct json *j, const struct machine *m)
 	out_json_object(j, "process");
 	out_json_i64(j, "pid", p->pid);
 	out_json_string(j, "comm", p->status.name);
-	known(j, "vmsize_bytes", p->status.vm_size);
-	known(j, "vmrss_bytes", p->status.vm_rss);
-	known(j, "vmdata_bytes", p->status.vm_data);
-	known(j, "vmlck_bytes", p->status.vm_lck);
-	known(j, "vmswap_bytes", p->status.vm_swap);
-	known(j, "mappings", p->mappings);
-	known(j, "limit_address_space_bytes", p->address_space);
-	known(j, "limit_data_bytes", p->data);
-	known(j, "limit_stack_bytes", p->stack);
-	known(j, "limit_locked_bytes", p->locked);
-	known(j, "limit_files", p->files);
+	out_json_known(j, "vmsize_bytes", p->status.vm_size);
+	out_json_known(j, "vmrss_bytes", p->status.vm_rss);
+	out_json_known(j, "vmdata_bytes", p->status.vm_data);
+	out_json_known(j, "vmlck_bytes", p->status.vm_lck);
+	out_json_known(j, "vmswap_bytes", p->status.vm_swap);
+	out_json_known(j, "mappings", p->mappings);
+	out_json_known(j, "limit_address_space_bytes", p->address_space);
+	out_json_known(j, "limit_data_bytes", p->data);
+	out_json_known(j, "limit_stack_bytes", p->stack);
+	out_json_known(j, "limit_locked_bytes", p->locked);
+	out_json_known(j, "limit_files", p->files);
 	out_json_i64(j, "oom_score", p->oom_score);
 	out_json_i64(j, "oom_score_adj", p->oom_score_adj);
 	out_json_end_object(j);
@@ -205,10 +197,10 @@ static void kernel_log(struct json *j, const struct system_kernel_log *log)
 			out_json_null(j, "order");
 		else
 			out_json_i64(j, "order", k->order);
-		known(j, "total_vm_bytes", k->vm);
-		known(j, "anon_bytes", k->anon);
-		known(j, "file_bytes", k->file);
-		known(j, "shmem_bytes", k->shmem);
+		out_json_known(j, "total_vm_bytes", k->vm);
+		out_json_known(j, "anon_bytes", k->anon);
+		out_json_known(j, "file_bytes", k->file);
+		out_json_known(j, "shmem_bytes", k->shmem);
 		out_json_i64(j, "oom_score_adj", k->score_adj);
 		out_json_end_object(j);
 	}

@@ -99,14 +99,6 @@ static void text(const struct arguments *a, struct trim *t, struct out *o)
 	out_printf(o, "\n%s, computed by glibc's own rules; nothing was tried.\n", t->residency_known ? "Resident bytes" : "Sizes, resident or not");
 }
 
-static void known(struct json *j, const char *key, uint64_t v)
-{
-	if (v == UNKNOWN)
-		out_json_null(j, key);
-	else
-		out_json_u64(j, key, v);
-}
-
 static void json_arena(struct json *j, const char *key, const struct trim_arena *a)
 {
 	out_json_object(j, key);
@@ -139,9 +131,9 @@ static void json(const struct session *s, const struct trim *t, struct out *o)
 		out_json_string(&j, "when", m->when == TRIM_NOW ? "now" : "had_it_been_set");
 		out_json_bool(&j, "at_most", m->at_most);
 		out_json_u64(&j, "bytes", m->bytes);
-		known(&j, "chunks", m->chunks);
-		known(&j, "setting", m->setting);
-		known(&j, "current", m->current);
+		out_json_known(&j, "chunks", m->chunks);
+		out_json_known(&j, "setting", m->setting);
+		out_json_known(&j, "current", m->current);
 		out_json_string(&j, "how", m->how);
 		out_json_string(&j, "cost", m->cost);
 		out_json_end_object(&j);

@@ -5,14 +5,6 @@
 
 enum { GROUPS = 5 };
 
-static void known(struct json *j, const char *key, uint64_t v)
-{
-	if (v == UNKNOWN)
-		out_json_null(j, key);
-	else
-		out_json_u64(j, key, v);
-}
-
 static void sum(struct json *j, const char *key, struct class_sum s)
 {
 	out_json_object(j, key);
@@ -63,15 +55,15 @@ static void json_rollup(struct json *j, const struct watch_rollup *r)
 static void json_sample(struct json *j, const struct watch_state *s, const struct watch_event *e)
 {
 	const struct watch_vitals *v = &s->vitals;
-	known(j, "rss_bytes", v->rss);
-	known(j, "anonymous_bytes", v->anon);
-	known(j, "swap_bytes", v->swap);
-	known(j, "threads", v->threads);
-	known(j, "descriptors", v->descriptors);
-	known(j, "cgroup_bytes", v->group);
-	known(j, "limit_bytes", v->limit);
+	out_json_known(j, "rss_bytes", v->rss);
+	out_json_known(j, "anonymous_bytes", v->anon);
+	out_json_known(j, "swap_bytes", v->swap);
+	out_json_known(j, "threads", v->threads);
+	out_json_known(j, "descriptors", v->descriptors);
+	out_json_known(j, "cgroup_bytes", v->group);
+	out_json_known(j, "limit_bytes", v->limit);
 	out_json_string(j, "limit_of", v->limit == UNKNOWN ? NULL : v->limit_of_group ? "cgroup" : "machine");
-	known(j, "limit_used_bytes", v->limit_usage);
+	out_json_known(j, "limit_used_bytes", v->limit_usage);
 	if (v->pressure >= 0)
 		out_json_double(j, "pressure_percent", v->pressure, 2);
 	else

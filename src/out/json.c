@@ -186,6 +186,14 @@ void out_json_u64(struct json *j, const char *key, uint64_t v)
 	out_printf(j->out, "%llu", (unsigned long long)v);
 }
 
+void out_json_known(struct json *j, const char *key, uint64_t v)
+{
+	if (v == UNKNOWN)
+		out_json_null(j, key);
+	else
+		out_json_u64(j, key, v);
+}
+
 void out_json_i64(struct json *j, const char *key, int64_t v)
 {
 	if (watched(j, key, SEEN_NUMBER, (double)v))
