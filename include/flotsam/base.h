@@ -94,6 +94,9 @@ bool vec_grow_(void **at, size_t *cap, size_t need, size_t size);
 typedef int sort_compare_fn(const void *a, const void *b, void *ctx);
 void sort_many(void *at, size_t n, size_t size, sort_compare_fn *compare, void *ctx);
 
+/* Bytes of the valid UTF-8 character at p, of n >= 1; 0: none. */
+size_t utf8_character(const uint8_t *p, size_t n, uint32_t *ret);
+bool utf8_drives_terminal(uint32_t c); /* C0, DEL, C1, and what turns the direction of text */
 /* Text that grows. Append never fails visibly: after an allocation failure `failed` is set and text stays cut. */
 struct strbuf {
 	char *text; /* NUL-terminated once anything was added, else NULL */

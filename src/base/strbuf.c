@@ -49,34 +49,13 @@ void strbuf_printf(struct strbuf *s, const char *fmt, ...)
 	free(big);
 }
 
-/* Length of the valid UTF-8 sequence at p that is no control character (C0, DEL, C1, bidi overrides), else 0. */
-static size_t utf8_length(const unsigned char *p, size_t n)
-{
-	if (p[0] < 0x80)
-		return p[0] >= 0x20 && p[0] != 0x7f;
-	size_t want = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-	if (p[0] < 0xc2 || p[0] > 0xf4 || want > n)
-		return 0;
-	uint32_t c = p[0] & (0x7fu >> want);
-	for (size_t i = 1; i < want; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (p[i] & 0x3f);
-	}
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	if (c < least[want] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) || (c >= 0x80 && c < 0xa0))
-		return 0;
-	if ((c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff)
-		return 0;
-	return want;
-}
-
 void strbuf_add_escaped(struct strbuf *s, const char *bytes, size_t n)
 {
-	const unsigned char *p = (const unsigned char *)bytes;
+	const uint8_t *p = (const uint8_t *)bytes;
 	for (size_t i = 0; i < n;) {
-		size_t k = utf8_length(p + i, n - i);
-		if (k) {
+		uint32_t c;
+		size_t k = utf8_character(p + i, n - i, &c);
+		if (k && !utf8_drives_terminal(c)) {
 			strbuf_add(s, bytes + i, k);
 			i += k;
 		} else {

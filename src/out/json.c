@@ -17,33 +17,9 @@ static void indent(struct json *j)
 		out_puts(j->out, "  ");
 }
 
-/* Length of the valid UTF-8 sequence at p (RFC 3629), 0 when there is none. */
-static size_t utf8(const unsigned char *p, size_t n)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	if (p[0] < 0x80)
-		return 1;
-	size_t want = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-	if (p[0] < 0xc2 || p[0] > 0xf4 || want > n)
-		return 0;
-	uint32_t c = p[0] & (0x7fu >> want);
-	for (size_t i = 1; i < want; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (p[i] & 0x3f);
-	}
-	return c >= least[want] && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff) ? want : 0;
-}
-
-/* Valid characters that a terminal obeys: C1 controls, and what turns the direction of text. JSON has its own escape. */
-static bool drives_terminal(unsigned c)
-{
-	return (c >= 0x80 && c < 0xa0) || (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
-}
-
 static void text(struct json *j, const char *value, size_t n)
 {
-	const unsigned char *p = (const unsigned char *)value;
+	const uint8_t *p = (const uint8_t *)value;
 	out_bytes(j->out, "\"", 1);
 	for (size_t i = 0; i < n;) {
 		size_t plain = i;
@@ -56,12 +32,10 @@ static void text(struct json *j, const char *value, size_t n)
 		}
 		if (p[i] == '"' || p[i] == '\\') {
 			out_printf(j->out, "\\%c", p[i++]);
-		} else if (p[i] < 0x20 || p[i] == 0x7f) {
-			out_printf(j->out, "\\u%04x", p[i++]);
 		} else {
-			size_t k = utf8(p + i, n - i);
-			unsigned c = k == 2 ? (p[i] & 0x1fu) << 6 | (p[i + 1] & 0x3f) : k == 3 ? (p[i] & 0xfu) << 12 | (p[i + 1] & 0x3fu) << 6 | (p[i + 2] & 0x3f) : 0;
-			if (drives_terminal(c))
+			uint32_t c;
+			size_t k = utf8_character(p + i, n - i, &c);
+			if (k && utf8_drives_terminal(c))
 				out_printf(j->out, "\\u%04x", c);
 			else
 				out_bytes(j->out, k ? value + i : "\xef\xbf\xbd", k ? k : 3);
