@@ -182,7 +182,7 @@ static bool on_next_unlisted(void *ctx, uint64_t *cursor, uint64_t *ret_chunk, u
 {
 	struct builder *bd = ctx;
 	const struct blocks *b = bd->b;
-	for (uint64_t id = *cursor; id < b->n; id++) {
+	for (uint64_t id = *cursor; id < b->n && !interrupted; id++) {
 		if (blocks_state(b, (block_id)id) != BLOCK_FREE)
 			continue;
 		*cursor = id + 1;
