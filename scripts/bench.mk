@@ -1,7 +1,9 @@
-# The heaps and the yardstick of `make bench`: fixtures/bench/X.c -> build/$(MODE)/bench/X
-BENCH := $(patsubst fixtures/bench/%.c,$(B)/bench/%,$(wildcard fixtures/bench/*.c))
+# The heaps and the yardstick of `make bench`: fixtures/bench/X.c, X.cc -> build/$(MODE)/bench/X
+BENCH := $(patsubst fixtures/bench/%,$(B)/bench/%,$(basename $(wildcard fixtures/bench/*.c fixtures/bench/*.cc)))
 $(B)/bench/%: fixtures/bench/%.c scripts/bench.mk
 	$(Q)mkdir -p $(@D); $(SAY) "  BENCH $<"; $(FIXTURE_CC) -std=gnu17 -D_GNU_SOURCE -O2 -g -Wall -Wextra -pthread -o $@ $< -ldl
+$(B)/bench/%: fixtures/bench/%.cc scripts/bench.mk
+	$(Q)mkdir -p $(@D); $(SAY) "  BENCH $<"; $(FIXTURE_CXX) -std=gnu++17 -O2 -g -Wall -Wextra -o $@ $<
 
 # BENCH_BLOCKS='1M 10M' BENCH_RUNS=7
 .PHONY: bench bench-built
@@ -11,3 +13,4 @@ bench:
 bench-built: $(BIN) $(BENCH)
 	$(Q)FLOTSAM='$(CURDIR)/$(BIN)' BENCH='$(CURDIR)/$(B)/bench' scripts/bench.sh
 	$(Q)FLOTSAM='$(CURDIR)/$(BIN)' BENCH='$(CURDIR)/$(B)/bench' scripts/bench-sites.sh
+	$(Q)FLOTSAM='$(CURDIR)/$(BIN)' BENCH='$(CURDIR)/$(B)/bench' scripts/bench-types.sh
