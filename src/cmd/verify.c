@@ -60,13 +60,14 @@ static void explain(const struct verify *v, size_t i, struct out *o)
 static void verdict(const struct verify *v, struct out *o)
 {
 	struct short_text blocks = text_count(v->blocks);
+	const char *unit = v->blocks == 1 ? "block" : "blocks";
 	if (v->damage)
-		out_printf(o, "%s %s of damage in %s blocks\n", text_count(v->damage + v->dropped).text,
-			   v->damage + v->dropped == 1 ? "finding" : "findings", blocks.text);
+		out_printf(o, "%s %s of damage in %s %s\n", text_count(v->damage + v->dropped).text,
+			   v->damage + v->dropped == 1 ? "finding" : "findings", blocks.text, unit);
 	else if (!v->walked)
 		out_puts(o, "the heap was not walked: nothing can be said of it\n");
 	else
-		out_printf(o, "no damage found in %s blocks%s\n", blocks.text, v->complete ? "" : "; a part of the heap could not be looked at");
+		out_printf(o, "no damage found in %s %s%s\n", blocks.text, unit, v->complete ? "" : "; a part of the heap could not be looked at");
 }
 
 static void add_count(struct strbuf *t, uint64_t n, const char *one, const char *many)

@@ -9,6 +9,9 @@
 /* The checks are those that glibc itself makes when it comes across the chunk (malloc/malloc.c: malloc_printerr), and the ones
  * that need the whole heap. */
 static const struct finding_kind kinds[] = {
+	{ "malloc-abort", true, "malloc's own checks found damage, or a wrong call, and ended the program. The records may contradict nothing "
+	  "else: it stopped in time. What was damaged may have been so for long.",
+	  "flotsam stack CORE shows the call that malloc refused; " RUN_ASAN },
 	{ "bad-size", true, WRITTEN_BEYOND ": its header has no possible size. free() of it, or of a neighbour, will abort.",
 	  "look at who fills the block before it; " RUN_ASAN },
 	{ "bad-flags", true, WRITTEN_BEYOND ": the flags of its header contradict the arena that it lies in.",

@@ -70,17 +70,26 @@ bool verdict_without_leaks(const struct report *r)
 static void judge_damage(struct judge *j)
 {
 	const struct findings *f = &j->r->session->alloc->findings;
-	uint64_t n = 0;
-	const struct finding *first = NULL;
-	for (size_t i = 0; i < f->list.n; i++)
-		if (query_finding_kind(f->list.at[i].kind)->damage) {
-			first = first ? first : &f->list.at[i];
-			n++;
-		}
+	uint64_t n = 0, records = 0;
+	const struct finding *first = NULL, *abort = NULL;
+	for (size_t i = 0; i < f->list.n; i++) {
+		const struct finding *now = &f->list.at[i];
+		if (!query_finding_kind(now->kind)->damage)
+			continue;
+		n++;
+		if (!strcmp(now->kind, "malloc-abort"))
+			abort = now;
+		else if (!records++)
+			first = now;
+	}
 	if (!n)
 		return;
-	struct verdict *v = say(j, "damage", "malloc's own records are damaged in %s %s, the first at 0x%" PRIx64 " (%s): what is said of blocks may be wrong.", text_count(n).text,
-				n == 1 ? "place" : "places", first->address, first->kind);
+	struct verdict *v;
+	if (first)
+		v = say(j, "damage", "%s%smalloc's own records are damaged in %s %s, the first at 0x%" PRIx64 " (%s): what is said of blocks may be wrong.",
+			abort ? abort->text : "", abort ? "; " : "", text_count(records).text, records == 1 ? "place" : "places", first->address, first->kind);
+	else
+		v = say(j, "damage", "%s.", abort->text);
 	v->count = n;
 	v->weight = WEIGHT_FAILS_SOON * 2;
 	v->command = "verify";

@@ -181,9 +181,11 @@ START_TEST(cores)
 }
 END_TEST
 
-static const char *const deaths[] = { "links", "sizes" };
+static const char *const deaths[] = { "links", "sizes", "twice", "inside", "variable" };
+enum { DEATHS = sizeof deaths / sizeof deaths[0], OF_DAMAGE = 2 };
 
-/* What kills a program inside malloc is damage, whatever lock was held and whoever was at work. */
+/* What kills a program inside malloc is damage, whatever lock was held and whoever was at work; and malloc's own words are told,
+ * without which nobody would learn of a wrong call of free(). */
 START_TEST(died_of_damage)
 {
 	char *child_argv[] = { (char *)(uintptr_t)"aborts", (char *)(uintptr_t)deaths[_i], NULL }, core[512];
@@ -200,7 +202,17 @@ START_TEST(died_of_damage)
 	const char *argv[] = { flotsam_path(), "verify", core, "--format", "json", NULL };
 	json_t *verdict = run_json((char *const *)argv, &status);
 	ck_assert_msg(verdict && status == 1, "verify ended with %d", status);
-	ck_assert_int_gt(json_integer_value(json_object_get(verdict, "damage")), 0);
+	const json_t *finding;
+	size_t i, words = 0, others = 0;
+	json_array_foreach(json_object_get(verdict, "findings"), i, finding) {
+		const char *kind = json_string_value(json_object_get(finding, "kind"));
+		if (kind && strcmp(kind, "malloc-abort") != 0)
+			others++;
+		else if (strstr(json_string_value(json_object_get(finding, "text")), "malloc stopped the program: \""))
+			words++;
+	}
+	ck_assert_uint_eq(words, 1);
+	ck_assert_msg((others > 0) == (_i < OF_DAMAGE), "%s: %zu records contradict others", deaths[_i], others);
 	json_decref(verdict);
 }
 END_TEST
@@ -216,7 +228,7 @@ int main(void)
 	tcase_add_loop_test(of_cores, cores, 0, 2);
 	suite_add_tcase(s, of_live);
 	TCase *of_deaths = tcase_create("deaths");
-	tcase_add_loop_test(of_deaths, died_of_damage, 0, 2);
+	tcase_add_loop_test(of_deaths, died_of_damage, 0, DEATHS);
 	suite_add_tcase(s, of_cores);
 	suite_add_tcase(s, of_deaths);
 	SRunner *r = srunner_create(s);

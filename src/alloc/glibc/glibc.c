@@ -131,6 +131,7 @@ static struct err *open_glibc(struct image *img, struct modules *ms, struct runt
 	else
 		snprintf(a->facts.version, sizeof a->facts.version, "%s", g->l->versions);
 	a->facts.walked = true;
+	glibc_last_words(g);
 	glibc_name_others(g);
 	g->broken = calloc(a->arenas.n ? a->arenas.n : 1, sizeof *g->broken);
 	return g->broken ? NULL : err_nomem();

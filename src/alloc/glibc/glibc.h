@@ -149,6 +149,7 @@ bool glibc_tcache_bin(const struct glibc *g, uint64_t tcache, unsigned i, uint64
 /* What a link of a tcache or fastbin that stands at `position` says. */
 uint64_t glibc_reveal(const struct glibc *g, uint64_t position, uint64_t value);
 void glibc_guess_lists(struct glibc *g);	       /* which row of several the lists are of, where no banner tells */
+void glibc_last_words(struct glibc *g);	       /* why malloc stopped the program: a finding */
 void glibc_name_others(struct glibc *g);	       /* other mallocs in use: findings */
 void glibc_tcaches(struct glibc *g);		       /* tcache structs by thread */
 /* Those that no thread's pointer leads to, should one be missing. When the walk is done. */
