@@ -117,4 +117,34 @@ struct evidence {
 struct err *types_explain(struct types *t, block_id id, struct evidence *ret) MUST_CHECK;
 void evidence_free(struct evidence *e);
 
+/* Used blocks that nothing names, in groups: of one size, of like words at their start, and pointed at by the same member. */
+enum word_kind { WORD_UNREAD, WORD_ZERO, WORD_SMALL /* below 64 Ki */, WORD_BLOCK, WORD_MODULE, WORD_MEMORY, WORD_TEXT, WORD_OTHER };
+const char *word_kind_name(enum word_kind k); /* "zero", "small number", "heap pointer" ... */
+enum source_of { BY_NOBODY, BY_MEMBER /* of a type */, BY_VARIABLE /* index into roots.list */, BY_LABELLED /* index into labels */, BY_GROUP /* index + 1; 0: none */ };
+struct unknown_source { /* who points at blocks of a group: offset bytes behind the start of what */
+	enum source_of kind;
+	uint32_t what, offset;
+	uint64_t pointers;
+};
+enum { GROUP_SEEN_WORDS = 2, MOST_GROUP_SOURCES = 3, MOST_GROUP_TYPES = 3 };
+struct unknown_group {
+	uint64_t usable, blocks, bytes;
+	block_id sample;	/* the first */
+	uint16_t words[GROUP_SEEN_WORDS], modules[GROUP_SEEN_WORDS]; /* enum word_kind; of WORD_MODULE its index */
+	struct unknown_source sources[MOST_GROUP_SOURCES]; /* most pointers first */
+	uint32_t n_sources, other_sources; /* listed; not listed */
+	uint32_t types[MOST_GROUP_TYPES]; /* that have this size, and pointers or headers allow */
+	uint32_t n_types, other_types;
+};
+struct unknown {
+	VEC(struct unknown_group) groups; /* most bytes first: U1 ... */
+	uint32_t *group_of;	/* by block id: number; 0: it is named, or free */
+	struct class_sum all;	/* that nothing names, in a group or not */
+	bool cut;		/* a limit was reached */
+};
+/* Found once; after types_infer(). They belong to the types. */
+struct err *types_unknown(struct types *t, const struct unknown **ret) MUST_CHECK;
+/* "dictEntry.v.val", "g_root", "U3": raw. */
+void types_source_name(struct types *t, const struct unknown_source *s, struct strbuf *to);
+
 #endif

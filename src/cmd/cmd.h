@@ -131,6 +131,18 @@ struct err *cmd_need_walk(struct session *s, int *ret_status) MUST_CHECK;
 /* The same, and types by DWARF. */
 struct err *cmd_need_typing(struct session *s, int *ret_status) MUST_CHECK;
 const char *cmd_tier_name(enum type_tier tier); /* NULL: unknown */
+/* Blocks that nothing names, in groups; after cmd_need_typing(). */
+struct err *unknown_text(const struct arguments *a, struct session *s, struct out *o) MUST_CHECK;
+struct err *unknown_json(const struct arguments *a, struct session *s, struct json *j) MUST_CHECK;
+/* U3, and no symbol; the address of the group's first block. */
+bool cmd_is_unknown(const struct session *s, const char *word);
+struct err *cmd_unknown(struct session *s, const char *word, uint64_t *ret) MUST_CHECK;
+
+/* A call that allocates: is it the program's own; the chunk that so many bytes get; "read_all() io.c:88"; an object of JSON. */
+bool cmd_site_is_own(const struct allocation_site *site);
+uint64_t cmd_chunk_for(const struct session *s, uint64_t bytes, bool mmapped);
+void cmd_site_name(struct session *s, const struct allocation_site *site, struct strbuf *to);
+void cmd_site_json(struct json *j, struct session *s, const struct allocation_site *site, bool exact);
 
 /* columns 0: one line */
 void report_verdict(const struct arguments *a, const struct report *r, const struct verdicts *v, struct out *o, int columns);

@@ -206,7 +206,9 @@ static struct err *base_address(const struct arguments *a, struct session *s, co
 	}
 	if (cmd_is_holder(s, word))
 		return holder_address(a, s, word, ret);
-	return err_hint(err_new(ERR_NOT_FOUND, "no symbol is called '%s'", word), "an operand is 0xADDRESS, an item number, L1, H1, or SYMBOL[+N]");
+	if (cmd_is_unknown(s, word))
+		return cmd_unknown(s, word, ret);
+	return err_hint(err_new(ERR_NOT_FOUND, "no symbol is called '%s'", word), "an operand is 0xADDRESS, an item number, L1, H1, U1, or SYMBOL[+N]");
 }
 
 struct err *cmd_address(const struct arguments *a, struct session *s, const char *word, uint64_t *ret)

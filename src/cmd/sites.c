@@ -39,7 +39,7 @@ static bool is_size(const struct arguments *a, const char *word, uint64_t *ret)
 }
 
 /* malloc/malloc.c: request2size, and of sysmalloc_mmap the rounding to pages. */
-static uint64_t chunk_for(const struct session *s, uint64_t bytes, bool mmapped)
+uint64_t cmd_chunk_for(const struct session *s, uint64_t bytes, bool mmapped)
 {
 	const struct alloc_facts *f = &s->alloc->facts;
 	uint64_t word = f->header / 2, page = s->target->picture.page ? s->target->picture.page : 4096, n;
@@ -61,7 +61,7 @@ static struct err *choose(const struct arguments *a, struct session *s, struct w
 	if (is_size(a, a->words[0], &bytes)) {
 		if (bytes >> 47)
 			return err_new(ERR_USAGE, "nobody asks for %s bytes", a->words[0]);
-		w->chunk = chunk_for(s, bytes, false);
+		w->chunk = cmd_chunk_for(s, bytes, false);
 		return NULL;
 	}
 	TRY(cmd_need_walk(s, ret_status));
@@ -77,7 +77,7 @@ static struct err *choose(const struct arguments *a, struct session *s, struct w
 /* A free chunk is given whole when the rest would be no chunk (malloc/malloc.c: MINSIZE). */
 static bool lands(const struct session *s, const struct want *w, uint64_t bytes, bool *ret_exact)
 {
-	uint64_t chunk = chunk_for(s, bytes, w->mmapped);
+	uint64_t chunk = cmd_chunk_for(s, bytes, w->mmapped);
 	*ret_exact = w->all || chunk == w->chunk;
 	return *ret_exact || (w->of_block && !w->mmapped && chunk < w->chunk && w->chunk - chunk < s->alloc->facts.min_chunk);
 }
@@ -145,9 +145,21 @@ static void record(struct sink *k, const struct column *from, const struct argum
 	free(l.function);
 }
 
-static bool is_own(const struct allocation_site *site)
+bool cmd_site_is_own(const struct allocation_site *site)
 {
 	return site->module->role == MODULE_PROGRAM || site->module->role == MODULE_OTHER;
+}
+
+void cmd_site_name(struct session *s, const struct allocation_site *site, struct strbuf *to)
+{
+	struct line l = line_of(s, site);
+	if (l.function)
+		strbuf_printf(to, strchr(l.function, '(') ? "%s" : "%s()", l.function);
+	else
+		strbuf_printf(to, "%s 0x%llx", site->module->name, (unsigned long long)site->pc);
+	if (*l.where)
+		strbuf_printf(to, " %s", l.where);
+	free(l.function);
 }
 
 /* What is told first: the program's own code, then libc's and the like; of each, first those whose chunk is exactly this, then
@@ -155,7 +167,7 @@ static bool is_own(const struct allocation_site *site)
 enum { PASSES = 4 };
 static bool told_in(const struct session *s, const struct want *w, const struct allocation_site *site, int pass, bool *ret_exact)
 {
-	return lands(s, w, site->bytes, ret_exact) && pass == 2 * !is_own(site) + !*ret_exact;
+	return lands(s, w, site->bytes, ret_exact) && pass == 2 * !cmd_site_is_own(site) + !*ret_exact;
 }
 
 static struct err *each(struct session *s, const struct want *w, const struct allocation_sites *all, struct sink *k, const struct column *from,
@@ -248,7 +260,7 @@ static void foot_text(struct out *o, struct session *s, const struct want *w, co
 	strbuf_free(&t);
 }
 
-static void site_json(struct json *j, struct session *s, const struct allocation_site *site, bool exact)
+void cmd_site_json(struct json *j, struct session *s, const struct allocation_site *site, bool exact)
 {
 	struct line l = line_of(s, site);
 	const struct source_line *src = &l.source;
@@ -295,7 +307,7 @@ static void sites_json(struct session *s, const struct want *w, const struct all
 		for (size_t i = 0; i < all->n && !interrupted; i++) {
 			bool exact;
 			if (told_in(s, w, &all->at[i], pass, &exact))
-				site_json(&j, s, &all->at[i], exact);
+				cmd_site_json(&j, s, &all->at[i], exact);
 		}
 	out_json_end_array(&j);
 	out_json_object(&j, "code");

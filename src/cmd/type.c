@@ -289,7 +289,7 @@ static void layout_json(const struct session *s, uint32_t type, struct json *j)
 
 static bool is_address(const char *word)
 {
-	return isdigit((unsigned char)*word) || (toupper((unsigned char)*word) == 'L' && isdigit((unsigned char)word[1]) && !word[1 + strspn(word + 1, "0123456789")]);
+	return isdigit((unsigned char)*word) || (strchr("LlUu", *word) && isdigit((unsigned char)word[1]) && !word[1 + strspn(word + 1, "0123456789")]);
 }
 
 static void begin_json(struct json *j, struct out *o)

@@ -135,7 +135,7 @@ static void rows_json(struct session *s, const struct typed_rows *r, const char 
 	out_json_end_array(j);
 }
 
-static void json(struct session *s, const struct typed_rows *r, const char *glob, struct out *o)
+static struct err *json(const struct arguments *a, struct session *s, const struct typed_rows *r, const char *glob, struct out *o)
 {
 	struct json j;
 	out_json_init(&j, o, true);
@@ -143,8 +143,10 @@ static void json(struct session *s, const struct typed_rows *r, const char *glob
 	out_json_string(&j, "schema", "flotsam.types/1");
 	coverage_json(s->types->typing, r, &j);
 	rows_json(s, r, glob, &j);
+	struct err *e = unknown_json(a, s, &j);
 	out_json_end_object(&j);
 	out_puts(o, "\n");
+	return e;
 }
 
 static void list(const struct arguments *a, struct session *s, struct typed_rows *r, const char *glob, struct out *o)
@@ -167,9 +169,11 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	TRY(cmd_need_typing(s, ret_status));
 	struct err *e = types_rows(s->types, &rows);
 	if (!e && !strcmp(a->format, "json"))
-		json(s, &rows, glob, o);
+		e = json(a, s, &rows, glob, o);
 	else if (!e)
 		list(a, s, &rows, glob, o);
+	if (!e && cmd_is_text(a) && !glob)
+		e = unknown_text(a, s, o);
 	typed_rows_free(&rows);
 	return e;
 }
@@ -183,7 +187,8 @@ const struct command command_types = {
 		"  flotsam types ./core.4242 --format json\n\n"
 		"Types spread from the program's variables along its pointers, by DWARF. Tier A\n"
 		"is certain, B fits as an array, C begins with the type, D is text or numbers.\n"
-		"type ADDR says why a block has its type.\n",
+		"type ADDR says why a block has its type. U1 is a group of blocks that nothing\n"
+		"names: blocks U1, who U1, show U1.\n",
 	.group = GROUP_BLOCKS,
 	.operands = "[GLOB]",
 	.max_words = 1,

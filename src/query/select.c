@@ -4,7 +4,7 @@
 #include <fnmatch.h>
 
 enum term_kind { TERM_SIZE, TERM_ADDRESS, TERM_STATE, TERM_USED, TERM_FREE, TERM_CLASS, TERM_LEAKED, TERM_STACK_ONLY, TERM_LABEL, TERM_ARENA, TERM_HOLDER,
-		 TERM_TEXT, TERM_THREAD, TERM_SET, TERM_OLDER, TERM_NEWER, TERM_LEAK_GROUP, TERM_HELD_BY, TERM_OPEN, TERM_CLOSE };
+		 TERM_TEXT, TERM_THREAD, TERM_SET, TERM_OLDER, TERM_NEWER, TERM_LEAK_GROUP, TERM_UNKNOWN_GROUP, TERM_HELD_BY, TERM_OPEN, TERM_CLOSE };
 enum comparison { IS, IS_NOT, LESS, LESS_OR_IS, MORE, MORE_OR_IS, CONTAINS, WITHIN /* A..B, both included */ };
 enum { MAX_NESTED = 16 };
 enum combine { AND, OR, MINUS };
@@ -20,6 +20,7 @@ struct term {
 	size_t close;		/* of TERM_OPEN: where its TERM_CLOSE is */
 	char *text;
 	const uint64_t *bits;	/* of a set */
+	const uint32_t *groups;	/* of unknown blocks, by block id */
 	uint8_t *by_index;	/* labels: 0 not asked yet, 1 no, 2 yes; holder sets: 1, 2 */
 	size_t n_index;
 };
@@ -63,10 +64,10 @@ bool selector_is_verb(const char *word)
 	return false;
 }
 
-/* L1, H1: a line of the report. */
+/* L1, H1: a line of the report; U1: one of types. */
 static bool is_rank(const char *word)
 {
-	return (*word == 'L' || *word == 'H') && word[1] && strspn(word + 1, "0123456789") == strlen(word + 1);
+	return strchr("LHU", *word) && *word && word[1] && strspn(word + 1, "0123456789") == strlen(word + 1);
 }
 
 bool selector_begins(const char *word)
@@ -247,6 +248,7 @@ static struct err *parse_value(struct selector *f, const struct selector_names *
 	case TERM_STACK_ONLY:
 	case TERM_SET:
 	case TERM_LEAK_GROUP:
+	case TERM_UNKNOWN_GROUP:
 	case TERM_HELD_BY:
 	case TERM_OPEN:
 	case TERM_CLOSE:
@@ -270,6 +272,19 @@ static struct err *prepare(struct session *s, enum needs needs)
 	return session_holders(s);
 }
 
+/* The group of unknown blocks that the named one is in. */
+static struct err *match_unknown(struct selector *f, const struct selector_names *names, const char *word, struct term *t)
+{
+	const struct unknown *u;
+	TRY(names->address(names->ctx, word, &t->number));
+	TRY(types_unknown(f->s->types, &u));
+	block_id id = blocks_at(f->s->blocks, t->number);
+	t->kind = TERM_UNKNOWN_GROUP;
+	t->groups = u->group_of;
+	t->number = id == BLOCK_NONE ? 0 : u->group_of[id];
+	return t->number ? NULL : err_new(ERR_NOT_FOUND, "%s is no group of unknown blocks", word);
+}
+
 /* The blocks that a line of the report counts: leaks of one label and size, or what exactly these holders keep. */
 static struct err *match_rank(struct selector *f, const struct selector_names *names, const char *word, struct term *t)
 {
@@ -282,6 +297,8 @@ static struct err *match_rank(struct selector *f, const struct selector_names *n
 		t->number = set;
 		return NULL;
 	}
+	if (*word == 'U')
+		return match_unknown(f, names, word, t);
 	TRY(prepare(s, NEEDS_GRAPH));
 	TRY(prepare(s, NEEDS_TYPES));
 	TRY(names->address(names->ctx, word, &t->number));
@@ -585,6 +602,8 @@ static bool term_matches(struct selector *f, struct term *t, const struct block_
 		return label_matches(f, t, c);
 	case TERM_LEAK_GROUP:
 		return g->class_of[c->id] == CLASS_DEFINITE && c->usable == t->number && types_label_at(f->s->types, c->id, c->payload, c->usable) == t->label;
+	case TERM_UNKNOWN_GROUP:
+		return t->groups[c->id] == t->number;
 	case TERM_HELD_BY:
 		return graph_set(g, c->id) == t->number;
 	case TERM_ARENA:

@@ -25,7 +25,7 @@ static bool same_beginning(const struct type_table *t, const struct type *of, co
 	return true;
 }
 
-static bool is_kind(const struct type_table *t, uint32_t id, uint32_t header)
+bool types_is_kind(const struct type_table *t, uint32_t id, uint32_t header)
 {
 	const struct type *of = table_type(t, id), *h = table_type(t, header);
 	if (id == header || of->kind != TYPE_STRUCT || of->size < h->size || (of->size == h->size && of->flexible == NO_OFFSET && of->n_members <= h->n_members))
@@ -39,7 +39,7 @@ static bool is_kind(const struct type_table *t, uint32_t id, uint32_t header)
 static void find_kinds(struct spread *s, struct family *f)
 {
 	for (uint32_t id = 1; id < s->table->types.n && f->n_kinds < MOST_KINDS; id++)
-		if (is_kind(s->table, id, f->header))
+		if (types_is_kind(s->table, id, f->header))
 			f->kinds[f->n_kinds++] = id;
 }
 
@@ -138,7 +138,7 @@ static int says_right(struct spread *s, uint64_t pointer, uint32_t target)
 		return fits_exactly(s, id, pointer, target);
 	if (!at || !at->type || !type_is_struct(table_type(s->table, target)) || pointer != object_of(s, id))
 		return 0;
-	if (types_alike(s->table, at->type, target) || types_begins_with(s->table, at->type, target) || is_kind(s->table, at->type, target))
+	if (types_alike(s->table, at->type, target) || types_begins_with(s->table, at->type, target) || types_is_kind(s->table, at->type, target))
 		return 1;
 	return -1;
 }

@@ -277,6 +277,7 @@ void types_free(struct types *t)
 	map64_free(&t->priv->parts);
 	map64_free(&t->priv->by_part);
 	typing_free(t->typing);
+	unknown_free(t->priv->unknown);
 	map64_free(&t->priv->runtime);
 	map64_free(&t->priv->by_vtable);
 	map64_free(&t->priv->by_size);

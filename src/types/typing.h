@@ -18,6 +18,7 @@ struct types_priv {
 	struct map64 by_vtable;	/* first word -> label index + 1, 0: no vtable */
 	struct map64 by_size;	/* (usable, kind) -> label index */
 	struct map64 by_typed;	/* (type, form), or the hash of its name -> label index */
+	struct unknown *unknown; /* NULL: nobody asked */
 	size_t cap;
 	uint32_t *label_of;	/* by block id; NULL: found when asked for */
 };
@@ -103,5 +104,8 @@ uint32_t types_plain_label(struct types *t, block_id id, uint64_t payload, uint6
 bool types_prefer_typed(const struct typing *g, const struct typed *at, enum identified_by by);
 
 void typing_free(struct typing *g);
+void unknown_free(struct unknown *u);
+/* Larger, and it begins as the header does. */
+bool types_is_kind(const struct type_table *t, uint32_t id, uint32_t header);
 
 #endif

@@ -1,0 +1,120 @@
+/* Blocks that nothing names: their groups against what the fixture says that they are, live and of a core. */
+#include "ask.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static json_t *truth;
+
+static const char *kind_at(const char *address)
+{
+	json_t *row;
+	size_t i;
+	json_array_foreach(json_object_get(truth, "blocks"), i, row)
+		if (!strcmp(word(row, "address"), address))
+			return word(row, "type");
+	return NULL;
+}
+
+static size_t count_of(const char *kind)
+{
+	json_t *row;
+	size_t i, n = 0;
+	json_array_foreach(json_object_get(truth, "blocks"), i, row)
+		n += !strcmp(word(row, "type"), kind);
+	return n;
+}
+
+static const struct { const char *kind, *pointed_at_by, *kept_by, *site; } expected[] = {
+	{ "registry", "g_registry", "g_registry", "main" },  { "session", "U", "g_registry", "make_session" }, { "note", "U", "g_registry", "make_session" },
+	{ "value", "cache.values[]", "g_cache", "make_value" }, { "thing", "other.things[]", "g_other", "make_value" }, { "link", "U", "g_chain", "main" },
+	{ "lost", NULL, NULL, "main" },
+};
+enum { N_EXPECTED = sizeof expected / sizeof expected[0] };
+
+/* All blocks of the kind, and no other, are in its group. */
+static void check_members(const char *group, const char *kind)
+{
+	json_t *list = ask_json("blocks", group), *row;
+	size_t i;
+	ck_assert_uint_eq(json_array_size(list), count_of(kind));
+	json_array_foreach(list, i, row)
+		ck_assert_str_eq(kind_at(word(row, "address")), kind);
+	json_decref(list);
+}
+
+static void check_group(const json_t *group, size_t at)
+{
+	const json_t *by = json_array_get(json_object_get(group, "pointed_at_by"), 0), *kept = json_array_get(json_object_get(group, "kept_by"), 0);
+	const json_t *site = json_array_get(json_object_get(group, "sites"), 0);
+	const char *want = expected[at].pointed_at_by;
+	if (!want)
+		ck_assert_ptr_null(by);
+	else if (!strcmp(want, "U"))
+		ck_assert_msg(word(by, "name")[0] == 'U', "%s is pointed at by %s", expected[at].kind, word(by, "name"));
+	else
+		ck_assert_str_eq(word(by, "name"), want);
+	if (expected[at].kept_by)
+		ck_assert_str_eq(word(kept, "holder"), expected[at].kept_by);
+	else
+		ck_assert(json_is_null(json_object_get(kept, "holder")));
+	ck_assert_int_eq(number(kept, "blocks"), (int64_t)count_of(expected[at].kind));
+	ck_assert_msg(strstr(word(site, "function"), expected[at].site), "%s: %s", expected[at].kind, word(site, "function"));
+	check_members(word(group, "group"), expected[at].kind);
+}
+
+static void check_groups(void)
+{
+	json_t *types = ask_json("types", NULL), *unknown = json_object_get(types, "unknown"), *group;
+	size_t i, at;
+	ck_assert_int_eq(number(unknown, "groups_found"), N_EXPECTED);
+	json_array_foreach(json_object_get(unknown, "groups"), i, group) {
+		const char *kind = kind_at(word(group, "sample"));
+		ck_assert_ptr_nonnull(kind);
+		for (at = 0; at < N_EXPECTED && strcmp(expected[at].kind, kind) != 0; at++)
+			;
+		ck_assert_uint_lt(at, N_EXPECTED);
+		ck_assert_int_eq(number(group, "blocks"), (int64_t)count_of(kind));
+		check_group(group, at);
+	}
+	json_decref(types);
+}
+
+static void check_text(void)
+{
+	char *text = ask_text("types", NULL);
+	ck_assert_ptr_nonnull(strstr(text, "UNKNOWN"));
+	ck_assert_ptr_nonnull(strstr(text, "cache.values[] (30)"));
+	ck_assert_ptr_nonnull(strstr(text, "each other (24)"));
+	free(text);
+	free(ask_text("who", "U1"));
+	free(ask_text("type", "U1"));
+	free(ask_text("show", "U1"));
+}
+
+START_TEST(groups)
+{
+	truth = ask_start("unknown", "", NULL);
+	check_groups();
+	check_text();
+	if (ask_core())
+		check_groups();
+	json_decref(truth);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("unknown");
+	TCase *c = tcase_create("unknown");
+	tcase_set_timeout(c, 300);
+	tcase_add_test(c, groups);
+	suite_add_tcase(s, c);
+	SRunner *r = srunner_create(s);
+	srunner_run_all(r, CK_ENV);
+	int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
