@@ -1,4 +1,5 @@
 /* DWARF: where things are declared, and how structs are laid out. Read when first asked. */
+#include "begin.h"
 #include "guard.h"
 
 #include <dwarf.h>
@@ -15,45 +16,65 @@ struct job {
 	bool found;
 };
 
-static void open_dwarf(void *ctx)
+/* dwz keeps what several files share in a file of its own. */
+static void open_alt(void *ctx)
 {
-	struct job *j = ctx;
-	struct modules *ms = j->ms;
-	struct module *m = j->m;
-	struct priv *p = priv_of(m);
-	if (p->elf)
-		p->dwarf = dwarf_begin_elf(p->elf, DWARF_C_READ, NULL);
-	if (!p->dwarf) {
-		modules_open_debug(ms, m);
-		if (p->debug_elf)
-			p->dwarf = dwarf_begin_elf(p->debug_elf, DWARF_C_READ, NULL);
-	}
-	/* dwz keeps what several files share in a file of its own. */
+	struct priv *p = priv_of(((struct job *)ctx)->m);
 	const char *name;
 	const void *id;
-	if (p->dwarf && dwelf_dwarf_gnu_debugaltlink(p->dwarf, &name, &id) > 0) {
-		char path[LIMIT_PATH];
-		const char *base = strstr(name, ".dwz/");
-		if (name[0] == '/')
-			snprintf(path, sizeof path, "%s", name);
-		else
-			snprintf(path, sizeof path, "/usr/lib/debug/%s", base ? base : name);
-		p->alt_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-		p->alt = p->alt_fd >= 0 ? dwarf_begin(p->alt_fd, DWARF_C_READ) : NULL;
-		if (p->alt)
-			dwarf_setalt(p->dwarf, p->alt);
-	}
+	char path[LIMIT_PATH];
+	if (dwelf_dwarf_gnu_debugaltlink(p->dwarf, &name, &id) <= 0)
+		return;
+	const char *base = strstr(name, ".dwz/");
+	if (name[0] == '/')
+		snprintf(path, sizeof path, "%s", name);
+	else
+		snprintf(path, sizeof path, "/usr/lib/debug/%s", base ? base : name);
+	p->alt_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
+static void set_alt(void *ctx)
+{
+	struct priv *p = priv_of(((struct job *)ctx)->m);
+	dwarf_setalt(p->dwarf, p->alt);
+}
+
+/* The file's own DWARF, or its debug file's; each step is taken once. */
+static enum begun open_dwarf(struct modules *ms, struct module *m)
+{
+	struct priv *p = priv_of(m);
+	enum begun b;
+	if (!p->own_begun && p->elf && (b = begin_dwarf(p, m->have_file ? p->fd : -1, &p->dwarf)) != BEGUN)
+		return b;
+	p->own_begun = true;
+	if (!p->dwarf)
+		modules_open_debug(ms, m);
+	if (!p->dwarf && !p->debug_begun && p->debug_elf && (b = begin_dwarf(p, p->debug_fd, &p->dwarf)) != BEGUN)
+		return b;
+	p->debug_begun = true;
+	struct job j = { .ms = ms, .m = m };
+	if (p->dwarf && p->alt_fd < 0)
+		modules_guarded(ms, m, open_alt, &j);
+	if (p->dwarf && p->alt_fd >= 0 && (b = begin_dwarf(p, p->alt_fd, &p->alt)) != BEGUN)
+		return b;
+	if (p->alt)
+		modules_guarded(ms, m, set_alt, &j);
+	return BEGUN;
 }
 
 Dwarf *modules_dwarf(struct modules *ms, struct module *m)
 {
 	struct priv *p = priv_of(m);
-	struct job j = { .ms = ms, .m = m };
 	if (p->dwarf_tried)
 		return p->dwarf;
-	p->dwarf_tried = true;
 	modules_read_symbols(ms, m);
-	modules_guarded(ms, m, open_dwarf, &j);
+	enum begun b = open_dwarf(ms, m);
+	/* To be asked again: who finds no name now has been interrupted. */
+	if (b == BEGUN_LATER)
+		return NULL;
+	p->dwarf_tried = true;
+	if (b == BEGUN_CRASHED)
+		guard_give_up(ms, m);
 	m->have_dwarf = p->dwarf != NULL;
 	return p->dwarf;
 }

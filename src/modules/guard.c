@@ -26,8 +26,7 @@ static void on_fault(int sig)
 	raise(sig);
 }
 
-/* modules.h: one thread at a time. */
-static bool install(void)
+bool guard_install(void)
 {
 	static bool done;
 	struct sigaction a = { .sa_handler = on_fault, .sa_flags = SA_ONSTACK | SA_NODEFER };
@@ -43,22 +42,32 @@ static bool install(void)
 	return done = true;
 }
 
-static void give_up(struct module *m)
+void guard_except_faults(sigset_t *set)
 {
-	struct priv *p = priv_of(m);
-	p->broken = true;
-	p->dwarf = p->alt = NULL;
-	p->lines.n = 0;
-	p->lines_read = p->dwarf_tried = true;
-	m->have_dwarf = false;
+	for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+		sigdelset(set, faults[i]);
 }
 
-bool modules_guarded(struct modules *ms, struct module *m, void (*f)(void *ctx), void *ctx)
+void guard_give_up(struct modules *ms, struct module *m)
+{
+	struct priv *p = m ? priv_of(m) : NULL;
+	if (p) {
+		p->broken = true;
+		p->dwarf = p->alt = NULL;
+		p->lines.n = 0;
+		p->lines_read = p->dwarf_tried = true;
+		m->have_dwarf = false;
+	} else {
+		ms->broken = true;
+	}
+	findings_add(&ms->target->picture.findings, "names", m ? m->start : 0, "%s: the library that reads it crashed, its names are left out",
+		     m ? m->name : "frames of threads");
+}
+
+bool guard_call(void (*f)(void *ctx), void *ctx)
 {
 	sigjmp_buf point;
-	if (m ? priv_of(m)->broken : ms->broken)
-		return false;
-	if (armed || !install()) {
+	if (armed || !guard_install()) {
 		f(ctx);
 		return true;
 	}
@@ -69,11 +78,15 @@ bool modules_guarded(struct modules *ms, struct module *m, void (*f)(void *ctx),
 		return true;
 	}
 	armed = NULL;
-	if (m)
-		give_up(m);
-	else
-		ms->broken = true;
-	findings_add(&ms->target->picture.findings, "names", m ? m->start : 0, "%s: the library that reads it crashed, its names are left out",
-		     m ? m->name : "frames of threads");
+	return false;
+}
+
+bool modules_guarded(struct modules *ms, struct module *m, void (*f)(void *ctx), void *ctx)
+{
+	if (m ? priv_of(m)->broken : ms->broken)
+		return false;
+	if (guard_call(f, ctx))
+		return true;
+	guard_give_up(ms, m);
 	return false;
 }

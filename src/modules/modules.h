@@ -32,6 +32,8 @@ struct priv { /* of one module */
 	char *memory;		/* of the vDSO, which has no file: what elf reads */
 	size_t memory_bytes;
 	Dwarf *dwarf, *alt;
+	struct beginning *beginning; /* of one of them: Ctrl-C came meanwhile (begin.c) */
+	bool own_begun, debug_begun;
 	int alt_fd;
 	bool symbols_read, lines_read, dwarf_tried, debug_tried;
 	bool asks_for_loader;	/* PT_INTERP */

@@ -1,5 +1,6 @@
 /* Finds the ELF files among the mappings and makes sure that a file is the one mapped: the build-id in memory must be the
  * build-id in the file. Where memory shows none, device and inode must agree. */
+#include "begin.h"
 #include "code.h"
 
 #include <errno.h>
@@ -503,11 +504,8 @@ struct err *modules_open(struct target *t, struct image *img, const struct modul
 static void free_module(struct module *m)
 {
 	struct priv *p = priv_of(m);
+	begin_end(p);
 	drop_file(m, NULL);
-	if (p->dwarf)
-		dwarf_end(p->dwarf);
-	if (p->alt)
-		dwarf_end(p->alt);
 	elf_end(p->elf);
 	elf_end(p->debug_elf);
 	free(p->memory);

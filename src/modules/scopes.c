@@ -17,7 +17,6 @@ static void read_units(struct priv *p)
 {
 	Dwarf_CU *cu = NULL;
 	Dwarf_Die unit;
-	p->units_read = true;
 	while (!interrupted && !dwarf_get_units(p->dwarf, cu, &cu, NULL, NULL, &unit, NULL)) {
 		Dwarf_Addr base, start, end;
 		ptrdiff_t at = 0;
@@ -27,6 +26,10 @@ static void read_units(struct priv *p)
 				*r = (struct unit_range){ start, end, dwarf_dieoffset(&unit) };
 		}
 	}
+	/* Some of them would pass for all when the next command asks. */
+	p->units_read = !interrupted;
+	if (interrupted)
+		p->units.n = 0;
 	if (p->units.n)
 		qsort(p->units.at, p->units.n, sizeof *p->units.at, compare_units);
 }

@@ -499,7 +499,8 @@ static json_t *answer_in(const char *path)
 /* Ctrl-C wherever it comes in a command: the prompt is back, and what was half done does no harm to the next answer. */
 START_TEST(interrupted_anywhere)
 {
-	static const char *const commands[] = { "tree", "report", "frag", "trim", "rss", "verify", "blocks group by holder", "let lost = leaked", "arenas" };
+	static const char *const commands[] = { "tree", "report", "frag", "trim", "rss", "verify", "blocks group by holder", "let lost = leaked", "arenas", "modules",
+						 "containers" };
 	static const int milliseconds[] = { 2, 15, 40, 90 };
 	const char *command = commands[_i];
 	char line[400], path[300], batch[1024];
@@ -578,7 +579,7 @@ int main(void)
 	t = tcase_create("many");
 	tcase_set_timeout(t, 120);
 	tcase_add_checked_fixture(t, set_up_many, NULL);
-	tcase_add_loop_test(t, interrupted_anywhere, 0, 9);
+	tcase_add_loop_test(t, interrupted_anywhere, 0, 11);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);

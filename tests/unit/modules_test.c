@@ -236,6 +236,46 @@ START_TEST(code_has_the_lines_of_addr2line)
 }
 END_TEST
 
+/* Ctrl-C while a file is opened or read costs that answer alone: the next has all that one who was not interrupted gets. */
+START_TEST(names_are_read_again_after_an_interrupt)
+{
+	struct session *first, *s;
+	struct session_options o = { .graph = { .threads = 1 } };
+	struct source_line got, wanted;
+	struct symbol sym;
+	if (lacks("gcore", "gdb"))
+		return;
+	s = open_core("threads");
+	ck_assert_ptr_null(session_open("core", core, &o, &first));
+	interrupted = SIGINT;
+	for (int round = 0; round < 3; round++)
+		for (size_t i = 0; i < modules_count(s->modules); i++) {
+			struct module *m = modules_get(s->modules, i);
+			modules_read_names(s->modules, m);
+			modules_code_line(s->modules, m->start, &got);
+			modules_data_line(s->modules, m->start, &got);
+		}
+	interrupted = 0;
+	ck_assert_uint_eq(modules_count(s->modules), modules_count(first->modules));
+	for (size_t i = 0; i < modules_count(s->modules); i++) {
+		struct module *m = modules_get(s->modules, i), *other = modules_get(first->modules, i);
+		modules_read_names(s->modules, m);
+		modules_read_names(first->modules, other);
+		ck_assert_msg(m->have_dwarf == other->have_dwarf, "%s: DWARF %d", m->name, m->have_dwarf);
+	}
+	static const char *const names[] = { "main", "g_kept", "malloc" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		ck_assert(modules_find_symbol(s->modules, names[i], &sym));
+		bool (*line)(struct modules *, uint64_t, struct source_line *) = sym.is_function ? modules_code_line : modules_data_line;
+		bool is = line(s->modules, sym.address, &got), was = line(first->modules, sym.address, &wanted);
+		ck_assert_msg(is == was && (i == 2 || was), "%s has a line: %d, not %d", names[i], is, was);
+		ck_assert_msg(!is || (got.line == wanted.line && !strcmp(got.file, wanted.file)), "%s: %s:%d", names[i], got.file, got.line);
+	}
+	session_close(first);
+	session_close(s);
+}
+END_TEST
+
 /* A global is where its source says so. */
 START_TEST(data_has_the_line_that_declares_it)
 {
@@ -343,6 +383,7 @@ int main(void)
 	tcase_add_loop_test(t, names_have_the_addresses_of_nm, 0, 1);
 	tcase_add_loop_test(t, code_has_the_lines_of_addr2line, 0, 4);
 	tcase_add_test(t, data_has_the_line_that_declares_it);
+	tcase_add_test(t, names_are_read_again_after_an_interrupt);
 	tcase_add_loop_test(t, stacks_are_those_of_eu_stack, 0, 2);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
