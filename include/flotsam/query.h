@@ -16,6 +16,8 @@ struct leak_group {
 	uint64_t sample[4];
 	unsigned n_samples;
 	char *preview;		/* text at the first sample, escaped; NULL */
+	struct likely likely;	/* of a group whose type is unknown, where types were told by DWARF; else n is 0 */
+	char *perhaps;		/* the first of them, when most blocks that were looked at may be one; NULL */
 };
 struct holder_line {
 	unsigned number;	/* H1, H2... */

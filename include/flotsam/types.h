@@ -76,6 +76,8 @@ struct typing {
 	uint64_t edges, misfits;/* pointers followed; to blocks too small for what they say */
 	uint64_t prefix_hits[16]; /* by words: objects that begin so far behind their block's start */
 	double seconds_dwarf, seconds;
+	struct map64 in_use;	/* (type, usable bytes) -> blocks of tiers A and B; filled when first asked for */
+	bool in_use_known;
 };
 /* Types of all used blocks, once; it takes seconds. ERR_UNSUPPORTED of a census. */
 struct err *types_infer(struct types *t, void (*say)(void *ctx, const char *text), void *ctx) MUST_CHECK;
@@ -99,6 +101,20 @@ struct err *types_rows(struct types *t, struct typed_rows *ret) MUST_CHECK; /* a
 /* Of one used block, as its row has it; after types_infer(). */
 enum type_tier types_block_tier(struct types *t, block_id id, uint64_t payload, uint64_t usable);
 void typed_rows_free(struct typed_rows *r);
+
+/* What blocks of one size that have no type may be: structs of that size whose pointers stand where they have some. */
+enum { MOST_LIKELY = 3 };
+struct likely_type {
+	uint32_t type;
+	unsigned fits;		/* of the blocks that were looked at */
+	uint64_t in_use;	/* other blocks of that size are one, by tiers A and B */
+};
+struct likely {
+	struct likely_type at[MOST_LIKELY]; /* the best first */
+	unsigned n, more;	/* more: that are not listed */
+	unsigned looked_at;
+};
+struct err *types_likely(struct types *t, const block_id *ids, size_t n, struct likely *ret) MUST_CHECK; /* after types_infer() */
 
 /* How a block came by its type: from a variable on, block by block. */
 struct evidence_step {

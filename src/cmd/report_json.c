@@ -193,6 +193,23 @@ static void heap(struct json *j, const struct report *r)
 	out_json_end_object(j);
 }
 
+static void likely(struct json *j, const struct types *t, const struct likely *l)
+{
+	out_json_array(j, "likely");
+	for (unsigned i = 0; i < l->n; i++) {
+		struct strbuf name = { 0 };
+		type_table_name(t->typing->table, l->at[i].type, &name);
+		out_json_object(j, NULL);
+		out_json_string(j, "type", name.text);
+		out_json_u64(j, "fits", l->at[i].fits);
+		out_json_u64(j, "looked_at", l->looked_at);
+		out_json_u64(j, "in_use", l->at[i].in_use);
+		out_json_end_object(j);
+		strbuf_free(&name);
+	}
+	out_json_end_array(j);
+}
+
 static void leaks(const struct arguments *a, struct json *j, const struct report *r)
 {
 	if (!r->session->graph || verdict_without_leaks(r)) {
@@ -216,6 +233,7 @@ static void leaks(const struct arguments *a, struct json *j, const struct report
 		for (unsigned k = 0; k < g->n_samples; k++)
 			out_json_address(j, NULL, g->sample[k]);
 		out_json_end_array(j);
+		likely(j, r->session->types, &g->likely);
 		if (a->show_content)
 			out_json_string(j, "preview", g->preview);
 		out_json_end_object(j);

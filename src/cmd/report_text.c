@@ -67,6 +67,22 @@ static bool show_content(const struct page *p)
 	return p->a->show_content || (isatty(p->o->fd) && !p->a->output);
 }
 
+/* What a group without a name may be. */
+static void likely(struct page *p, const struct leak_group *g)
+{
+	for (unsigned i = 0; i < g->likely.n; i++) {
+		const struct likely_type *l = &g->likely.at[i];
+		struct strbuf name = { 0 }, shown = { 0 };
+		type_table_name(p->r->session->types->typing->table, l->type, &name);
+		text_add_foreign(&shown, name.text ? name.text : "", p->o);
+		out_printf(p->o, "        %s %.*s", i ? "or" : "perhaps", COLUMNS - 66 + p->extra, shown.text ? shown.text : "");
+		out_printf(p->o, ": fits %u of %u looked at", l->fits, g->likely.looked_at);
+		out_printf(p->o, l->in_use ? "; %s in use %s one\n" : "\n", text_count(l->in_use).text, l->in_use == 1 ? "is" : "are");
+		strbuf_free(&name);
+		strbuf_free(&shown);
+	}
+}
+
 static void one_leak(struct page *p, const struct leak_group *g, struct unit u)
 {
 	bool sized = !strcmp(g->identified_by, "size");
@@ -83,6 +99,7 @@ static void one_leak(struct page *p, const struct leak_group *g, struct unit u)
 		strbuf_free(&b);
 		out_ink(p->o, INK_PLAIN);
 	}
+	likely(p, g);
 	if (!p->a->verbose)
 		return;
 	out_puts(p->o, "        ");

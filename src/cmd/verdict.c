@@ -111,6 +111,10 @@ static void leaked(struct sentence *s, struct paragraph *p, const struct report 
 	if (g && g->retained_bytes >= bytes / 2) {
 		strbuf_puts(&s->text, strcmp(g->identified_by, "size") ? "; L1 (" : "; L1 (blocks of ");
 		name(s, g->label);
+		if (g->perhaps) {
+			strbuf_puts(&s->text, ", perhaps ");
+			name(s, g->perhaps);
+		}
 		if (g->retained_bytes >= bytes)
 			strbuf_puts(&s->text, ") holds all of it");
 		else

@@ -20,12 +20,32 @@ static void note(struct report *r, const char *fmt, ...)
 }
 
 /* Leaks: definite blocks grouped by (label, size). Indirect blocks count for the group of the leader that holds them. */
+enum { LOOKED_AT = 64, ASKED = 100 /* groups */ };
+struct members { /* of a group: as many as are looked at for what they may be, from all over it */
+	block_id id[LOOKED_AT];
+	unsigned n;
+	uint64_t met, each;	/* every so many is taken */
+};
 struct grouping {
 	struct report *r;
+	VEC(struct members) members; /* by group */
 	struct map64 by_key;	 /* label << 32 | size... -> group index */
 	struct map64 leader_group; /* leader id -> group index */
 	bool nomem;
 };
+
+static void add_member(struct members *m, block_id id)
+{
+	if (m->met++ % m->each)
+		return;
+	if (m->n == LOOKED_AT) {
+		for (unsigned i = 0; i < LOOKED_AT / 2; i++)
+			m->id[i] = m->id[2 * i];
+		m->n = LOOKED_AT / 2;
+		m->each *= 2;
+	}
+	m->id[m->n++] = id;
+}
 
 static struct leak_group *group_of(struct grouping *gr, block_id id, uint64_t usable)
 {
@@ -34,13 +54,16 @@ static struct leak_group *group_of(struct grouping *gr, block_id id, uint64_t us
 	uint64_t index, key = ((uint64_t)label << 40) ^ usable;
 	if (!map64_find(&gr->by_key, key, &index)) {
 		struct leak_group *g = vec_push(&gr->r->leaks);
+		struct members *m = vec_push(&gr->members);
 		index = gr->r->leaks.n - 1;
-		if (!g || !map64_put(&gr->by_key, key, index)) {
+		if (!g || !m || !map64_put(&gr->by_key, key, index)) {
 			gr->nomem = true;
 			return NULL;
 		}
 		*g = (struct leak_group){ .label = strdup(t->labels[label].name), .identified_by = identified_by_name(t->labels[label].by), .size = usable };
+		*m = (struct members){ .each = 1 };
 	}
+	add_member(&gr->members.at[index], id);
 	if (!map64_put(&gr->leader_group, id, index))
 		gr->nomem = true;
 	return &gr->r->leaks.at[index];
@@ -72,6 +95,26 @@ static void add_definite(struct grouping *gr, const struct block_cursor *c)
 		g->preview = strdup(text);
 }
 
+/* What the largest groups without a name may be; members are by the order in which groups were found. */
+static struct err *propose(struct grouping *gr)
+{
+	struct report *r = gr->r;
+	struct types *t = r->session->types;
+	for (size_t i = 0; i < r->leaks.n && i < ASKED && t->typing; i++) {
+		struct leak_group *g = &r->leaks.at[i];
+		const struct members *m = &gr->members.at[g->number];
+		if (strcmp(g->identified_by, identified_by_name(BY_SIZE)))
+			continue;
+		TRY(types_likely(t, m->id, m->n, &g->likely));
+		if (g->likely.n && g->likely.at[0].fits * 2 > g->likely.looked_at) {
+			struct strbuf name = { 0 };
+			type_table_name(t->typing->table, g->likely.at[0].type, &name);
+			g->perhaps = name.text;
+		}
+	}
+	return NULL;
+}
+
 static struct err *find_leaks(struct report *r)
 {
 	struct session *s = r->session;
@@ -90,13 +133,17 @@ static struct err *find_leaks(struct report *r)
 			r->leaks.at[index].retained_blocks++;
 		}
 	}
+	for (size_t i = 0; i < r->leaks.n; i++)
+		r->leaks.at[i].number = (unsigned)i;
 	if (r->leaks.n)
 		qsort(r->leaks.at, r->leaks.n, sizeof *r->leaks.at, compare_leaks);
+	struct err *e = gr.nomem ? err_nomem() : propose(&gr);
 	for (size_t i = 0; i < r->leaks.n; i++)
 		r->leaks.at[i].number = (unsigned)i + 1;
+	vec_free(&gr.members);
 	map64_free(&gr.by_key);
 	map64_free(&gr.leader_group);
-	return gr.nomem ? err_nomem() : NULL;
+	return e;
 }
 
 static int compare_holders(const void *a, const void *b)
@@ -349,6 +396,7 @@ void report_free(struct report *r)
 	for (size_t i = 0; i < r->leaks.n; i++) {
 		free(r->leaks.at[i].label);
 		free(r->leaks.at[i].preview);
+		free(r->leaks.at[i].perhaps);
 	}
 	for (size_t i = 0; i < r->holders.n; i++) {
 		free(r->holders.at[i].name);

@@ -55,6 +55,12 @@ static bool is_exact(const struct spread *s, uint64_t size, uint64_t n, bool *re
 	return n - size < granule || (n <= least && n >= size);
 }
 
+bool fit_is_exact(const struct spread *s, uint64_t size, uint64_t n)
+{
+	bool near;
+	return size && size <= n && is_exact(s, size, n, &near);
+}
+
 static struct fit fit_pointers(struct spread *s, uint32_t type, uint64_t address)
 {
 	/* Of one or two the rest is garbage: the first counts. */

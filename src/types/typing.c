@@ -101,6 +101,7 @@ void typing_free(struct typing *g)
 	if (!g)
 		return;
 	typed_roots_free(&g->roots);
+	map64_free(&g->in_use);
 	free(g->of);
 	free(g);
 }

@@ -67,6 +67,8 @@ struct fit { uint8_t rank; enum typed_form form; };
 
 /* How well a type fits n bytes at an address; rank 0: not at all. */
 struct fit fit_type(struct spread *s, uint32_t type, uint64_t address, uint64_t n);
+/* The size is what was asked for of a block of n bytes, as far as rounding tells. */
+bool fit_is_exact(const struct spread *s, uint64_t size, uint64_t n);
 /* Whether an object's pointers lead somewhere. */
 bool shape_is_sound(struct spread *s, uint32_t type, uint64_t address);
 /* A word of an array's element: the element's pointers lead somewhere, and one of them is not null. */
@@ -98,6 +100,7 @@ bool spread_families(struct spread *s);
 /* Objects with a vtable. */
 bool spread_vtables(struct spread *s);
 
+static inline uint64_t types_in_use_key(uint32_t type, uint64_t usable) { return (uint64_t)type << 32 ^ usable; }
 /* Without DWARF. */
 uint32_t types_plain_label(struct types *t, block_id id, uint64_t payload, uint64_t usable);
 /* Whether its type says more than a label that it has otherwise. */

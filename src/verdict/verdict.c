@@ -193,7 +193,8 @@ static void add_first_group(struct strbuf *to, const struct report *r, uint64_t 
 	const struct leak_group *g = r->leaks.n ? &r->leaks.at[0] : NULL;
 	if (!g || g->retained_bytes < bytes / 2)
 		return;
-	strbuf_printf(to, strcmp(g->identified_by, "size") ? "; L1 (%s) holds " : "; L1 (blocks of %s) holds ", g->label);
+	strbuf_printf(to, strcmp(g->identified_by, "size") ? "; L1 (%s" : "; L1 (blocks of %s", g->label);
+	strbuf_printf(to, g->perhaps ? ", perhaps %s) holds " : ") holds ", g->perhaps);
 	if (g->retained_bytes >= bytes)
 		strbuf_puts(to, "all of it");
 	else

@@ -160,6 +160,58 @@ START_TEST(layout)
 }
 END_TEST
 
+/* How many of a group's blocks the fixture says are of a type; NULL: all of them. */
+static int64_t lost_of(int64_t size, const char *type)
+{
+	static const struct { const char *type; int64_t usable, lost; } kinds[] = {
+		{ "connection", 40, 400 }, { "job", 40, 300 }, { "branch", 56, 40 }, { "point", 72, 200 } };
+	int64_t n = 0;
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+		n += kinds[i].usable == size && (!type || !strcmp(type, kinds[i].type)) ? kinds[i].lost : 0;
+	return n;
+}
+
+/* What is proposed for lost blocks is what they are: each type in its share of them, and none beside. */
+static void check_proposals(void)
+{
+	json_t *report = ask_json("report", "--types=all"), *group, *l;
+	size_t i, k;
+	int64_t met = 0;
+	json_array_foreach(json_object_get(report, "leaks"), i, group) {
+		int64_t size = number(group, "size"), blocks = number(group, "blocks"), said = 0;
+		json_t *likely = json_object_get(group, "likely");
+		ck_assert_int_eq(blocks, lost_of(size, NULL));
+		ck_assert_uint_eq(json_array_size(likely), size == 40 ? 2 : size == 56);
+		json_array_foreach(likely, k, l) {
+			int64_t of = lost_of(size, word(l, "type")), fits = number(l, "fits"), looked = number(l, "looked_at");
+			ck_assert_msg(of, "%s: no lost block of %d bytes is one", word(l, "type"), (int)size);
+			ck_assert_int_eq(number(l, "in_use"), !strcmp(word(l, "type"), "connection") ? 60 : 0);
+			/* They were made one kind after the other: the share of what was looked at is that of all but for the ends. */
+			ck_assert_int_le(llabs(fits * blocks - of * looked), 2 * blocks);
+			said += fits;
+		}
+		if (json_array_size(likely))
+			ck_assert_int_eq(said, number(json_array_get(likely, 0), "looked_at"));
+		met++;
+	}
+	ck_assert_int_eq(met, 3);
+	char *all = json_dumps(json_object_get(report, "verdicts"), JSON_ENCODE_ANY), *text = ask_text("report", "--types=all");
+	ck_assert_msg(all && strstr(all, "(blocks of 40 B, perhaps connection)"), "%s", all);
+	ck_assert_ptr_nonnull(strstr(text, "perhaps connection: fits"));
+	free(all);
+	free(text);
+	json_decref(report);
+}
+
+START_TEST(lost_kinds)
+{
+	truth = ask_start("lost_kinds", "", NULL);
+	check_proposals();
+	if (ask_core())
+		check_proposals();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("types");
@@ -168,6 +220,7 @@ int main(void)
 	tcase_add_test(c, c_types);
 	tcase_add_test(c, cxx_types);
 	tcase_add_test(c, layout);
+	tcase_add_test(c, lost_kinds);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
