@@ -9,7 +9,7 @@ typedef uint32_t block_id;
 #define BLOCK_NONE UINT32_MAX
 
 /* One cache line: chunk starts of 7 * 64 granules, and the rank. */
-enum { GROUP_WORDS = 7, GROUP_GRANULES = GROUP_WORDS * 64 };
+enum { GROUP_WORDS = 7, GROUP_GRANULES = GROUP_WORDS * 64, HINT_IDS = 256 };
 struct start_group {
 	uint64_t bits[GROUP_WORDS];
 	uint32_t rank;	/* ids before this group, within all blocks */
@@ -21,6 +21,7 @@ struct region { /* a segment of the allocator */
 	struct start_group *groups;	/* NULL: one mmapped block, id first_id */
 	uint64_t *marks;		/* same shape: 8 words a group, the eighth unused; one word when mmapped */
 	uint64_t n_groups;
+	uint32_t *hints;		/* the group of every HINT_IDS-th id, so that a block is found by its id at once */
 	block_id first_id, n_ids;
 	int arena;			/* index, or ARENA_MMAP */
 	uint32_t segment;		/* index into the allocator's segments */

@@ -88,6 +88,25 @@ static void rank_region(struct region *r)
 	}
 }
 
+/* Ranks say which group an id is in, by a search through all of them: these cut it short. */
+static bool make_hints(struct blocks *b, struct region *r)
+{
+	size_t n = r->n_ids / HINT_IDS + 1, next = 0;
+	r->hints = malloc(n * sizeof *r->hints);
+	if (!r->hints)
+		return false;
+	for (uint64_t i = 0; i < r->n_groups && next < n; i++) {
+		block_id end = i + 1 < r->n_groups ? r->groups[i + 1].rank : r->first_id + r->n_ids;
+		for (; next < n && r->first_id + next * HINT_IDS < end; next++)
+			r->hints[next] = (uint32_t)i;
+	}
+	/* Behind the last id of all. */
+	for (; next < n; next++)
+		r->hints[next] = (uint32_t)(r->n_groups - 1);
+	b->bytes += n * sizeof *r->hints;
+	return true;
+}
+
 static bool make_window(struct blocks *b, struct window *w, size_t from, size_t to)
 {
 	if (from == to)
@@ -229,6 +248,7 @@ static void free_regions(struct blocks *b)
 {
 	for (size_t i = 0; i < b->n_regions; i++) {
 		struct region *r = &b->regions[i];
+		free(r->hints);
 		if (r->groups)
 			munmap(r->groups, 2 * r->n_groups * sizeof *r->groups);
 		else
@@ -261,17 +281,22 @@ static bool finish_chunks(struct builder *bd)
 {
 	struct blocks *b = bd->b;
 	if (b->states)
-		return true;
+		return !bd->failed;
 	b->n = bd->n;
 	b->states = realloc(bd->state.at, bd->n / 2 + 1u);
 	if (!b->states)
 		return false;
 	bd->state.at = NULL;
-	for (size_t i = 0; i < b->n_regions; i++)
-		if (b->regions[i].groups)
-			rank_region(&b->regions[i]);
+	for (size_t i = 0; i < b->n_regions; i++) {
+		struct region *r = &b->regions[i];
+		if (!r->groups)
+			continue;
+		rank_region(r);
+		bd->failed |= !make_hints(b, r);
+	}
 	b->bytes += b->n / 2;
-	return make_windows(b);
+	bd->failed |= !make_windows(b);
+	return !bd->failed;
 }
 
 static bool get_when_ready(void *ctx, uint64_t chunk, uint64_t *ret_size, enum block_state *ret_state)

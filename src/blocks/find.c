@@ -70,7 +70,8 @@ static const struct region *region_of_id(const struct blocks *b, block_id id)
 /* Granule of the id-th start: by rank to the group, by counting to the bit. */
 static uint64_t select_start(const struct region *r, block_id id)
 {
-	uint64_t lo = 0, hi = r->n_groups;
+	size_t hint = (id - r->first_id) / HINT_IDS, hints = r->n_ids / HINT_IDS + 1;
+	uint64_t lo = r->hints[hint], hi = hint + 1 < hints ? r->hints[hint + 1] + 1ull : r->n_groups;
 	while (hi - lo > 1) {
 		uint64_t mid = (lo + hi) / 2;
 		if (r->groups[mid].rank <= id)

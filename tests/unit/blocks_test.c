@@ -96,7 +96,7 @@ static uint64_t some_size(struct plain_heap *h)
 /* Cuts a segment's chunks; the last may end with its page, half a granule further on i386. */
 static uint64_t cut_segment(struct plain_heap *h, uint64_t start, size_t segment)
 {
-	uint64_t at = start, n = below(h, 4) ? 1 + below(h, 60) : below(h, 3);
+	uint64_t at = start, n = below(h, 4) ? 1 + below(h, below(h, 8) ? 60 : 3 * HINT_IDS) : below(h, 3);
 	for (uint64_t i = 0; i < n; i++) {
 		uint64_t bytes = some_size(h);
 		*vec_push(&h->all) = (struct plain){ at, bytes, below(h, 3) ? BLOCK_USED : BLOCK_FREE, segment };
