@@ -58,6 +58,13 @@ block_id blocks_at(const struct blocks *b, uint64_t address);
 uint64_t blocks_payload(const struct blocks *b, block_id id);	/* address of the target */
 uint64_t blocks_usable(const struct blocks *b, block_id id);	/* bytes */
 uint64_t blocks_chunk_bytes(const struct blocks *b, block_id id);
+/* The three above at once. */
+struct block_place { block_id id; uint64_t payload, usable; };
+bool blocks_find(const struct blocks *b, uint64_t address, struct block_place *ret); /* false: no block */
+void blocks_place(const struct blocks *b, block_id id, struct block_place *ret);
+/* Fetches what these will read: of an id, of an address. */
+void blocks_prefetch_id(const struct blocks *b, block_id id);
+void blocks_prefetch(const struct blocks *b, uint64_t address);
 int blocks_arena(const struct blocks *b, block_id id);		/* index or ARENA_MMAP */
 static inline enum block_state blocks_state(const struct blocks *b, block_id id) { return (enum block_state)(b->states[id / 2] >> id % 2 * 4 & 15); }
 

@@ -1,6 +1,13 @@
 /* Look-ups in the finished index. Immutable: any number of threads may look at once. */
 #include "flotsam/blocks.h"
 
+/* A chunk's first word belongs to the block before it, unless there is none. */
+static uint64_t granule_before(const struct blocks *b, const struct region *r, uint64_t address)
+{
+	uint64_t off = address - r->start;
+	return region_start_before(r, (off < b->word ? off : off - b->word) >> b->granule_shift);
+}
+
 block_id blocks_at(const struct blocks *b, uint64_t address)
 {
 	const struct region *r = blocks_region(b, address);
@@ -8,8 +15,7 @@ block_id blocks_at(const struct blocks *b, uint64_t address)
 		return BLOCK_NONE;
 	if (!r->groups)
 		return r->first_id;
-	/* A chunk's first word belongs to the block before it, unless there is none. */
-	uint64_t off = address - r->start, g = region_start_before(r, (off < b->word ? off : off - b->word) >> b->granule_shift);
+	uint64_t g = granule_before(b, r, address);
 	return g == UINT64_MAX ? BLOCK_NONE : region_rank(r, g);
 }
 
@@ -129,6 +135,49 @@ uint64_t blocks_usable(const struct blocks *b, block_id id)
 	const struct region *r;
 	uint64_t bytes, chunk = chunk_of(b, id, &r, &bytes);
 	return alloc_usable(b->alloc, &b->alloc->segments.at[r->segment], chunk, bytes);
+}
+
+void blocks_place(const struct blocks *b, block_id id, struct block_place *ret)
+{
+	const struct region *r;
+	uint64_t bytes, chunk = chunk_of(b, id, &r, &bytes);
+	*ret = (struct block_place){ id, chunk + b->header, alloc_usable(b->alloc, &b->alloc->segments.at[r->segment], chunk, bytes) };
+}
+
+bool blocks_find(const struct blocks *b, uint64_t address, struct block_place *ret)
+{
+	const struct region *r = blocks_region(b, address);
+	if (!r)
+		return false;
+	if (!r->groups) {
+		blocks_place(b, r->first_id, ret);
+		return true;
+	}
+	uint64_t g = granule_before(b, r, address), n = region_granules(b, r);
+	if (g == UINT64_MAX)
+		return false;
+	uint64_t next = region_start_after(r, g, n), chunk = r->start + (g << b->granule_shift);
+	uint64_t bytes = (next == n ? r->end : r->start + (next << b->granule_shift)) - chunk;
+	*ret = (struct block_place){ region_rank(r, g), chunk + b->header, alloc_usable(b->alloc, &b->alloc->segments.at[r->segment], chunk, bytes) };
+	return true;
+}
+
+void blocks_prefetch_id(const struct blocks *b, block_id id)
+{
+	const struct region *r = region_of_id(b, id);
+	if (!r->groups)
+		return;
+	size_t hint = (id - r->first_id) / HINT_IDS, in = (id - r->first_id) % HINT_IDS;
+	uint64_t lo = r->hints[hint], hi = hint < r->n_ids / HINT_IDS ? r->hints[hint + 1] : r->n_groups - 1;
+	/* Nearly: between two hints blocks lie evenly. */
+	__builtin_prefetch(&r->groups[lo + (hi - lo) * in / HINT_IDS]);
+}
+
+void blocks_prefetch(const struct blocks *b, uint64_t address)
+{
+	const struct region *r = blocks_region(b, address);
+	if (r && r->groups)
+		__builtin_prefetch(&r->groups[region_granule(b, r, address) / GROUP_GRANULES]);
 }
 
 int blocks_arena(const struct blocks *b, block_id id)

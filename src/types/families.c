@@ -67,7 +67,7 @@ static unsigned index_of(uint64_t *list, unsigned *n, unsigned most, uint64_t v)
 
 static uint64_t object_of(struct spread *s, block_id id)
 {
-	return blocks_payload(s->b, id) + (uint64_t)s->g->of[id].base * s->word;
+	return spread_payload(s, id) + (uint64_t)s->g->of[id].base * s->word;
 }
 
 /* Bits that the member's value says of the size of its block. */
@@ -82,7 +82,7 @@ static double information(struct spread *s, const struct family *f, const struct
 	for (size_t i = 0; i < f->blocks.n; i += step) {
 		if (!read_value(s, object_of(s, f->blocks.at[i]) + m->offset, m->bytes, &v))
 			continue;
-		unsigned a = index_of(values, &n_values, MOST_VALUES, v), b = index_of(sizes, &n_sizes, MOST_SIZES, blocks_usable(s->b, f->blocks.at[i]));
+		unsigned a = index_of(values, &n_values, MOST_VALUES, v), b = index_of(sizes, &n_sizes, MOST_SIZES, spread_usable(s, f->blocks.at[i]));
 		/* A member of that many values is no kind. */
 		if (a == MOST_VALUES)
 			return 0;
@@ -121,7 +121,7 @@ static void choose_member(struct spread *s, struct family *f)
 static int fits_exactly(struct spread *s, block_id id, uint64_t pointer, uint32_t target)
 {
 	const struct type *at = table_type(s->table, target);
-	uint64_t payload = blocks_payload(s->b, id), usable = blocks_usable(s->b, id), granule = 1u << s->b->granule_shift;
+	uint64_t payload = spread_payload(s, id), usable = spread_usable(s, id), granule = 1u << s->b->granule_shift;
 	if (pointer != payload || !type_is_struct(at) || !at->size || at->header || at->flexible != NO_OFFSET)
 		return 0;
 	return at->size <= usable && usable % at->size < granule ? 0 : -1;
@@ -165,16 +165,16 @@ static double score(struct spread *s, uint32_t kind, const block_id *ids, size_t
 	const struct type *at = table_type(s->table, kind);
 	double sum = 0;
 	size_t step = n / MOST_LOOKED_AT + 1, looked = 0, small = 0, flexible = 0;
-	uint64_t usual = blocks_usable(s->b, ids[n / 2]), alike = 0;
+	uint64_t usual = spread_usable(s, ids[n / 2]), alike = 0;
 	for (size_t i = 0; i < n; i += step) {
-		uint64_t address = object_of(s, ids[i]), usable = blocks_usable(s->b, ids[i]) - (address - blocks_payload(s->b, ids[i]));
+		uint64_t address = object_of(s, ids[i]), usable = spread_usable(s, ids[i]) - (address - spread_payload(s, ids[i]));
 		looked++;
 		if (at->size > usable) {
 			small++;
 			continue;
 		}
 		bool exact = usable - at->size < 1u << s->b->granule_shift;
-		alike += blocks_usable(s->b, ids[i]) == usual;
+		alike += spread_usable(s, ids[i]) == usual;
 		flexible += !exact && at->flexible != NO_OFFSET;
 		sum += (exact ? 1.5 : 0) + agreement(s, kind, address);
 	}

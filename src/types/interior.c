@@ -43,7 +43,7 @@ static size_t first_embed(const struct spread *s, uint32_t type, uint64_t offset
  * there. */
 static uint32_t container_of(struct spread *s, block_id id, uint32_t type, uint64_t offset, bool *ret_any)
 {
-	uint64_t payload = blocks_payload(s->b, id), usable = blocks_usable(s->b, id);
+	uint64_t payload = spread_payload(s, id), usable = spread_usable(s, id);
 	uint32_t found = 0;
 	*ret_any = false;
 	for (size_t i = first_embed(s, type, offset); i < s->n_embeds && s->embeds[i].type == type && s->embeds[i].offset == offset; i++) {
@@ -61,8 +61,8 @@ static uint32_t container_of(struct spread *s, block_id id, uint32_t type, uint6
 
 static bool is_counted(struct spread *s, block_id id, uint64_t offset, uint32_t type)
 {
-	uint64_t n, bytes, size = table_type(s->table, type)->size, granule = 1u << s->b->granule_shift, usable = blocks_usable(s->b, id);
-	return offset == s->word && size && spread_word(s, blocks_payload(s->b, id), &n) && n && !__builtin_mul_overflow(n, size, &bytes) &&
+	uint64_t n, bytes, size = table_type(s->table, type)->size, granule = 1u << s->b->granule_shift, usable = spread_usable(s, id);
+	return offset == s->word && size && spread_word(s, spread_payload(s, id), &n) && n && !__builtin_mul_overflow(n, size, &bytes) &&
 	       bytes <= usable - offset && usable - offset - bytes < granule;
 }
 
@@ -89,7 +89,7 @@ uint32_t spread_container_at_start(struct spread *s, block_id id, uint32_t type,
 void spread_interior(struct spread *s, block_id id, uint64_t offset, const struct type_leaf *leaf, uint64_t word)
 {
 	const struct type *at = table_type(s->table, leaf->target);
-	uint64_t usable = blocks_usable(s->b, id), words = offset / s->word;
+	uint64_t usable = spread_usable(s, id), words = offset / s->word;
 	bool any;
 	if (!type_is_struct(at) || !at->size || leaf->weak || leaf->node || offset >= usable || offset % s->word)
 		return;
@@ -106,9 +106,9 @@ void spread_interior(struct spread *s, block_id id, uint64_t offset, const struc
 	}
 	if (any || words > MOST_PREFIX_WORDS || at->size > usable - offset)
 		return;
-	struct fit fit = fit_type(s, leaf->target, blocks_payload(s->b, id) + offset, usable - offset);
+	struct fit fit = fit_type(s, leaf->target, spread_payload(s, id) + offset, usable - offset);
 	bool adopted = s->g->prefix_hits[words] >= ADOPT_PREFIX;
-	if (!fit.rank || (!adopted && fit.rank < RANK_EXACT - 1) || shape_of(s, leaf->target, blocks_payload(s->b, id) + offset) == SHAPE_BAD)
+	if (!fit.rank || (!adopted && fit.rank < RANK_EXACT - 1) || shape_of(s, leaf->target, spread_payload(s, id) + offset) == SHAPE_BAD)
 		return;
 	s->g->prefix_hits[words] += fit.rank >= RANK_EXACT - 1;
 	spread_offer(s, id, leaf->target, offset, fit.rank < RANK_PREFIX ? fit.rank : RANK_PREFIX, TYPED_PREFIX, word, false);

@@ -98,7 +98,7 @@ static void settle(struct spread *s, block_id id, uint32_t type, uint64_t base, 
 
 void spread_offer(struct spread *s, block_id id, uint32_t type, uint64_t base, uint8_t rank, enum typed_by by, uint64_t word, bool weak)
 {
-	uint64_t payload = blocks_payload(s->b, id), usable = blocks_usable(s->b, id);
+	uint64_t payload = spread_payload(s, id), usable = spread_usable(s, id);
 	struct fit fit = base < usable ? fit_type(s, type, payload + base, usable - base) : (struct fit){ 0 };
 	uint32_t outer = fit.rank && !base && !rank && !weak && s->g->of[id].rank < RANK_FLEXIBLE ? spread_container_at_start(s, id, type, fit) : 0;
 	if (outer) {
@@ -142,14 +142,16 @@ void spread_reach(struct spread *s, uint64_t pointer, const struct type_leaf *le
 	if (!pointer || kind == TYPE_VOID || kind == TYPE_CODE || kind == TYPE_INCOMPLETE)
 		return;
 	s->g->edges++;
-	block_id id = blocks_at(s->b, pointer);
-	if (id == BLOCK_NONE) {
+	struct block_place at;
+	if (!blocks_find(s->b, pointer, &at)) {
 		/* A container's own end looks like a node. */
 		if (!leaf->node)
 			reach_outside(s, pointer, leaf->target, word);
 		return;
 	}
-	uint64_t payload = blocks_payload(s->b, id);
+	block_id id = at.id;
+	uint64_t payload = at.payload;
+	s->places[id % N_PLACES] = at;
 	if (pointer < payload || !block_state_is_used(blocks_state(s->b, id)))
 		return;
 	if (pointer == payload)
@@ -209,9 +211,12 @@ static void visit_many(struct spread *s, const struct object *o, uint64_t at, ui
 	uint64_t size = table_type(s->table, type)->size, n = size ? (o->n - at) / size : 0;
 	if (!table_type(s->table, type)->n_leaves && table_type(s->table, type)->kind != TYPE_POINTER)
 		return;
-	for (uint64_t i = 0; i < n && i < MOST_ELEMENTS && !interrupted; i++)
+	for (uint64_t i = 0; i < n && i < MOST_ELEMENTS && !interrupted; i++) {
+		if (!o->bytes)
+			spread_fetch_element(s, o->address + at + i * size, size, type);
 		if (!guarded || shape_is_sound(s, type, o->address + at + i * size))
 			visit_one(s, o, at + i * size, type);
+	}
 }
 
 static void visit_variable(struct spread *s, const struct object *o, uint32_t type)
@@ -226,7 +231,7 @@ static void visit_block(struct spread *s, block_id id)
 	const struct typed *t = &s->g->of[id];
 	const struct type *at = table_type(s->table, t->type);
 	uint64_t base = (uint64_t)t->base * s->word;
-	struct object o = { blocks_payload(s->b, id) + base, blocks_usable(s->b, id) - base, NULL };
+	struct object o = { spread_payload(s, id) + base, spread_usable(s, id) - base, NULL };
 	bool low = t->rank < RANK_FLEXIBLE;
 	s->from = (struct source){ id, FROM_BLOCK };
 	if (t->form == FORM_ARRAY || t->form == FORM_POINTERS) {
@@ -255,6 +260,7 @@ bool spread_run(struct spread *s)
 			visit_outside(s, s->outside_head++);
 			continue;
 		}
+		spread_fetch_queued(s);
 		block_id id = s->queue.at[s->head++];
 		s->queued[id / 64] &= ~(1ull << id % 64);
 		visit_block(s, id);

@@ -38,6 +38,8 @@ struct parent { /* kept when somebody asks why */
 
 struct embed { uint32_t type, offset, outer; };
 
+enum { N_PLACES = 256 };
+
 struct spread {
 	struct types *t;
 	struct typing *g;
@@ -48,6 +50,7 @@ struct spread {
 	bool big;
 	VEC(block_id) queue;
 	size_t head;
+	struct block_place places[N_PLACES]; /* of blocks that were asked for last, by the low bits of their ids */
 	uint64_t *queued;	/* bit per block */
 	VEC(struct outside) outside;
 	size_t outside_head;
@@ -84,6 +87,13 @@ bool spread_word(struct spread *s, uint64_t address, uint64_t *ret);
 void spread_offer(struct spread *s, block_id id, uint32_t type, uint64_t base, uint8_t rank, enum typed_by by, uint64_t word, bool weak);
 /* A pointer at `word` says that there is a type. */
 void spread_reach(struct spread *s, uint64_t pointer, const struct type_leaf *leaf, uint64_t word);
+/* Where a block is. */
+const struct block_place *spread_place(struct spread *s, block_id id);
+static inline uint64_t spread_payload(struct spread *s, block_id id) { return spread_place(s, id)->payload; }
+static inline uint64_t spread_usable(struct spread *s, block_id id) { return spread_place(s, id)->usable; }
+/* Asks memory for what the next of the queue will need, and the elements of an array behind this one. */
+void spread_fetch_queued(struct spread *s);
+void spread_fetch_element(struct spread *s, uint64_t address, uint64_t size, uint32_t type);
 bool spread_roots(struct spread *s);
 /* Follows pointers until nothing is new. False: no memory, or interrupted. */
 bool spread_run(struct spread *s);
