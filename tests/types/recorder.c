@@ -10,6 +10,7 @@
 #include <link.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -175,5 +176,9 @@ static void __attribute__((constructor)) start(void)
 	backtrace(warm, 4);
 	if (file < 0 || sigaction(SIGUSR1, &a, NULL))
 		abort();
+	/* What says that it is ready is to be seen at once; and what it starts in its turn is not recorded. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	unsetenv("LD_PRELOAD");
+	unsetenv("RECORD_FILE");
 	dl_iterate_phdr(patch_object, NULL);
 }

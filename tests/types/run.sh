@@ -34,47 +34,26 @@ source_of() { # PACKAGE: its folder, named on standard output
 	echo "$dir"
 }
 
-# NAME half package; build_NAME SOURCE PROGRAM compiles, words_NAME are its arguments.
-programs='cjson open cjson
-tinyxml2 open tinyxml2
-lua open lua5.4
-jansson held jansson
-jsoncpp held libjsoncpp
-mawk held mawk'
-build_cjson() { gcc $flags -I"$1" -o "$2" "$here/programs/cjson.c" "$1/cJSON.c" -lm; }
-build_tinyxml2() { g++ $flags -I"$1" -o "$2" "$here/programs/tinyxml2.cc" "$1/tinyxml2.cpp"; }
-build_lua() {
-	local sources
-	sources=$(ls "$1"/src/*.c | grep -v '/luac\.c$')
-	# Debian's patch names the folder of modules in a header that its own build makes.
-	mkdir -p "$work/lua" && echo '#define DEB_HOST_MULTIARCH ""' >"$work/lua/lua5.4-deb-multiarch.h" &&
-		gcc $flags -I"$work/lua" -DLUA_USE_POSIX -DLUA_USE_DLOPEN -o "$2" $sources -lm -ldl -Wl,-E
-}
-words_lua=$here/programs/lua.lua
-build_jansson() {
-	command -v cmake >/dev/null || { echo 'needs cmake' >&2; return 1; }
-	mkdir -p "$work/jansson" && (cd "$work/jansson" && CFLAGS=$flags cmake "$1" -DJANSSON_BUILD_DOCS=OFF -DJANSSON_EXAMPLES=OFF -DJANSSON_WITHOUT_TESTS=ON &&
-		make) >&2 && gcc $flags -I"$work/jansson/include" -o "$2" "$here/programs/jansson.c" "$work/jansson/lib/libjansson.a"
-}
-build_jsoncpp() { g++ $flags -I"$1/include" -o "$2" "$here/programs/jsoncpp.cc" "$1"/src/lib_json/*.cpp; }
-build_mawk() {
-	cp -a "$1" "$work/mawk" && (cd "$work/mawk" && CFLAGS=$flags ./configure && make CFLAGS="$flags") >&2 && cp "$work/mawk/mawk" "$2"
-}
-words_mawk="-f $here/programs/mawk.awk"
+# shellcheck source=tests/types/programs.sh
+. "$here/programs.sh"
 
 measure() { # NAME HALF PROGRAM
-	local words=words_$1 i
+	local words=words_${1//-/_} i
 	# What the last one said must not be taken for this one's word.
 	rm -f "$work"/{in,out,record} && mkfifo "$work/in" && : >"$work/out" || return
-	RECORD_FILE=$work/record LD_PRELOAD=$TOOLS/recorder.so "$3" ${!words-} <"$work/in" >"$work/out" &
+	local ready=${ready_for[$1]-ready}
+	! declare -F "prepare_$1" >/dev/null || "prepare_$1" || return
+	eval "set -- \"\$1\" \"\$2\" \"\$3\" ${!words-}"
+	RECORD_FILE=$work/record LD_PRELOAD=$TOOLS/recorder.so "${@:3}" <"$work/in" >"$work/out" &
 	pid=$!
 	exec 7>"$work/in"
+	! declare -F "feed_$1" >/dev/null || "feed_$1"
 	for ((i = 0; i < 1200; i++)); do
-		grep -q ready "$work/out" && break
+		grep -q "$ready" "$work/out" && break
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.1
 	done
-	if ! grep -q ready "$work/out"; then
+	if ! grep -q "$ready" "$work/out"; then
 		echo "$1 did not get ready" >&2
 		exec 7>&-
 		kill "$pid" 2>/dev/null
@@ -93,7 +72,9 @@ measure() { # NAME HALF PROGRAM
 		LC_ALL=C awk -f "$here/compare.awk" -v program="$1" -v half="$2" "$work/truth" "$work/types" "$work/blocks" >>"$work/rows"
 	i=$?
 	exec 7>&-
-	wait "$pid"
+	# A server reads no end of input.
+	kill "$pid" 2>/dev/null
+	wait "$pid" 2>/dev/null
 	pid=
 	return $i
 }
@@ -101,8 +82,17 @@ measure() { # NAME HALF PROGRAM
 : >"$work/rows"
 while read -r name half package; do
 	[ $# = 0 ] || [[ " $* " == *" $name "* ]] || continue
-	source=$(source_of "$package") && { [ -x "$cache/$name" ] || "build_$name" "$source" "$cache/$name"; } && measure "$name" "$half" "$cache/$name" ||
-		echo "SKIP $name: it cannot be had, built or looked at" >&2
+	if ! source=$(source_of "$package"); then
+		missing='its source cannot be had'
+	elif ! [ -x "$cache/$name" ] && ! "build_$name" "$source" "$cache/$name" </dev/null >&2; then
+		missing='it cannot be built'
+	elif ! measure "$name" "$half" "$cache/$name"; then
+		missing='it cannot be looked at'
+	else
+		continue
+	fi
+	echo "SKIP $name: $missing" >&2
+	echo "| $name | $half | - | - | - | $missing | - | - | - | - |" >>"$work/rows"
 done <<<"$programs"
 
 cat <<'EOF'

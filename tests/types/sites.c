@@ -28,6 +28,17 @@ static int dwarf_register(x86_reg r)
 			return i;
 	return -1;
 }
+
+/* What an instruction writes; of 32 bits the others become 0. */
+static int written_register(x86_reg r)
+{
+	static const x86_reg half[16] = { X86_REG_EAX, X86_REG_EDX, X86_REG_ECX, X86_REG_EBX, X86_REG_ESI, X86_REG_EDI, X86_REG_EBP, X86_REG_ESP,
+					  X86_REG_R8D, X86_REG_R9D, X86_REG_R10D, X86_REG_R11D, X86_REG_R12D, X86_REG_R13D, X86_REG_R14D, X86_REG_R15D };
+	for (int i = 0; i < 16; i++)
+		if (half[i] == r)
+			return i;
+	return dwarf_register(r);
+}
 enum { RAX = 0, RBP = 6, RSP = 7, RDI = 5 };
 
 struct tracking {
@@ -35,11 +46,12 @@ struct tracking {
 	Dwarf_Die unit, scopes[MAX_SCOPES];
 	int n_scopes;
 	unsigned held;		/* registers that hold the pointer, a bit each */
+	unsigned behind;	/* of those, behind what an allocator of the program's own puts in front */
 	struct { int base; int64_t at; } slots[MAX_SLOTS]; /* words of the frame that do */
 	int n_slots;
 	char *found, *how;
 	uint64_t size;		/* of the type found */
-	bool returned;
+	bool returned, returned_behind;
 };
 
 static bool type_of(Dwarf_Die *die, Dwarf_Die *ret)
@@ -227,7 +239,7 @@ static bool is_held(struct tracking *t, Dwarf_Die *variable, Dwarf_Addr pc, void
 	int64_t at = 0;
 	Dwarf_Die type;
 	int base = where_is(variable, pc, &memory, &at);
-	bool ours = base >= 0 && !memory && t->held >> base & 1;
+	bool ours = base >= 0 && !memory && (t->held & ~t->behind) >> base & 1;
 	for (int i = 0; i < t->n_slots && base >= 0 && memory; i++)
 		ours |= t->slots[i].base == base && t->slots[i].at == at;
 	(void)ctx;
@@ -341,10 +353,25 @@ static bool of_callee(struct tracking *t, uint64_t target)
 	return false;
 }
 
-static void hold(struct tracking *t, int reg, bool ours)
+static void hold(struct tracking *t, int reg, bool ours, bool behind)
 {
-	if (reg >= 0)
-		t->held = ours ? t->held | 1u << reg : t->held & ~(1u << reg);
+	if (reg < 0)
+		return;
+	t->held = ours ? t->held | 1u << reg : t->held & ~(1u << reg);
+	t->behind = ours && behind ? t->behind | 1u << reg : t->behind & ~(1u << reg);
+}
+
+/* A pointer to behind a few words in front: what the caller gets is what is asked about. */
+static bool on_step(struct tracking *t, const cs_insn *in)
+{
+	const cs_x86_op *to = &in->detail->x86.operands[0], *from = &in->detail->x86.operands[1];
+	bool add = in->id == X86_INS_ADD && from->type == X86_OP_IMM, lea = in->id == X86_INS_LEA && from->mem.index == X86_REG_INVALID;
+	int reg = to->type != X86_OP_REG ? -1 : dwarf_register(add ? to->reg : lea ? from->mem.base : X86_REG_INVALID);
+	int64_t by = add ? from->imm : from->mem.disp;
+	if (reg < 0 || !(t->held >> reg & 1) || by <= 0 || by > 64 || by % 8)
+		return false;
+	hold(t, dwarf_register(to->reg), true, true);
+	return true;
 }
 
 /* What one instruction does to the pointer. Returns true when it tells the type. */
@@ -352,15 +379,15 @@ static bool on_move(struct tracking *t, const cs_insn *in, Dwarf_Addr pc)
 {
 	const cs_x86_op *to = &in->detail->x86.operands[0], *from = &in->detail->x86.operands[1];
 	int source = from->type == X86_OP_REG ? dwarf_register(from->reg) : -1;
-	bool ours = source >= 0 && t->held >> source & 1;
+	bool ours = source >= 0 && t->held >> source & 1, behind = source >= 0 && t->behind >> source & 1;
 	if (from->type == X86_OP_MEM && from->mem.index == X86_REG_INVALID)
 		for (int i = 0; i < t->n_slots; i++)
 			ours |= t->slots[i].base == dwarf_register(from->mem.base) && t->slots[i].at == from->mem.disp;
 	if (to->type == X86_OP_REG) {
-		hold(t, dwarf_register(to->reg), ours);
+		hold(t, written_register(to->reg), ours, behind);
 		return false;
 	}
-	if (!ours || to->type != X86_OP_MEM)
+	if (!ours || behind || to->type != X86_OP_MEM)
 		return false;
 	if (to->mem.base == X86_REG_RIP)
 		return global_at(t, pc + in->size + (uint64_t)to->mem.disp);
@@ -419,7 +446,10 @@ static void track(struct tracking *t, Dwarf_Addr from)
 			    t->held >> dwarf_register(x->operands[0].reg) & 1;
 		if (in->id == X86_INS_RET) {
 			t->returned = t->held & 1u << RAX;
+			t->returned_behind = t->behind & 1u << RAX;
 			break;
+		} else if (on_step(t, in)) {
+			;
 		} else if (in->id == X86_INS_MOV) {
 			on_move(t, in, pc - t->bias);
 		} else if (in->id == X86_INS_CALL) {
@@ -427,13 +457,14 @@ static void track(struct tracking *t, Dwarf_Addr from)
 				of_callee(t, (uint64_t)x->operands[0].imm);
 			/* What a call may change: rax, rdx, rcx, rsi, rdi, r8 to r11. */
 			t->held &= 1u << 3 | 1u << RBP | 0xf000;
+			t->behind &= t->held;
 		} else if (in->id == X86_INS_JMP && x->operands[0].type == X86_OP_IMM) {
 			next = (Dwarf_Addr)x->operands[0].imm;
 		} else if (in->id == X86_INS_JNE && tested) {
 			next = (Dwarf_Addr)x->operands[0].imm;
 		} else if (!cs_insn_group(decoder, in, CS_GRP_JUMP) && x->op_count && x->operands[0].type == X86_OP_REG && x->operands[0].access & CS_AC_WRITE &&
 			   in->id != X86_INS_PUSH) {
-			hold(t, dwarf_register(x->operands[0].reg), false);
+			hold(t, written_register(x->operands[0].reg), false, false);
 		}
 		tested = test;
 		pc = next;
@@ -474,6 +505,12 @@ static void resolve(struct site *s)
 			continue;
 		}
 		track(&t, s->frames[i]);
+		/* What was in front is told by the variable that it was made with. */
+		if (t.returned_behind) {
+			free(t.found);
+			free(t.how);
+			t.found = t.how = NULL;
+		}
 		if (t.found && says_more(&t, s, size)) {
 			free(s->type);
 			free(s->how);
