@@ -6,6 +6,8 @@
 #include "flotsam/types.h"
 
 enum types_wanted { TYPES_VTABLE, TYPES_ALL /* by DWARF */ };
+enum { MAX_SAID = 32 };
+struct said { uint64_t address; char *type; };
 struct session;
 struct session_options {
 	struct target_options target;
@@ -13,6 +15,8 @@ struct session_options {
 	struct alloc_options alloc;
 	struct graph_options graph;
 	enum types_wanted types;
+	const char *said[MAX_SAID]; /* "ADDR=TYPE", "SYMBOL=TYPE": what the user knows; borrowed */
+	unsigned n_said;
 	void (*progress)(void *ctx, const char *text); /* never called while the target is stopped; may be NULL */
 	void *progress_ctx;
 	/* Called once, when the target is open and nothing of it was read that it made itself but a core's headers. May be NULL. */
@@ -40,6 +44,7 @@ struct session {
 	char sandbox[160];	/* how the analyst is shut in, in words; "" when it is not */
 	struct timings timings;
 	bool holders_done;
+	VEC(struct said) said;	/* kept for the next picture */
 };
 
 /* Opens the target and takes the look. Closes itself on error. */
@@ -48,6 +53,8 @@ struct err *session_walk(struct session *s) MUST_CHECK;	   /* alloc, blocks */
 struct err *session_graph(struct session *s) MUST_CHECK;   /* classes */
 struct err *session_holders(struct session *s) MUST_CHECK;
 struct err *session_types(struct session *s) MUST_CHECK;   /* labels, as options.types says now */
+/* From now on what is at address is a `type`; see types_teach(). After session_types(). */
+struct err *session_teach(struct session *s, uint64_t address, const char *type) MUST_CHECK;
 struct err *session_tree(struct session *s) MUST_CHECK;	   /* dominators */
 /* A new picture of a live target in place of the old one, which stays when none can be taken. */
 struct err *session_refresh(struct session *s) MUST_CHECK;

@@ -51,11 +51,15 @@ struct objects {
 struct err *types_objects(const struct blocks *b, struct image *img, struct modules *ms, const struct runtime *rt, struct objects **ret) MUST_CHECK;
 void types_objects_free(struct objects *o);
 
+/* From now on the block, or the object outside the heap, at address is a `name` ("session", "session *[]"); types are told anew when
+ * they are asked for. ERR_NOT_FOUND: no such type. ERR_USAGE: it does not fit. */
+struct err *types_teach(struct types *t, uint64_t address, const char *name) MUST_CHECK;
+
 /* What blocks are by DWARF: types spread from variables along typed pointers. Higher ranks win; see types_tier(). */
-enum typed_by { TYPED_NOT, TYPED_FIELD, TYPED_VTABLE, TYPED_NODE, TYPED_CONTAINER, TYPED_PREFIX, TYPED_COUNTED, TYPED_FAMILY, TYPED_UNION /* a pointer of a union: only where nothing else speaks */ };
+enum typed_by { TYPED_NOT, TYPED_FIELD, TYPED_VTABLE, TYPED_NODE, TYPED_CONTAINER, TYPED_PREFIX, TYPED_COUNTED, TYPED_FAMILY, TYPED_UNION /* a pointer of a union: only where nothing else speaks */, TYPED_TAUGHT /* by the user */ };
 const char *typed_by_name(enum typed_by by); /* "field", "vtable" ... */
 enum typed_form { FORM_ONE, FORM_ARRAY, FORM_TAIL /* T, and more behind it */, FORM_FLEXIBLE, FORM_POINTERS };
-enum { RANK_VTABLE = 50, RANK_EXACT = 40, RANK_PREFIX = 35, RANK_FLEXIBLE = 30, RANK_FAMILY = 25, RANK_ARRAY = 20, RANK_LOOSE_ARRAY = 15,
+enum { RANK_TAUGHT = 60, RANK_VTABLE = 50, RANK_EXACT = 40, RANK_PREFIX = 35, RANK_FLEXIBLE = 30, RANK_FAMILY = 25, RANK_ARRAY = 20, RANK_LOOSE_ARRAY = 15,
        RANK_EXACT_HEADER = 12, RANK_TAIL = 10, RANK_NUMBERS = 5, RANK_TEXT = 2, RANK_POOL = 28 /* a vtable, and room for more objects */, RANK_UNION = RANK_TAIL };
 struct typed { /* 8 bytes a block */
 	uint32_t type;		/* index into the table; 0: not known */
@@ -157,6 +161,9 @@ struct unknown {
 	uint32_t *group_of;	/* by block id: number; 0: it is named, or free */
 	struct class_sum all;	/* that nothing names, in a group or not */
 	bool cut;		/* a limit was reached */
+	block_id reach;		/* the one block that leads to most of its like; BLOCK_NONE: there is none */
+	struct class_sum reached; /* by it, itself too */
+	bool reach_cut;		/* at least: there was more to follow than is followed */
 };
 /* Found once; after types_infer(). They belong to the types. */
 struct err *types_unknown(struct types *t, const struct unknown **ret) MUST_CHECK;

@@ -59,6 +59,7 @@ extern const struct command command_snap;
 extern const struct command command_watch;
 extern const struct command command_type;
 extern const struct command command_types;
+extern const struct command command_istype;
 extern const struct command command_exercise;
 extern const struct command command_run;
 
@@ -131,6 +132,9 @@ struct err *cmd_need_walk(struct session *s, int *ret_status) MUST_CHECK;
 /* The same, and types by DWARF. */
 struct err *cmd_need_typing(struct session *s, int *ret_status) MUST_CHECK;
 const char *cmd_tier_name(enum type_tier tier); /* NULL: unknown */
+/* How much is named, in a sentence; as keys of an open object. */
+void coverage_text(const struct typed_rows *r, struct strbuf *to);
+void coverage_json(const struct typed_rows *r, struct json *j);
 /* Blocks that nothing names, in groups; after cmd_need_typing(). */
 struct err *unknown_text(const struct arguments *a, struct session *s, struct out *o) MUST_CHECK;
 struct err *unknown_json(const struct arguments *a, struct session *s, struct json *j) MUST_CHECK;

@@ -23,6 +23,7 @@ static const struct command *const table[] = {
 	&command_containers,
 	&command_type,
 	&command_types,
+	&command_istype,
 	&command_system,
 	&command_buddyinfo,
 	&command_arenas,

@@ -37,15 +37,20 @@ static uint64_t named(const struct typed_rows *r, bool bytes)
 }
 
 /* Coverage first: what follows is worth as much as that. */
-static void coverage_text(const struct typing *g, const struct typed_rows *r, struct out *o)
+void coverage_text(const struct typed_rows *r, struct strbuf *t)
+{
+	strbuf_printf(t, "%s%% of %s blocks and %s%% of %s are named (blocks by tier:", text_percent(named(r, false), r->used.blocks).text,
+		      text_count(r->used.blocks).text, text_percent(named(r, true), r->used.bytes).text, text_size(r->used.bytes).text);
+	for (int i = TIER_A; i < N_TIERS; i++)
+		strbuf_printf(t, " %s %s%%", cmd_tier_name((enum type_tier)i), text_percent(r->tiers[i].blocks, r->used.blocks).text);
+	strbuf_puts(t, ").");
+}
+
+static void head_text(const struct typing *g, const struct typed_rows *r, struct out *o)
 {
 	struct paragraph p;
 	struct strbuf t = { 0 };
-	strbuf_printf(&t, "%s%% of %s blocks and %s%% of %s are named (blocks by tier:", text_percent(named(r, false), r->used.blocks).text,
-		      text_count(r->used.blocks).text, text_percent(named(r, true), r->used.bytes).text, text_size(r->used.bytes).text);
-	for (int i = TIER_A; i < N_TIERS; i++)
-		strbuf_printf(&t, " %s %s%%", cmd_tier_name((enum type_tier)i), text_percent(r->tiers[i].blocks, r->used.blocks).text);
-	strbuf_puts(&t, ").");
+	coverage_text(r, &t);
 	strbuf_printf(&t, " %s types of %zu module%s; from %s globals, %s thread variables, %s locals.", text_count(g->table->types.n).text, g->table->modules,
 		      g->table->modules == 1 ? "" : "s", text_count(g->roots.globals).text, text_count(g->roots.tls).text, text_count(g->roots.locals).text);
 	if (!g->table->modules)
@@ -59,7 +64,7 @@ static void coverage_text(const struct typing *g, const struct typed_rows *r, st
 	strbuf_free(&t);
 }
 
-static void coverage_json(const struct typing *g, const struct typed_rows *r, struct json *j)
+void coverage_json(const struct typed_rows *r, struct json *j)
 {
 	out_json_object(j, "coverage");
 	out_json_u64(j, "blocks", r->used.blocks);
@@ -76,6 +81,11 @@ static void coverage_json(const struct typing *g, const struct typed_rows *r, st
 	}
 	out_json_end_array(j);
 	out_json_end_object(j);
+}
+
+static void head_json(const struct typing *g, const struct typed_rows *r, struct json *j)
+{
+	coverage_json(r, j);
 	out_json_object(j, "dwarf");
 	out_json_u64(j, "modules", g->table->modules);
 	out_json_u64(j, "types", g->table->types.n);
@@ -141,7 +151,7 @@ static struct err *json(const struct arguments *a, struct session *s, const stru
 	out_json_init(&j, o, true);
 	out_json_object(&j, NULL);
 	out_json_string(&j, "schema", "flotsam.types/1");
-	coverage_json(s->types->typing, r, &j);
+	head_json(s->types->typing, r, &j);
 	rows_json(s, r, glob, &j);
 	struct err *e = unknown_json(a, s, &j);
 	out_json_end_object(&j);
@@ -154,7 +164,7 @@ static void list(const struct arguments *a, struct session *s, struct typed_rows
 	struct listing l;
 	bool text = cmd_is_text(a);
 	if (text)
-		coverage_text(s->types->typing, r, o);
+		head_text(s->types->typing, r, o);
 	listing_begin(&l, a, o, "types", columns, text ? TEXT_COLUMNS : N_COLUMNS);
 	for (size_t i = 0; i < r->list.n && !o->error; i++)
 		if (!glob || !fnmatch(glob, r->list.at[i].name, 0))

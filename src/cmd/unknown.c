@@ -150,6 +150,26 @@ static void close_view(struct view *v)
 	vec_free(&v->keepers);
 }
 
+static void reach_text(const struct view *v, struct out *o)
+{
+	struct paragraph p;
+	struct strbuf t = { 0 };
+	uint64_t address = v->u->reach == BLOCK_NONE ? 0 : blocks_payload(v->s->blocks, v->u->reach);
+	if (v->u->reached.blocks < 2)
+		return;
+	strbuf_printf(&t, "greatest unknown reach: from 0x%" PRIx64 " (%s B, of U%u) unnamed blocks alone lead to %s%s of them, %s.", address,
+		      text_count(blocks_usable(v->s->blocks, v->u->reach)).text, v->u->group_of[v->u->reach], v->u->reach_cut ? "at least " : "",
+		      text_count(v->u->reached.blocks).text, text_size(v->u->reached.bytes).text);
+	if (v->a->prompt)
+		strbuf_printf(&t, " If you know what it is: istype %u TYPE", desk_number(v->a->desk, address));
+	else
+		strbuf_printf(&t, " If you know what it is: --istype 0x%" PRIx64 "=TYPE", address);
+	paragraph_begin(&p, o, "  ", COLUMNS);
+	paragraph_add(&p, t.text ? t.text : "");
+	paragraph_end(&p);
+	strbuf_free(&t);
+}
+
 struct err *unknown_text(const struct arguments *a, struct session *s, struct out *o)
 {
 	struct view v;
@@ -161,6 +181,7 @@ struct err *unknown_text(const struct arguments *a, struct session *s, struct ou
 			group_text(&v, i, o);
 		if (v.shown < v.u->groups.n)
 			out_printf(o, "  %s more (--top 0)\n", text_count(v.u->groups.n - v.shown).text);
+		reach_text(&v, o);
 		out_puts(o, "  blocks U1 lists those of a group; its number stands for the first of them\n");
 	}
 	close_view(&v);
@@ -243,6 +264,24 @@ static void group_json(const struct view *v, size_t number, struct json *j)
 	out_json_end_object(j);
 }
 
+static void reach_json(const struct view *v, struct json *j)
+{
+	char name[24];
+	if (v->u->reach == BLOCK_NONE) {
+		out_json_null(j, "reach");
+		return;
+	}
+	snprintf(name, sizeof name, "U%u", v->u->group_of[v->u->reach]);
+	out_json_object(j, "reach");
+	out_json_address(j, "address", blocks_payload(v->s->blocks, v->u->reach));
+	out_json_u64(j, "size", blocks_usable(v->s->blocks, v->u->reach));
+	out_json_string(j, "group", name);
+	out_json_u64(j, "blocks", v->u->reached.blocks);
+	out_json_u64(j, "bytes", v->u->reached.bytes);
+	out_json_bool(j, "complete", !v->u->reach_cut);
+	out_json_end_object(j);
+}
+
 struct err *unknown_json(const struct arguments *a, struct session *s, struct json *j)
 {
 	struct view v;
@@ -257,6 +296,7 @@ struct err *unknown_json(const struct arguments *a, struct session *s, struct js
 		for (size_t i = 1; i <= v.shown; i++)
 			group_json(&v, i, j);
 		out_json_end_array(j);
+		reach_json(&v, j);
 		out_json_end_object(j);
 	}
 	close_view(&v);

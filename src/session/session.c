@@ -136,14 +136,63 @@ struct err *session_holders(struct session *s)
 	return NULL;
 }
 
+struct err *session_teach(struct session *s, uint64_t address, const char *type)
+{
+	AUTO_FREE char *copy = strdup(type);
+	struct said *slot = NULL;
+	if (!copy)
+		return err_nomem();
+	TRY(types_teach(s->types, address, type));
+	for (size_t i = 0; i < s->said.n; i++)
+		if (s->said.at[i].address == address)
+			slot = &s->said.at[i];
+	slot = slot ? slot : vec_push(&s->said);
+	if (!slot)
+		return err_nomem();
+	free(slot->type);
+	*slot = (struct said){ address, TAKE(copy) };
+	return NULL;
+}
+
+/* "0x55d0c0a012a0=session", "g_list=node". */
+static struct err *teach_option(struct session *s, const char *said)
+{
+	const char *is = strchr(said, '=');
+	AUTO_FREE char *where = is ? strndup(said, (size_t)(is - said)) : NULL;
+	struct symbol sym;
+	char *end;
+	if (!where || !*where || !is[1])
+		return err_hint(err_new(ERR_USAGE, "--istype takes ADDR=TYPE, not '%s'", said), "--istype 0x55d0c0a012a0=session");
+	uint64_t address = strtoull(where, &end, 16);
+	if (strncmp(where, "0x", 2) || *end || end == where + 2) {
+		if (!modules_find_symbol(s->modules, where, &sym))
+			return err_new(ERR_NOT_FOUND, "--istype: no symbol is called '%s'", where);
+		address = sym.address;
+	}
+	return session_teach(s, address, is + 1);
+}
+
+/* Of a picture before this one a block may be gone. */
+static struct err *teach_again(struct session *s)
+{
+	for (size_t i = 0; i < s->said.n; i++)
+		err_free(types_teach(s->types, s->said.at[i].address, s->said.at[i].type));
+	for (unsigned i = 0; i < s->options.n_said; i++)
+		TRY(teach_option(s, s->options.said[i]));
+	s->options.n_said = 0;
+	return NULL;
+}
+
 struct err *session_types(struct session *s)
 {
 	TRY(session_walk(s));
 	if (!s->blocks)
 		return NULL;
 	double start = monotonic_seconds();
-	if (!s->types)
+	if (!s->types) {
 		TRY(types_open(s->blocks, s->image, s->modules, s->runtime, &s->types));
+		TRY(teach_again(s));
+	}
 	/* A census has the labels that it was written with. */
 	struct err *e = s->options.types == TYPES_ALL ? types_infer(s->types, s->options.progress, s->options.progress_ctx) : NULL;
 	if (e && e->kind != ERR_UNSUPPORTED)
@@ -193,6 +242,7 @@ struct err *session_refresh(struct session *s)
 		return e;
 	}
 	release(s);
+	memcpy(&fresh->said, &s->said, sizeof s->said);
 	*s = *fresh;
 	free(fresh);
 	return NULL;
@@ -203,5 +253,8 @@ void session_close(struct session *s)
 	if (!s)
 		return;
 	release(s);
+	for (size_t i = 0; i < s->said.n; i++)
+		free(s->said.at[i].type);
+	vec_free(&s->said);
 	free(s);
 }

@@ -136,6 +136,11 @@ static void reach_outside(struct spread *s, uint64_t pointer, uint32_t type, uin
 		*o = (struct outside){ pointer, type, s->from, word };
 }
 
+void spread_outside(struct spread *s, uint64_t address, uint32_t type)
+{
+	reach_outside(s, address, type, 0);
+}
+
 void spread_reach(struct spread *s, uint64_t pointer, const struct type_leaf *leaf, uint64_t word)
 {
 	enum type_kind kind = table_type(s->table, leaf->target)->kind;

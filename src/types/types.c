@@ -201,6 +201,8 @@ static bool has_vtable(const struct type_table *t, uint32_t type)
  * the bytes say more. */
 bool types_prefer_typed(const struct typing *g, const struct typed *at, enum identified_by by)
 {
+	if (at->type && at->by == TYPED_TAUGHT)
+		return true;
 	/* Of which only the header is known. */
 	if (!at->type || (at->form == FORM_TAIL && at->rank <= RANK_TAIL && table_type(g->table, at->type)->header))
 		return false;
@@ -278,6 +280,7 @@ void types_free(struct types *t)
 	map64_free(&t->priv->by_part);
 	typing_free(t->typing);
 	unknown_free(t->priv->unknown);
+	vec_free(&t->priv->taught);
 	map64_free(&t->priv->runtime);
 	map64_free(&t->priv->by_vtable);
 	map64_free(&t->priv->by_size);

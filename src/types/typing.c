@@ -1,7 +1,7 @@
 /* The passes: roots, vtables, pointers into blocks; each spreads until nothing is new. And what came of them. */
 #include "typing.h"
 
-static const char *const by_names[] = { "none", "field", "vtable", "node", "container-of", "prefix", "counted", "family", "union" };
+static const char *const by_names[] = { "none", "field", "vtable", "node", "container-of", "prefix", "counted", "family", "union", "taught" };
 
 const char *typed_by_name(enum typed_by by)
 {
@@ -16,6 +16,7 @@ static bool interior(struct spread *s)
 }
 
 static const struct pass { const char *what; bool (*run)(struct spread *s); } passes[] = {
+	{ "taking what was said", spread_taught },
 	{ "following typed pointers", spread_roots },
 	{ "reading vtables", spread_vtables },
 	{ "following pointers into blocks", interior },

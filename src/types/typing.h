@@ -5,6 +5,7 @@
 #include "flotsam/types.h"
 
 struct cpython;
+struct lesson { uint64_t address; uint32_t type; };
 struct types_priv {
 	struct blocks *b;
 	struct image *img;
@@ -19,6 +20,7 @@ struct types_priv {
 	struct map64 by_size;	/* (usable, kind) -> label index */
 	struct map64 by_typed;	/* (type, form), or the hash of its name -> label index */
 	struct unknown *unknown; /* NULL: nobody asked */
+	VEC(struct lesson) taught;
 	size_t cap;
 	uint32_t *label_of;	/* by block id; NULL: found when asked for */
 };
@@ -95,6 +97,10 @@ static inline uint64_t spread_usable(struct spread *s, block_id id) { return spr
 void spread_fetch_queued(struct spread *s);
 void spread_fetch_element(struct spread *s, uint64_t address, uint64_t size, uint32_t type);
 bool spread_roots(struct spread *s);
+/* What the user says. */
+bool spread_taught(struct spread *s);
+/* An object outside the heap. */
+void spread_outside(struct spread *s, uint64_t address, uint32_t type);
 /* Follows pointers until nothing is new. False: no memory, or interrupted. */
 bool spread_run(struct spread *s);
 /* All typed blocks are visited once more. */
@@ -118,6 +124,10 @@ bool types_prefer_typed(const struct typing *g, const struct typed *at, enum ide
 
 void typing_free(struct typing *g);
 void unknown_free(struct unknown *u);
+/* Finds u->reach. False: no memory, or interrupted. */
+bool unknown_reach(const struct types_priv *priv, struct unknown *u);
+/* Types are told anew when they are asked for. */
+void types_forget(struct types *t);
 /* Larger, and it begins as the header does. */
 bool types_is_kind(const struct type_table *t, uint32_t id, uint32_t header);
 

@@ -498,7 +498,7 @@ static bool find(struct finding_groups *f)
 	list_sources(f);
 	for (size_t i = 0; i < f->u->groups.n && i < MOST_WITH_TYPES; i++)
 		list_types(f, &f->u->groups.at[i]);
-	return true;
+	return unknown_reach(f->t->priv, f->u);
 }
 
 static void close_finding(struct finding_groups *f)

@@ -2,6 +2,7 @@
 #include "ask.h"
 
 #include <check.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,7 @@ static void check_members(const char *group, const char *kind)
 	json_decref(list);
 }
 
-static void check_group(const json_t *group, size_t at)
+static void check_group(const json_t *group, size_t at, bool members)
 {
 	const json_t *by = json_array_get(json_object_get(group, "pointed_at_by"), 0), *kept = json_array_get(json_object_get(group, "kept_by"), 0);
 	const json_t *site = json_array_get(json_object_get(group, "sites"), 0);
@@ -62,10 +63,11 @@ static void check_group(const json_t *group, size_t at)
 		ck_assert(json_is_null(json_object_get(kept, "holder")));
 	ck_assert_int_eq(number(kept, "blocks"), (int64_t)count_of(expected[at].kind));
 	ck_assert_msg(strstr(word(site, "function"), expected[at].site), "%s: %s", expected[at].kind, word(site, "function"));
-	check_members(word(group, "group"), expected[at].kind);
+	if (members)
+		check_members(word(group, "group"), expected[at].kind);
 }
 
-static void check_groups(void)
+static void check_groups(bool members)
 {
 	json_t *types = ask_json("types", NULL), *unknown = json_object_get(types, "unknown"), *group;
 	size_t i, at;
@@ -77,7 +79,7 @@ static void check_groups(void)
 			;
 		ck_assert_uint_lt(at, N_EXPECTED);
 		ck_assert_int_eq(number(group, "blocks"), (int64_t)count_of(kind));
-		check_group(group, at);
+		check_group(group, at, members);
 	}
 	json_decref(types);
 }
@@ -94,13 +96,99 @@ static void check_text(void)
 	free(ask_text("show", "U1"));
 }
 
+static const char *address_of(const char *kind)
+{
+	json_t *row;
+	size_t i;
+	json_array_foreach(json_object_get(truth, "blocks"), i, row)
+		if (!strcmp(word(row, "type"), kind))
+			return word(row, "address");
+	ck_abort_msg("no %s", kind);
+}
+
+/* The registry alone leads to all sessions and to their notes. */
+static void check_reach(void)
+{
+	json_t *types = ask_json("types", NULL), *reach = json_object_get(json_object_get(types, "unknown"), "reach");
+	ck_assert_str_eq(word(reach, "address"), address_of("registry"));
+	ck_assert_int_eq(number(reach, "blocks"), (int64_t)(1 + count_of("session") + count_of("note")));
+	ck_assert_int_eq(number(reach, "bytes"), (int64_t)(328 + count_of("session") * 56 + count_of("note") * 72));
+	ck_assert(json_is_true(json_object_get(reach, "complete")));
+	json_decref(types);
+}
+
+static const char *const taught[] = { "registry", "session", "note" };
+enum { N_TAUGHT = sizeof taught / sizeof *taught };
+
+/* One block is told of; the rest has its right name then, and nothing else has one. */
+static void check_taught(void)
+{
+	char option[80];
+	snprintf(option, sizeof option, "--istype=%s=registry", address_of("registry"));
+	json_t *list = ask_json("blocks", option), *row;
+	size_t i, named = 0;
+	json_array_foreach(list, i, row) {
+		const char *kind = kind_at(word(row, "address")), *label = json_string_value(json_object_get(row, "label"));
+		bool expect = false;
+		for (size_t k = 0; k < N_TAUGHT; k++)
+			expect |= kind && !strcmp(kind, taught[k]);
+		if (expect)
+			ck_assert_str_eq(label, kind);
+		else if (kind && strcmp(kind, "cache") != 0 && strcmp(kind, "other") != 0)
+			ck_assert_msg(label[0] >= '0' && label[0] <= '9', "a %s is called %s", kind, label);
+		named += expect;
+	}
+	ck_assert_uint_eq(named, 1 + count_of("session") + count_of("note"));
+	json_decref(list);
+}
+
+static int ask_istype(const char *address, const char *type, json_t **ret)
+{
+	int status;
+	char *argv[] = { (char *)(uintptr_t)flotsam_path(), (char *)"istype", ask_target, (char *)(uintptr_t)address, (char *)(uintptr_t)type,
+			 (char *)"--format", (char *)"json", NULL };
+	*ret = run_json(argv, &status);
+	return status;
+}
+
+static void check_istype(void)
+{
+	json_t *j;
+	ck_assert_int_eq(ask_istype(address_of("registry"), "registry", &j), 0);
+	ck_assert_int_eq(number(j, "more_blocks"), (int64_t)(1 + count_of("session") + count_of("note")));
+	json_decref(j);
+	/* The variable that holds it, which is no block. */
+	ck_assert_int_eq(ask_istype("g_registry", "registry *", &j), 0);
+	ck_assert_int_eq(number(j, "more_blocks"), (int64_t)(1 + count_of("session") + count_of("note")));
+	json_decref(j);
+	/* Too large for the block, and no type. */
+	ck_assert_int_eq(ask_istype(address_of("session"), "registry", &j), 2);
+	ck_assert_ptr_null(j);
+	ck_assert_int_ne(ask_istype(address_of("session"), "nothing_of_that_name", &j), 0);
+	ck_assert_ptr_null(j);
+}
+
+START_TEST(reach)
+{
+	truth = ask_start("unknown", "", NULL);
+	check_reach();
+	check_taught();
+	check_istype();
+	if (ask_core()) {
+		check_reach();
+		check_taught();
+	}
+	json_decref(truth);
+}
+END_TEST
+
 START_TEST(groups)
 {
 	truth = ask_start("unknown", "", NULL);
-	check_groups();
+	check_groups(true);
 	check_text();
 	if (ask_core())
-		check_groups();
+		check_groups(false);
 	json_decref(truth);
 }
 END_TEST
@@ -111,6 +199,7 @@ int main(void)
 	TCase *c = tcase_create("unknown");
 	tcase_set_timeout(c, 300);
 	tcase_add_test(c, groups);
+	tcase_add_test(c, reach);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
