@@ -71,7 +71,7 @@ const char *command_group_name(enum command_group g);
 enum target_need { TARGET_ONE, TARGET_OPTIONAL, TARGET_SITTING /* at the prompt alone */,
 		   TARGET_UNSEEN /* none or a process, and no look is taken of it: s is NULL in batch */,
 		   TARGET_MANY /* two or more, of which censuses are made: s is NULL */ };
-enum completes { COMPLETES_NOTHING, COMPLETES_ADDRESS, COMPLETES_VALUE /* an address, or a type */, COMPLETES_FILTER, COMPLETES_COMMAND, COMPLETES_THREAD };
+enum completes { COMPLETES_NOTHING, COMPLETES_ADDRESS, COMPLETES_VALUE /* an address, or a type */, COMPLETES_FILTER, COMPLETES_COMMAND, COMPLETES_THREAD, COMPLETES_FRAME /* then a thread */ };
 
 enum driver { DRIVER_NONE, DRIVER_WATCH, DRIVER_EXERCISE, DRIVER_RUN };
 
@@ -121,6 +121,7 @@ unsigned desk_items(const struct desk *d);
 /* Of the last report: L1..n or H1..n. */
 unsigned desk_ranks(const struct desk *d, char letter);
 /* Completion: the i-th name of a set that the user made; NULL behind the last. */
+unsigned desk_frames(const struct desk *d); /* of the stack that was shown last */
 const char *desk_set_name(const struct desk *d, size_t i);
 
 /* The report of a session as Prometheus metrics. */

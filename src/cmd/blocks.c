@@ -145,7 +145,8 @@ static void end(struct question *q, struct listing *l)
 {
 	if (!l->sink.records && cmd_is_text(q->a))
 		out_printf(q->o, "no block of %s is like that\n", text_count(q->s->blocks->n).text);
-	listing_end(l);
+	else
+		listing_end(l);
 }
 
 static struct err *stopped(void)

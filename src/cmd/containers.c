@@ -100,6 +100,14 @@ static void list(const struct arguments *a, struct out *o, const struct order *b
 	listing_end(&l);
 }
 
+static bool any(const struct containers *c, const struct order *by)
+{
+	for (size_t i = 0; i < c->list.n; i++)
+		if (by->key(&c->list.at[i]))
+			return true;
+	return false;
+}
+
 static void foot(struct out *o, struct session *s, const struct containers *c)
 {
 	uint64_t objects = 0, bytes = 0, damaged = 0;
@@ -110,8 +118,8 @@ static void foot(struct out *o, struct session *s, const struct containers *c)
 		bytes += c->list.at[i].bytes;
 		damaged += c->list.at[i].damaged;
 	}
-	strbuf_printf(&t, "%s container%s at %s name%s own %s.", text_count(objects).text, objects == 1 ? "" : "s", text_count(c->list.n).text,
-		      c->list.n == 1 ? "" : "s", text_size(bytes).text);
+	strbuf_printf(&t, "%s container%s at %s name%s own%s %s.", text_count(objects).text, objects == 1 ? "" : "s", text_count(c->list.n).text,
+		      c->list.n == 1 ? "" : "s", objects == 1 ? "s" : "", text_size(bytes).text);
 	if (damaged)
 		strbuf_printf(&t, " %s left out: they are damaged, or not made yet, or the allocator is not malloc.", text_count(damaged).text);
 	if (c->cut)
@@ -153,9 +161,11 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	for (size_t i = 0; i < c.list.n; i++)
 		all[i] = &c.list.at[i];
 	bool each = cmd_is_text(a) && !by;
-	for (size_t i = 0; i < (each ? N_ORDERS : 1u); i++) {
+	for (size_t i = 0, shown = 0; i < (each ? N_ORDERS : 1u); i++) {
+		if (each && !any(&c, &orders[i]))
+			continue;
 		if (each)
-			out_printf(o, i ? "\n%s\n" : "%s\n", orders[i].title);
+			out_printf(o, shown++ ? "\n%s\n" : "%s\n", orders[i].title);
 		list(a, o, by ? by : &orders[i], all, c.list.n, cmd_is_text(a) ? a->top : 0);
 	}
 	if (cmd_is_text(a))

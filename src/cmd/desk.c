@@ -32,7 +32,7 @@ void desk_renew(struct desk *d)
 	forget_sets(d);
 	for (size_t i = 0; i < d->holders.n; i++)
 		d->holders.at[i].set = 0;
-	d->thread = d->frame = 0;
+	d->thread = d->frame = d->frames = 0;
 }
 
 void desk_destroy(struct desk *d)
@@ -63,6 +63,11 @@ unsigned desk_number(struct desk *d, uint64_t address)
 	}
 	*slot = address;
 	return (unsigned)d->items.n;
+}
+
+unsigned desk_frames(const struct desk *d)
+{
+	return d->frames;
 }
 
 unsigned desk_ranks(const struct desk *d, char letter)

@@ -18,6 +18,7 @@ struct desk {
 	VEC(struct ranked_holder) holders; /* by rank */
 	VEC(struct named_set) sets;
 	struct { uint64_t at, count; char letter; unsigned size; } examined; /* by x: what stands behind it, and how; size 0: nothing yet */
+	unsigned frames;	 /* lines of the stack that was shown last */
 	unsigned thread, frame;	 /* chosen by `stack` and `frame`: numbers as they list them; thread 0: none */
 };
 #endif

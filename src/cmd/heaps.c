@@ -17,7 +17,7 @@ static const struct column columns[] = {
 };
 enum { N_COLUMNS = sizeof columns / sizeof columns[0], TEXT_COLUMNS = 6 };
 
-static void one(struct sink *k, const struct heap_line *h)
+static void one(struct listing *l, const struct heap_line *h)
 {
 	struct tally used = heap_used(h), free = heap_free(h);
 	struct cell cells[N_COLUMNS] = {
@@ -26,20 +26,19 @@ static void one(struct sink *k, const struct heap_line *h)
 		{ .number = h->bytes },	   { .number = h->states[BLOCK_TOP].bytes },	  { .number = h->states[BLOCK_TCACHE].bytes },
 		{ .number = h->largest },  { .number = used.chunks },			  { .number = free.chunks },
 	};
-	sink_record(k, cells);
+	listing_record(l, h->start, cells);
 }
 
 static struct err *run(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
 {
 	struct heap_survey *h;
-	struct sink k;
+	struct listing l;
 	TRY(cmd_need_walk(s, ret_status));
 	TRY(heap_survey(s, &h));
-	sink_begin(&k, sink_find(a->format), o, columns, strcmp(a->format, "text") ? N_COLUMNS : TEXT_COLUMNS);
-	k.noun = "heaps";
+	listing_begin(&l, a, o, "heaps", columns, cmd_is_text(a) ? TEXT_COLUMNS : N_COLUMNS);
 	for (size_t i = 0; i < h->heaps.n; i++)
-		one(&k, &h->heaps.at[i]);
-	sink_end(&k);
+		one(&l, &h->heaps.at[i]);
+	listing_end(&l);
 	heap_survey_free(h);
 	*ret_status = s->alloc->partial ? EXIT_PARTIAL : EXIT_REPORT;
 	return NULL;
@@ -51,7 +50,7 @@ const struct command command_heaps = {
 	.formats = { "text", "json", "jsonl", "csv" },
 	.help = "  flotsam heaps 4242\n"
 		"  flotsam heaps 4242 --format csv -o heaps.csv\n"
-		"  then: map 0x7f3a10000000, frag\n",
+		"  then, at the prompt: map 2 draws item 2, who 2 its first words\n",
 	.group = GROUP_MALLOC,
 	.on_census = true,
 	.run = run,

@@ -64,6 +64,6 @@ const struct command command_locals = {
 	.group = GROUP_STACKS,
 	.operands = "[N [THREAD]]",
 	.max_words = 2,
-	.completes = COMPLETES_THREAD,
+	.completes = COMPLETES_FRAME,
 	.run = run,
 };

@@ -121,6 +121,28 @@ static void json(const struct session *s, const struct strips *l, struct out *o)
 	out_puts(o, "\n");
 }
 
+/* The heap that holds an address; false: none. */
+static bool heap_at(const struct session *s, uint64_t at, struct strip_range *want)
+{
+	for (size_t i = 0; i < s->alloc->segments.n; i++)
+		if (s->alloc->segments.at[i].header_from <= at && at < s->alloc->segments.at[i].end) {
+			want->start = s->alloc->segments.at[i].header_from;
+			want->end = s->alloc->segments.at[i].end;
+			return want->mapped = true;
+		}
+	return false;
+}
+
+/* A number that a list has given to an address in a heap is that item's. Any other is an arena's: `arena N` says so too. */
+static bool is_item(const struct arguments *a, struct session *s, const char *word, struct strip_range *want)
+{
+	uint64_t at;
+	struct err *e = cmd_address(a, s, word, &at);
+	bool is = !e && heap_at(s, at, want);
+	err_free(e);
+	return is;
+}
+
 /* FROM-TO or FROM..TO, each an operand; an arena by its number; any other address names the heap that holds it. */
 static struct err *parse_range(const struct arguments *a, struct session *s, const char *word, struct strip_range *want)
 {
@@ -137,17 +159,15 @@ static struct err *parse_range(const struct arguments *a, struct session *s, con
 		want->mapped = true;
 		return want->start < want->end ? NULL : err_hint(err_new(ERR_USAGE, "'%s' is an empty range", word), "map 0x7f0000000000..0x7f0000100000");
 	}
-	if (!word[strspn(word, "0123456789")])
-		return cmd_arena(s, word, &want->arena);
+	if (!strcmp(word, "arena"))
+		return a->n_words > 1 ? cmd_arena(s, a->words[1], &want->arena) : err_new(ERR_USAGE, "map arena needs its number");
+	if (a->n_words > 1)
+		return err_hint(err_new(ERR_USAGE, "map: one word too many: '%s'", a->words[1]), "map arena 0");
+	if (cmd_all_digits(word))
+		return is_item(a, s, word, want) ? NULL : cmd_arena(s, word, &want->arena);
 	uint64_t at;
 	TRY(cmd_address(a, s, word, &at));
-	want->end = 0;
-	for (size_t i = 0; i < s->alloc->segments.n; i++)
-		if (s->alloc->segments.at[i].header_from <= at && at < s->alloc->segments.at[i].end) {
-			want->start = s->alloc->segments.at[i].header_from;
-			want->end = s->alloc->segments.at[i].end;
-			want->mapped = true;
-		}
+	want->end = heap_at(s, at, want) ? want->end : 0;
 	return NULL;
 }
 
@@ -180,10 +200,11 @@ const struct command command_map = {
 	.help = "  flotsam map 4242                     all heaps\n"
 		"  flotsam map 4242 3                   those of arena 3\n"
 		"  flotsam map 4242 0x7f3a10000000..0x7f3a10040000\n"
-		"  map 0x7f3a10012340                   the heap that holds it\n",
+		"  map 0x7f3a10012340                   the heap that holds it\n"
+		"  map 5                                at the prompt: the heap of item 5; map arena 0\n",
 	.group = GROUP_MALLOC,
-	.operands = "[RANGE|ARENA|ADDR]",
-	.max_words = 1,
+	.operands = "[RANGE|ADDR|N|[arena] ARENA]",
+	.max_words = 2,
 	.completes = COMPLETES_ADDRESS,
 	.on_census = true,
 	.run = run,

@@ -1,13 +1,13 @@
 /* flotsam maps: what is mapped, and what lies in it; with an address, what is there. */
 #include "cmd.h"
 
-enum { COLUMNS = 80 };
+enum { COLUMNS = 80, BYTES_WIDE = 11 };
 
 static const struct column columns[] = {
 	{ "start", "START", "address", CELL_ADDRESS, 14 },
-	{ "bytes", "BYTES", "size", CELL_BYTES, 11 },
+	{ "bytes", "BYTES", "size", CELL_BYTES, BYTES_WIDE },
 	{ "protection", "PROT", "as /proc/PID/maps has it", CELL_TEXT, 4 },
-	{ "resident_bytes", "RESIDENT", "in memory; by size where residency is not known", CELL_BYTES, 11 },
+	{ "resident_bytes", "RESIDENT", "in memory; by size where residency is not known", CELL_BYTES, BYTES_WIDE },
 	{ "what", "WHAT", "what lies in it", CELL_TEXT, 30 },
 	{ "kind", "KIND", "file, bss, heap, blocks, stack, shared, kernel, anonymous", CELL_TEXT, 9 },
 	{ "end", "END", "address", CELL_ADDRESS, 14 },
@@ -17,7 +17,7 @@ static const struct column columns[] = {
 	{ "offset", "OFFSET", "in the file", CELL_BYTES, 12 },
 	{ "path", "PATH", "as the kernel names it", CELL_TEXT, 20 },
 };
-enum { N_COLUMNS = sizeof columns / sizeof columns[0], TEXT_COLUMNS = 5, WHAT = 30 };
+enum { N_COLUMNS = sizeof columns / sizeof columns[0], TEXT_COLUMNS = 5 };
 
 static void protection(const struct mapping *m, char to[5])
 {
@@ -30,10 +30,11 @@ static void protection(const struct mapping *m, char to[5])
 
 static void list(const struct arguments *a, const struct memory_maps *l, struct out *o)
 {
-	struct sink k;
-	bool text = !strcmp(a->format, "text");
-	sink_begin(&k, sink_find(a->format), o, columns, text ? TEXT_COLUMNS : N_COLUMNS);
-	k.noun = "mappings";
+	struct listing k;
+	bool text = cmd_is_text(a);
+	/* What is left of 80 columns behind the others. */
+	const size_t wide = text && a->prompt ? 25 : 32;
+	listing_begin(&k, a, o, "mappings", columns, text ? TEXT_COLUMNS : N_COLUMNS);
 	for (size_t i = 0; i < l->list.n && !o->error; i++) {
 		const struct memory_map *m = &l->list.at[i];
 		struct strbuf what = { 0 };
@@ -42,9 +43,9 @@ static void list(const struct arguments *a, const struct memory_maps *l, struct 
 		/* Of a file its name begins, and what it is of ends the text; all of it stands in JSON. */
 		const char *comma = strrchr(m->what, ',');
 		size_t tail = comma ? strlen(comma) : 0;
-		size_t n = strlen(m->what), cut = text && n > WHAT && o->width <= COLUMNS ? n - WHAT + 2 : 0;
-		if (cut && (m->kind == MEMORY_FILE || m->kind == MEMORY_BSS) && tail < WHAT / 2)
-			strbuf_printf(&what, "%.*s..%s", (int)(WHAT - 2 - tail), m->what, comma ? comma : "");
+		size_t n = strlen(m->what), cut = text && n > wide && o->width <= COLUMNS ? n - wide + 2 : 0;
+		if (cut && (m->kind == MEMORY_FILE || m->kind == MEMORY_BSS) && tail < wide / 2)
+			strbuf_printf(&what, "%.*s..%s", (int)(wide - 2 - tail), m->what, comma ? comma : "");
 		else
 			strbuf_printf(&what, cut ? "%.*s.." : "%.*s", (int)(n - cut), m->what);
 		struct cell cells[N_COLUMNS] = {
@@ -61,10 +62,10 @@ static void list(const struct arguments *a, const struct memory_maps *l, struct 
 			{ .number = m->mapping->offset },
 			{ .text = m->mapping->path[0] ? m->mapping->path : NULL },
 		};
-		sink_record(&k, cells);
+		listing_record(&k, m->mapping->start, cells);
 		strbuf_free(&what);
 	}
-	sink_end(&k);
+	listing_end(&k);
 }
 
 static void say(struct out *o, const char *lead, const char *text)

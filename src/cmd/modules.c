@@ -6,14 +6,14 @@ static const struct column columns[] = {
 	{ "bytes", "BYTES", "to the end of its last segment", CELL_BYTES, 9 },
 	{ "symbols", "SYMBOLS", "full (.symtab), exported (.dynsym) or none", CELL_TEXT, 8 },
 	{ "dwarf", "DWARF", "types, lines and locals are known", CELL_BOOL, 5 },
-	{ "build_id", "BUILD-ID", "its first bytes; whole in JSON", CELL_TEXT, 12 },
 	{ "name", "NAME", "of the file", CELL_TEXT, 22 },
+	{ "build_id", "BUILD-ID", "its first bytes; whole in JSON", CELL_TEXT, 12 },
 	{ "path", "PATH", "as mapped", CELL_TEXT, 20 },
 	{ "end", "END", "address", CELL_ADDRESS, 14 },
 	{ "file", "FILE", "it was opened, and is the one mapped", CELL_BOOL, 4 },
 	{ "why", "WHY", "why names are missing; null when they are not", CELL_TEXT, 20 },
 };
-enum { N_COLUMNS = sizeof columns / sizeof columns[0], TEXT_COLUMNS = 6, SHORT_ID = 6, COLUMNS = 80 };
+enum { N_COLUMNS = sizeof columns / sizeof columns[0], TEXT_COLUMNS = 6, PROMPT_COLUMNS = 5 /* there is the item number */, SHORT_ID = 6, COLUMNS = 80 };
 
 static const char *why(const struct module *m)
 {
@@ -24,7 +24,7 @@ static const char *why(const struct module *m)
 	return m->have_dwarf ? NULL : "it was built without -g, or its debug file is not here";
 }
 
-static void one(struct sink *k, const struct module *m, bool text)
+static void one(struct listing *l, const struct module *m, bool text)
 {
 	char id[2 * sizeof m->build_id + 1] = "";
 	for (unsigned i = 0; i < m->build_id_n && (!text || i < SHORT_ID); i++)
@@ -34,14 +34,14 @@ static void one(struct sink *k, const struct module *m, bool text)
 		{ .number = m->end - m->start },
 		{ .text = m->have_symtab ? "full" : m->have_file ? "exported" : "none" },
 		{ .number = m->have_dwarf },
-		{ .text = *id ? id : NULL },
 		{ .text = m->name },
+		{ .text = *id ? id : NULL },
 		{ .text = m->path },
 		{ .number = m->end },
 		{ .number = m->have_file },
 		{ .text = why(m) },
 	};
-	sink_record(k, cells);
+	listing_record(l, m->start, cells);
 }
 
 /* In text the reasons stand below, each with its modules. */
@@ -71,18 +71,17 @@ static void reasons(const struct modules *ms, struct out *o)
 
 static struct err *run(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
 {
-	struct sink k;
+	struct listing l;
 	bool text = !strcmp(a->format, "text");
 	for (size_t i = 0; i < modules_count(s->modules); i++) {
 		modules_read_names(s->modules, modules_get(s->modules, i));
 		if (interrupted)
 			return err_new(ERR_INTERRUPTED, "interrupted");
 	}
-	sink_begin(&k, sink_find(a->format), o, columns, text ? TEXT_COLUMNS : N_COLUMNS);
-	k.noun = "modules";
+	listing_begin(&l, a, o, "modules", columns, !text ? N_COLUMNS : a->prompt ? PROMPT_COLUMNS : TEXT_COLUMNS);
 	for (size_t i = 0; i < modules_count(s->modules); i++)
-		one(&k, modules_get(s->modules, i), text);
-	sink_end(&k);
+		one(&l, modules_get(s->modules, i), text);
+	listing_end(&l);
 	if (text)
 		reasons(s->modules, o);
 	*ret_status = EXIT_REPORT;

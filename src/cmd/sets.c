@@ -102,6 +102,10 @@ static const struct column columns[] = {
 static struct err *sets(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
 {
 	struct sink k;
+	if (cmd_is_text(a) && !a->desk->sets.n) {
+		out_puts(o, "no set has a name yet: let NAME = FILTER gives one\n");
+		return NULL;
+	}
 	sink_begin(&k, sink_find(a->format), o, columns, 3);
 	k.noun = "sets";
 	for (size_t i = 0; i < a->desk->sets.n; i++) {

@@ -76,6 +76,7 @@ static struct err *one_stack(const struct arguments *a, struct session *s, struc
 {
 	struct stack *st;
 	TRY(query_stack(s, thread, &st));
+	a->desk->frames = (unsigned)st->lines.n;
 	struct err *e = j ? json_stack(s, j, st) : text_stack(a, s, o, st);
 	stack_free(st);
 	return e;
@@ -236,6 +237,6 @@ const struct command command_frame = {
 	.group = GROUP_STACKS,
 	.operands = "[N [THREAD]]",
 	.max_words = 2,
-	.completes = COMPLETES_THREAD,
+	.completes = COMPLETES_FRAME,
 	.run = run_frame,
 };

@@ -45,6 +45,7 @@ struct err *cmd_frame(const struct arguments *a, struct session *s, struct stack
 		n = 0;
 	TRY(query_stack(s, thread, ret));
 	size_t lines = (*ret)->lines.n;
+	a->desk->frames = (unsigned)lines;
 	if (n < lines) {
 		*ret_line = (unsigned)n;
 		return NULL;

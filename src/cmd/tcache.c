@@ -1,7 +1,5 @@
 /* flotsam tcache: what each thread keeps of freed chunks for itself. */
-#include "cmd.h"
-
-#include <ctype.h>
+#include "stacks.h"
 
 static const struct column columns[] = {
 	{ "thread", "THREAD", "id, or finished", CELL_ID, 8 },
@@ -15,19 +13,6 @@ static const struct column columns[] = {
 	{ "tcache", "TCACHE", "address of the thread's record", CELL_ADDRESS, 14 },
 };
 enum { N_COLUMNS = sizeof columns / sizeof columns[0], TEXT_COLUMNS = 8 };
-
-static struct err *thread_of(const struct session *s, const char *word, int *ret)
-{
-	const struct picture *p = &s->target->picture;
-	char *end;
-	unsigned long tid = strtoul(word, &end, 10);
-	for (size_t i = 0; isdigit((unsigned char)*word) && !*end && i < p->threads.n; i++)
-		if ((unsigned long)p->threads.at[i].tid == tid) {
-			*ret = (int)i;
-			return NULL;
-		}
-	return err_hint(err_new(ERR_USAGE, "'%s' is no thread of it", word), "tcache without a thread lists all that have a cache");
-}
 
 static void one(struct sink *k, const struct session *s, const struct alloc_list *l)
 {
@@ -52,15 +37,15 @@ static void one(struct sink *k, const struct session *s, const struct alloc_list
 static struct err *run(const struct arguments *a, struct session *s, struct out *o, int *ret_status)
 {
 	struct sink k;
-	int thread = -1;
+	unsigned thread;
 	TRY(cmd_need_walk(s, ret_status));
 	if (a->n_words)
-		TRY(thread_of(s, a->words[0], &thread));
+		TRY(cmd_thread(a, s, a->words[0], &thread));
 	sink_begin(&k, sink_find(a->format), o, columns, strcmp(a->format, "text") ? N_COLUMNS : TEXT_COLUMNS);
 	k.noun = "bins";
 	for (size_t i = 0; i < s->alloc->lists.n; i++) {
 		const struct alloc_list *l = &s->alloc->lists.at[i];
-		if (l->state == BLOCK_TCACHE && l->chunks && (thread < 0 || s->alloc->tcaches.at[l->tcache].thread == thread))
+		if (l->state == BLOCK_TCACHE && l->chunks && (!a->n_words || s->alloc->tcaches.at[l->tcache].thread == (int)thread))
 			one(&k, s, l);
 	}
 	sink_end(&k);
@@ -74,7 +59,7 @@ const struct command command_tcache = {
 	.formats = { "text", "json", "jsonl", "csv" },
 	.help = "  flotsam tcache 4242             of all threads; empty bins are left out\n"
 		"  flotsam tcache 4242 4250 --format csv\n"
-		"  tcache 4250\n",
+		"  tcache 2                        of thread 2, as threads numbers them\n",
 	.group = GROUP_MALLOC,
 	.operands = "[TID]",
 	.max_words = 1,

@@ -181,7 +181,8 @@ static struct err *put_all(const struct arguments *a, struct session *s, struct 
 		TRY(describe(s, r, &row));
 		(text ? put_text : put_data)(&l, s, &row, r->value - asked->address);
 	}
-	listing_end(&l);
+	if (!text || l.sink.records)
+		listing_end(&l);
 	if (text && stale && !a->verbose)
 		out_printf(o, "%zu stale word%s in free memory or behind a stack pointer: nobody reads them (-v)\n", stale, stale == 1 ? "" : "s");
 	if (text && refs->list.n == stale)

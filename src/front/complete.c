@@ -9,6 +9,7 @@ static struct session *session; /* readline's callbacks take no argument */
 static struct desk *desk;
 static const struct command *command; /* of the line that is completed; NULL: none yet */
 static char behind[32]; /* the word in front of the one that is completed */
+static bool first_operand; /* and that is the command */
 
 /* A source tells the candidates that begin with `typed`, one a call, NULL behind the last; *at is where it stands. The text is
  * good until the next call. */
@@ -41,11 +42,11 @@ static const char *options(const char *typed, size_t *at)
 	return NULL;
 }
 
-static const char *numbers(const char *typed, size_t *at, size_t most)
+static const char *numbers(const char *typed, size_t *at, size_t first, size_t n)
 {
 	static char number[24];
-	while (*at < most) {
-		snprintf(number, sizeof number, "%zu", ++*at);
+	while (*at < n) {
+		snprintf(number, sizeof number, "%zu", first + (*at)++);
 		if (begins(number, typed))
 			return number;
 	}
@@ -54,7 +55,12 @@ static const char *numbers(const char *typed, size_t *at, size_t most)
 
 static const char *threads(const char *typed, size_t *at)
 {
-	return numbers(typed, at, session->target->picture.threads.n);
+	return numbers(typed, at, 1, session->target->picture.threads.n);
+}
+
+static const char *frames(const char *typed, size_t *at)
+{
+	return first_operand ? numbers(typed, at, 0, desk_frames(desk)) : threads(typed, at);
 }
 
 /* Of what lists have shown; all of them would be no help. Also L1 and H1 of the report. */
@@ -62,7 +68,7 @@ static const char *items(const char *typed, size_t *at)
 {
 	static char rank[24];
 	if (*typed != 'L' && *typed != 'H')
-		return *typed ? numbers(typed, at, desk_items(desk)) : NULL;
+		return *typed ? numbers(typed, at, 1, desk_items(desk)) : NULL;
 	while (*at < desk_ranks(desk, *typed)) {
 		snprintf(rank, sizeof rank, "%c%zu", *typed, ++*at);
 		if (begins(rank, typed))
@@ -209,6 +215,7 @@ static source_fn *const sources[][SOURCES] = {
 	[COMPLETES_FILTER] = { filter_words, filter_values, sets },
 	[COMPLETES_COMMAND] = { commands, sets },
 	[COMPLETES_THREAD] = { threads },
+	[COMPLETES_FRAME] = { frames },
 };
 
 static enum completes completes_now;
@@ -266,6 +273,7 @@ static char **complete(const char *typed, int start, int end)
 		for (from = to; from > 0 && rl_line_buffer[from - 1] != ' ';)
 			from--;
 		snprintf(behind, sizeof behind, "%.*s", to - from, rl_line_buffer + from);
+		first_operand = from == i;
 		while (rl_line_buffer[i + n] && rl_line_buffer[i + n] != ' ' && n < (int)sizeof first - 1)
 			n++;
 		snprintf(first, sizeof first, "%.*s", n, rl_line_buffer + i);

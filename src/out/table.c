@@ -34,7 +34,8 @@ static void text_number(char *to, size_t room, uint64_t v, int width)
 		snprintf(to, room, "%llu", (unsigned long long)v);
 }
 
-static void text_begin(struct sink *s)
+/* An empty list has none. */
+static void text_header(struct sink *s)
 {
 	for (size_t i = 0; i < s->n_columns; i++)
 		text_cell(s, i, s->columns[i].header);
@@ -43,6 +44,8 @@ static void text_begin(struct sink *s)
 
 static void text_record(struct sink *s, const struct cell *cells)
 {
+	if (s->records == 1)
+		text_header(s);
 	for (size_t i = 0; i < s->n_columns; i++) {
 		const struct cell *c = &cells[i];
 		char number[32] = "";
@@ -72,6 +75,12 @@ static void text_record(struct sink *s, const struct cell *cells)
 		text_cell(s, i, p ? p : "-");
 	}
 	out_puts(s->out, "\n");
+}
+
+static void text_end(struct sink *s)
+{
+	if (!s->records && s->noun)
+		out_printf(s->out, "no %s\n", s->noun);
 }
 
 static void nothing(struct sink *s)
@@ -218,7 +227,7 @@ static void csv_record(struct sink *s, const struct cell *cells)
 }
 
 static const struct sink_row table[] = {
-	{ "text", ".txt", text_begin, text_record, nothing },
+	{ "text", ".txt", nothing, text_record, text_end },
 	{ "json", ".json", array_begin, array_record, array_end },
 	{ "jsonl", ".jsonl", nothing, jsonl_record, jsonl_end },
 	{ "csv", ".csv", csv_begin, csv_record, nothing },

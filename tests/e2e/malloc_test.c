@@ -455,7 +455,7 @@ END_TEST
 
 START_TEST(wrong_words_are_told)
 {
-	static const struct { const char *command, *operand; } rows[] = { { "arena", "99" }, { "arena", "x" }, { "bins", "-1" }, { "tcache", "1" },
+	static const struct { const char *command, *operand; } rows[] = { { "arena", "99" }, { "arena", "x" }, { "bins", "-1" }, { "tcache", "99" },
 									   { "chunks", "0x10" }, { "map", "0x10" }, { "map", "77" } };
 	json_decref(start("pins"));
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -390,6 +390,77 @@ START_TEST(refreshes)
 }
 END_TEST
 
+static const char *row_of(const char *text, const char *what, unsigned long *ret_n, unsigned long long *ret_address)
+{
+	const char *at = strstr(text, what);
+	while (at && at > text && at[-1] != '\n')
+		at--;
+	ck_assert_msg(at && sscanf(at, "%lu 0x%llx", ret_n, ret_address) == 2, "no numbered row of '%s': %s", what, text);
+	return at;
+}
+
+/* Numbers of mappings, modules and heaps are operands, and stay so behind a refresh. */
+START_TEST(ranges_have_numbers)
+{
+	static const struct { const char *list, *row, *line, *wanted; } t[] = {
+		{ "maps", "heap of the main arena", "maps %lu", "0x%llx: " },
+		{ "maps", "heap of the main arena", "x/gx %lu", "0x%llx:\t" },
+		{ "maps", "heap of the main arena", "map %lu", "0x%llx: " },
+		{ "modules", "libc.so.6", "maps %lu", "0x%llx: libc.so.6" },
+		{ "heaps", "   0  ", "map %lu", "0x%llx: " },
+		{ "heaps", "   0  ", "find %lu", "mp_+0x" }, /* sbrk_base */
+	};
+	int status;
+	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+		unsigned long n, again;
+		unsigned long long address, same;
+		char line[64], wanted[64];
+		const char *list[] = { t[i].list };
+		char *text = sit(list, 1, &status);
+		row_of(text, t[i].row, &n, &address);
+		free(text);
+		snprintf(line, sizeof line, t[i].line, n);
+		const char *commands[] = { t[i].list, "refresh", line, t[i].list };
+		text = sit(commands, 4, &status);
+		ck_assert_int_eq(status, 0);
+		snprintf(wanted, sizeof wanted, t[i].wanted, address);
+		char *answer = strstr(text, "New picture");
+		ck_assert_msg(answer && strstr(answer, wanted), "%s: no '%s': %s", line, wanted, text);
+		char *listed = strstr(answer, "    N  START");
+		row_of(listed ? listed : answer, t[i].row, &again, &same);
+		ck_assert_msg(again == n && same == address, "%lu is %lu", n, again);
+		free(text);
+	}
+}
+END_TEST
+
+/* What lists say that have nothing to list; which numbers are items and which are not. */
+START_TEST(empty_lists_and_numbers)
+{
+	static const struct { const char *line, *text, *not; } wanted[] = {
+		{ "sets", "let NAME = FILTER", "BYTES" },
+		{ "blocks size=77777777", "is like that", "ADDRESS" },
+		{ "find no-such-text-anywhere", "0 places in", "ADDRESS" },
+		{ "find 300", "find text:300", "places in" },
+		{ "find text:300", "in ", "find text" },
+		{ "bins", "", "no blocks" },
+		{ "tcache 1", "bins", "no thread" },
+		{ "map arena 0", "arena 0, ", "arena 1" },
+		{ "map arena 9", "there is no arena 9", NULL },
+		{ "map arena", "needs its number", NULL },
+		{ "map 0 1", "one word too many", NULL },
+	};
+	char shell[256];
+	for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+		int status;
+		snprintf(shell, sizeof shell, "'%s' shell %s -e '%s' 2>&1", flotsam_path(), pid, wanted[i].line);
+		char *argv[] = { (char[]){ "sh" }, (char[]){ "-c" }, shell, NULL }, *text = run_text(argv, &status);
+		ck_assert_msg(strstr(text, wanted[i].text) && (!wanted[i].not || !strstr(text, wanted[i].not)), "%s: %s", wanted[i].line, text);
+		free(text);
+	}
+}
+END_TEST
+
 /* Types a line up to a Tab, waits for what is wanted, and throws the line away. */
 static void tab(struct terminal *t, const char *keys, const char *wanted)
 {
@@ -424,6 +495,13 @@ START_TEST(completes_each_kind)
 	tab(&t, "mine cl\t", "mine class=");
 	tab(&t, "show 1\t\t", "10  11  12");
 	tab(&t, "stack \t\t", "1  2");
+	/* Frames of the stack that was shown; behind them a thread. */
+	tab(&t, "frame \t?", "?");
+	terminal_forget(&t);
+	terminal_type(&t, "stack 2\r");
+	EXPECT(&t, "commands> ", 1);
+	tab(&t, "frame \t\t", "0  1  2");
+	tab(&t, "locals 0 \t\t", "1  2");
 	tab(&t, "blocks --fo\t", "blocks --format "); /* --force is of the look */
 	tab(&t, "show 1 --format j\t", "--format json ");
 	tab(&t, "blocks --class ind\t", "indirect ");
@@ -567,6 +645,8 @@ int main(void)
 	tcase_add_test(t, errors_cost_a_line);
 	tcase_add_test(t, errors_help);
 	tcase_add_test(t, refreshes);
+	tcase_add_test(t, ranges_have_numbers);
+	tcase_add_test(t, empty_lists_and_numbers);
 	tcase_add_test(t, lines_without_a_terminal);
 	suite_add_tcase(s, t);
 	t = tcase_create("foreign");
