@@ -137,7 +137,7 @@ static const struct row {
 	{ "sites", "candidates[0].module~/commands;candidates[1].module~/commands", "run(void*)", 0 },
 	{ "sites $circle", "candidates[0].call=operator new;candidates[0].module~/commands", "operator new;in libc and the like (-v)", 0 },
 	{ "sites $own", "block=$own;chunk_bytes=912;candidates[function~run(void*)].call=malloc;candidates[function~run(void*)].bytes=900", "run(void*)", 0 },
-	{ "istype $pair node", "type=node;address=$pair;more_blocks>-1;coverage.tiers.length=4", "is a node from now on", TWO },
+	{ "istype $pair node", "type=node;address=$pair;more_blocks>-1;coverage.tiers.length=4", "is a node from now on", TWO | PROMPT },
 	{ "refresh", "stopped_seconds>-1", "New picture: stopped", PROMPT },
 	{ "time who $second", "length=1;[0].from=$list", "$list", PROMPT },
 	{ "help", "schema=flotsam.help/1;commands[name=who].group=who points where;commands[name=snap].formats[0]=census", "who points where;threads;COMMAND | shell-command", PROMPT },
