@@ -81,10 +81,9 @@ static uint32_t name_module_word(struct namer *n, struct module *m, uint64_t fro
 	return holder_for(n, m->start, KEY_ADDRESS, h);
 }
 
-/* The thread variable at this address: every module with a static TLS block is asked. */
-static uint32_t name_tls_word(struct namer *n, const struct runtime_extent *e, uint64_t from)
+/* The thread variable at this address: every module with a static TLS block is asked. False: it lies in none. */
+static bool name_thread_variable(struct namer *n, uint64_t tp, uint64_t from, uint32_t *ret)
 {
-	uint64_t tp = e->thread >= 0 ? n->p->threads.at[e->thread].tp : 0;
 	struct holder h = { .rank = RANK_TLS, .kind = HOLDER_TLS, .address = from };
 	for (size_t i = 0; tp && i < modules_count(n->priv->ms); i++) {
 		struct module *m = modules_get(n->priv->ms, i);
@@ -102,15 +101,23 @@ static uint32_t name_tls_word(struct namer *n, const struct runtime_extent *e, u
 		if (modules_tls_symbol_at(n->priv->ms, m, in, &s)) {
 			h.name = modules_demangle(s.name);
 			h.where = format("thread variable, %s", m->name);
-			return holder_for(n, (uint64_t)i << 32 | s.address, KEY_TLS, h);
+			*ret = holder_for(n, (uint64_t)i << 32 | s.address, KEY_TLS, h);
+			return true;
 		}
 		h.name = format("%s thread data", m->name);
-		return holder_for(n, (uint64_t)i << 32 | UINT32_MAX, KEY_TLS, h);
+		*ret = holder_for(n, (uint64_t)i << 32 | UINT32_MAX, KEY_TLS, h);
+		return true;
 	}
+	return false;
+}
+
+static uint32_t name_tls_word(struct namer *n, const struct runtime_extent *e, uint64_t from)
+{
+	uint32_t holder;
+	if (name_thread_variable(n, e->thread >= 0 ? n->p->threads.at[e->thread].tp : 0, from, &holder))
+		return holder;
 	/* The thread's descriptor belongs to libc. */
-	h.rank = RANK_LIBC;
-	h.kind = HOLDER_LIBC;
-	h.name = format("thread descriptors");
+	struct holder h = { .rank = RANK_LIBC, .kind = HOLDER_LIBC, .address = from, .name = format("thread descriptors") };
 	return holder_for(n, UINT32_MAX, KEY_TLS, h);
 }
 
@@ -128,6 +135,11 @@ static uint32_t name_mapping_word(struct namer *n, uint64_t from)
 {
 	const struct runtime *rt = n->priv->rt;
 	const struct mapping *m = picture_mapping(n->p, from);
+	/* ld.so makes the main thread's block in a mapping beside its own data (elf/rtld.c, init_tls). */
+	uint64_t tp = n->p->threads.n ? n->p->threads.at[0].tp : 0;
+	uint32_t holder;
+	if (m && tp >= m->start && tp < m->end && name_thread_variable(n, tp, from, &holder))
+		return holder;
 	size_t next = runtime_region_from(rt, from);
 	const struct runtime_region *r = next < rt->regions.n ? &rt->regions.at[next] : NULL;
 	if (r && from >= r->start)
