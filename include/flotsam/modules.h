@@ -258,16 +258,26 @@ struct containers {
 	bool cut;		/* a limit was reached: there are more */
 	struct container_search *search;
 };
-/* Then globals and frames in any order, then finish, which walks. `heap` NULL: it was not walked, pointers are not followed. It is
+/* Then globals, thread variables and frames in any order, then finish, which walks. `heap` NULL: it was not walked, pointers are not followed. It is
  * copied. ret->list stays empty until the end. */
 struct err *modules_containers_begin(struct modules *ms, const struct container_heap *heap, struct containers *ret) MUST_CHECK;
 struct err *modules_containers_globals(struct containers *c) MUST_CHECK;
+struct err *modules_containers_threads(struct containers *c, modules_tls_fn *tls, const void *ctx) MUST_CHECK;
 struct err *modules_containers_frame(struct containers *c, const struct value_place *at, const char *where) MUST_CHECK;
 struct err *modules_containers_finish(struct containers *c) MUST_CHECK;
 void modules_containers_free(struct containers *c);
-/* The container that a variable of the program is, or points at, by its own count: its elements are not looked at. False: it is none, or
- * cannot be what it says. Of *ret kind, type (with " *" of a pointer), element, items (UNKNOWN: not counted) and capacity are set. */
-bool modules_container_at(struct modules *ms, uint64_t address, struct container *ret);
+/* The container that a variable is, points at, or has among its members, by its own count: elements are not looked at. Of several
+ * members the one with the most items; with `word` other than 0 the one that holds that address. name is the way to it from the
+ * variable (".sessions", "->users"; "": itself), of a frame that of the variable too. Of *ret kind, type (with " *" of a pointer),
+ * element, items (UNKNOWN: not counted), capacity, address and bytes (of its first block alone) are set besides. False: there is
+ * none, or it cannot be what it says. */
+bool modules_container_at(struct modules *ms, uint64_t address, const struct container_heap *heap, uint64_t word, struct container *ret);
+/* The same of the thread variable at that offset in m's block, which this thread has at `address`. */
+bool modules_container_of_thread(struct modules *ms, struct module *m, uint64_t offset, uint64_t address, const struct container_heap *heap,
+				 uint64_t word, struct container *ret);
+/* The same of a frame: those that own blocks in `heap`, which is not NULL. */
+bool modules_container_of_frame(struct modules *ms, const struct value_place *at, const struct container_heap *heap, uint64_t word,
+				struct container *ret);
 /* All types of all modules with DWARF, read when first asked for. It belongs to the modules; the next call may add to it. */
 struct err *modules_type_table(struct modules *ms, struct type_table **ret) MUST_CHECK;
 /* Variables with a type: of the program, of each thread, of each frame at its pc. */

@@ -22,7 +22,8 @@ struct leak_group {
 struct holder_line {
 	unsigned number;	/* H1, H2... */
 	char *name, *where;	/* where may be NULL */
-	const char *container;	/* "std::map<int, Session>", when it is one; NULL */
+	const char *container;	/* "std::map<int, Session>", when it is one, or has one; NULL */
+	const char *member;	/* where that stands: ".sessions", of a frame "sessions"; NULL: it is the holder itself */
 	uint64_t items;		/* of that container; UNKNOWN */
 	bool characters;	/* items are characters of a text */
 	const char *kind;
@@ -182,6 +183,10 @@ void query_value_place(const struct session *s, const struct stack *st, unsigned
 /* The containers of the program's variables and of all threads' frames, largest first. Without the walk what pointers lead to stays
  * unknown. The caller frees by modules_containers_free(). */
 struct err *query_containers(struct session *s, struct containers *ret) MUST_CHECK;
+
+/* The container that a holder is, or has: a variable of the program or of a thread, a local of a frame. With `word` other than 0 the
+ * one in which that word of it lies. As modules_container_at() has it; strings belong to the modules. False: none that is known. */
+bool query_holder_container(struct session *s, uint32_t holder, uint64_t word, struct container *ret);
 
 enum thread_state { THREAD_UNKNOWN, THREAD_RUNNING, THREAD_WAITING /* in a system call */ };
 const char *thread_state_name(enum thread_state s);

@@ -365,6 +365,37 @@ static const struct column group_columns[] = {
 	{ "bytes", "BYTES", "usable bytes", CELL_BYTES, 14 },
 	{ "sample", "FIRST", "address of the first block", CELL_ADDRESS, 0 },
 };
+enum { GROUP_COLUMNS = sizeof group_columns / sizeof group_columns[0] };
+
+/* Holders that are containers say so: programs have it in columns, people behind the line. */
+static void begin_groups(struct question *q, struct listing *l)
+{
+	struct column all[GROUP_COLUMNS + CONTAINER_CELLS];
+	size_t more = q->group != BY_HOLDER ? 0 : cmd_is_text(q->a) ? 1 : CONTAINER_CELLS;
+	memcpy(all, group_columns, sizeof group_columns);
+	memcpy(all + GROUP_COLUMNS, cmd_container_columns, sizeof cmd_container_columns);
+	listing_begin(l, q->a, q->o, "groups", all, GROUP_COLUMNS + more);
+}
+
+static void put_group(struct question *q, struct listing *l, const struct group *g)
+{
+	AUTO_FREE char *name = group_name(q, g);
+	struct strbuf text = { 0 };
+	struct cell cells[GROUP_COLUMNS + CONTAINER_CELLS] = { { .text = name }, { .number = g->blocks }, { .number = g->bytes }, { .number = g->sample } };
+	const struct holder_set *set = q->group == BY_HOLDER && g->key ? &q->s->graph->sets.at[g->key - 1] : NULL;
+	uint32_t holder = set && set->n == 1 && l->sink.records < CONTAINER_ROWS ? set->holders[0] : UINT32_MAX;
+	struct container c;
+	if (!cmd_is_text(q->a)) {
+		cmd_container_cells(q->s, holder, 0, cells + GROUP_COLUMNS);
+	} else if (holder != UINT32_MAX && query_holder_container(q->s, holder, 0, &c)) {
+		cmd_add_container(&text, &c, q->s->graph->holders.at[holder].kind == HOLDER_FRAME);
+		cells[GROUP_COLUMNS].text = text.text;
+	} else {
+		cells[GROUP_COLUMNS].text = "";
+	}
+	listing_record(l, g->sample, cells);
+	strbuf_free(&text);
+}
 
 static struct err *list_groups(struct question *q)
 {
@@ -384,13 +415,9 @@ static struct err *list_groups(struct question *q)
 	struct err *e = ok ? stopped() : err_nomem();
 	if (!e) {
 		struct listing l;
-		listing_begin(&l, q->a, q->o, "groups", group_columns, 4);
-		for (size_t i = 0; i < gs.list.n && (!q->top || i < q->top) && !q->o->error && !interrupted; i++) {
-			const struct group *g = &gs.list.at[i];
-			AUTO_FREE char *name = group_name(q, g);
-			struct cell cells[] = { { .text = name }, { .number = g->blocks }, { .number = g->bytes }, { .number = g->sample } };
-			listing_record(&l, g->sample, cells);
-		}
+		begin_groups(q, &l);
+		for (size_t i = 0; i < gs.list.n && (!q->top || i < q->top) && !q->o->error && !interrupted; i++)
+			put_group(q, &l, &gs.list.at[i]);
 		e = stopped();
 		if (!e)
 			listing_end(&l);

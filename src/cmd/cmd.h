@@ -121,8 +121,15 @@ bool cmd_is_text(const struct arguments *a);
 const char *cmd_class_of(struct session *s, block_id id);
 /* Label of a used block, else NULL. Raw. */
 const char *cmd_label_of(struct session *s, block_id id);
-/* "g_cache", "thread 7 ..., stack": a holder and where; foreign. Caller frees. */
-char *cmd_holder_text(const struct graph *g, uint32_t holder);
+/* "g_cache (ledger.cc:88, std::map<Key, Entry>, 3,100,000 items)": a holder, where, and, in full, the container that it is, or that
+ * the word lies in when that is not 0; foreign. Caller frees. */
+char *cmd_holder_text(struct session *s, uint32_t holder, uint64_t word, bool full);
+/* ".sessions: std::map<int, Session>, 20 items", "local list: ..."; foreign. */
+void cmd_add_container(struct strbuf *to, const struct container *c, bool local);
+/* What a program gets beside a holder's name: container, member, items. None: three cells of nothing. */
+enum { CONTAINER_CELLS = 3, CONTAINER_ROWS = 200 /* the first rows of a list have them: frames of threads are unwound for it */ };
+extern const struct column cmd_container_columns[CONTAINER_CELLS];
+void cmd_container_cells(struct session *s, uint32_t holder, uint64_t word, struct cell ret[CONTAINER_CELLS]);
 
 /* Takes the numbers L1.. and H1.. of a report that is printed. */
 void desk_take_report(struct desk *d, const struct report *r);

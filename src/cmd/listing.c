@@ -45,16 +45,6 @@ const char *cmd_label_of(struct session *s, block_id id)
 	return block_state_is_used(blocks_state(s->blocks, id)) ? types_name(s->types, id) : NULL;
 }
 
-char *cmd_holder_text(const struct graph *g, uint32_t holder)
-{
-	char *text;
-	if (holder >= g->holders.n)
-		return strdup("libc or ld.so");
-	const struct holder *h = &g->holders.at[holder];
-	int n = h->where ? asprintf(&text, "%s (%s)", h->name, h->where) : asprintf(&text, "%s", h->name);
-	return n < 0 ? NULL : text;
-}
-
 static const uint64_t *find_set(void *ctx, const char *name)
 {
 	const struct cmd_names *n = ctx;

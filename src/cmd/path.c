@@ -14,7 +14,7 @@ static const struct column columns[] = {
 /* The root is a line of its own, each block another. */
 static void put_path(struct listing *l, struct session *s, const struct path *p)
 {
-	AUTO_FREE char *root = cmd_holder_text(s->graph, p->holder);
+	AUTO_FREE char *root = cmd_holder_text(s, p->holder, p->steps.n ? p->steps.at[0].from : 0, true);
 	uint64_t before = 0;
 	for (size_t i = 0; i < p->steps.n; i++) {
 		const struct path_step *step = &p->steps.at[i];

@@ -260,6 +260,7 @@ static void holders(struct json *j, const struct report *r)
 		if (h->container) {
 			out_json_object(j, "container");
 			out_json_string(j, "type", h->container);
+			out_json_string(j, "member", h->member);
 			out_json_known(j, "items", h->items);
 			out_json_end_object(j);
 		} else {

@@ -158,9 +158,12 @@ static void one_holder(struct page *p, const struct holder_line *h, struct unit 
 	if (!h->container)
 		return;
 	enum { TYPE_COLUMNS = 48 };
-	struct strbuf t = { 0 };
+	struct strbuf t = { 0 }, member = { 0 };
 	text_add_foreign(&t, h->container, p->o);
+	text_add_foreign(&member, h->member ? h->member : "", p->o);
 	out_puts(p->o, "        ");
+	if (h->member)
+		out_printf(p->o, h->stack ? "local %s: " : "%s: ", member.text);
 	if (t.n > TYPE_COLUMNS)
 		out_cell(p->o, h->container, TYPE_COLUMNS);
 	else
@@ -169,6 +172,7 @@ static void one_holder(struct page *p, const struct holder_line *h, struct unit 
 		out_printf(p->o, ", %s %s%s", text_count(h->items).text, h->characters ? "character" : "item", h->items == 1 ? "" : "s");
 	out_puts(p->o, "\n");
 	strbuf_free(&t);
+	strbuf_free(&member);
 }
 
 static void holders(struct page *p)

@@ -11,6 +11,7 @@ static const struct column columns[] = {
 	{ "sample", "FIRST", "address of the first of them", CELL_ADDRESS, 0 },
 	{ "what", "WHAT", "the root, or the label of its blocks", CELL_TEXT, 0 },
 };
+enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
 
 /* Children of one node: holders one by one, blocks of one label together. */
 struct branch { uint64_t bytes, blocks, nodes, sample; uint32_t node, label; };
@@ -94,14 +95,15 @@ static struct err *parse_node(const struct arguments *a, struct session *s, cons
 	return NULL;
 }
 
-static char *name_node(struct session *s, uint32_t node)
+/* In full with the container that a holder is. */
+static char *name_node(struct session *s, uint32_t node, bool full)
 {
 	const struct tree *t = s->tree;
 	if (!node)
 		return strdup("(all)");
 	if (node == tree_leaked(t))
 		return strdup("(leaked)");
-	return tree_is_block(t, node) ? strdup(types_name(s->types, tree_block(t, node))) : cmd_holder_text(s->graph, node - 1);
+	return tree_is_block(t, node) ? strdup(types_name(s->types, tree_block(t, node))) : cmd_holder_text(s, node - 1, 0, full);
 }
 
 static uint64_t address_of(struct session *s, uint32_t node)
@@ -110,6 +112,19 @@ static uint64_t address_of(struct session *s, uint32_t node)
 	if (tree_is_block(t, node))
 		return blocks_payload(s->blocks, tree_block(t, node));
 	return node && node != tree_leaked(t) ? s->graph->holders.at[node - 1].address : 0;
+}
+
+static uint32_t holder_of(const struct session *s, uint32_t node)
+{
+	return node && node < tree_leaked(s->tree) ? node - 1 : UINT32_MAX;
+}
+
+static void begin(struct listing *l, const struct arguments *a, struct out *o)
+{
+	struct column all[N_COLUMNS + CONTAINER_CELLS];
+	memcpy(all, columns, sizeof columns);
+	memcpy(all + N_COLUMNS, cmd_container_columns, sizeof cmd_container_columns);
+	listing_begin(l, a, o, "nodes", all, cmd_is_text(a) ? N_COLUMNS : N_COLUMNS + CONTAINER_CELLS);
 }
 
 static struct err *prepare(struct session *s, int *ret_status)
@@ -124,12 +139,16 @@ static struct err *prepare(struct session *s, int *ret_status)
 static void put(struct listing *l, struct session *s, const struct branch *b)
 {
 	struct strbuf what = { 0 };
-	AUTO_FREE char *name = name_node(s, b->node);
+	bool first = l->sink.records < CONTAINER_ROWS;
+	AUTO_FREE char *name = name_node(s, b->node, first && cmd_is_text(l->a));
 	if (b->nodes > 1)
 		strbuf_printf(&what, "%" PRIu64 " x ", b->nodes);
 	strbuf_puts(&what, name ? name : "");
 	uint64_t address = address_of(s, b->node);
-	struct cell cells[] = { { .number = b->bytes }, { .number = b->blocks }, { .number = b->nodes }, { .number = address }, { .text = what.text } };
+	struct cell cells[N_COLUMNS + CONTAINER_CELLS] = { { .number = b->bytes }, { .number = b->blocks }, { .number = b->nodes }, { .number = address },
+							   { .text = what.text } };
+	if (!cmd_is_text(l->a))
+		cmd_container_cells(s, first ? holder_of(s, b->node) : UINT32_MAX, 0, cells + N_COLUMNS);
 	listing_record(l, address, cells);
 	strbuf_free(&what);
 }
@@ -142,7 +161,7 @@ static struct err *parse_place(const struct arguments *a, struct session *s, con
 
 static char *name_place(struct session *s, const struct hook *p)
 {
-	return p->set ? query_set_name(s->graph, p->set - 1) : name_node(s, p->node);
+	return p->set ? query_set_name(s->graph, p->set - 1) : name_node(s, p->node, true);
 }
 
 static void put_head(struct session *s, struct out *o, const struct hook *p)
@@ -179,7 +198,7 @@ static struct err *tree(const struct arguments *a, struct session *s, struct out
 		bool part = at.node || at.set;
 		if (cmd_is_text(a) && part)
 			put_head(s, o, &at);
-		listing_begin(&l, a, o, "nodes", columns, 5);
+		begin(&l, a, o);
 		for (size_t k = 0; k < bs.list.n && (!top || k < top); k++)
 			put(&l, s, &bs.list.at[k]);
 		listing_end(&l);
@@ -215,7 +234,7 @@ static struct err *retained(const struct arguments *a, struct session *s, struct
 	uint32_t node = at.node;
 	/* The block, and who dominates it, up to the root. */
 	for (uint32_t budget = s->tree->n; node && budget; node = s->tree->idom[node], budget--) {
-		AUTO_FREE char *name = name_node(s, node);
+		AUTO_FREE char *name = name_node(s, node, cmd_is_text(a));
 		uint64_t address = address_of(s, node);
 		struct cell cells[] = { { .number = address }, { .number = s->tree->bytes[node] }, { .number = s->tree->blocks[node] }, { .text = name } };
 		listing_record(&l, address, cells);

@@ -18,13 +18,19 @@ static const struct column data_columns[] = {
 	{ "block", NULL, "address of the block that the word is in; 0x0: none", CELL_ADDRESS, 0 },
 	{ "label", NULL, "of that block; or of the object in a language's own pools", CELL_TEXT, 0 },
 	{ "class", NULL, "of that block", CELL_TEXT, 0 },
+	{ "container", NULL, "type of the container in the root that the word lies in; null: none", CELL_TEXT, 0 },
+	{ "member", NULL, "where in the root that stands; null: it is the root", CELL_TEXT, 0 },
+	{ "items", NULL, "in that container; null: not counted", CELL_COUNT, 0 },
 };
+enum { DATA_COLUMNS = sizeof data_columns / sizeof data_columns[0] };
 
 struct asked { uint64_t address, bytes; /* the range that is pointed at */ };
 
 struct row {
 	const struct reference *r;
 	const struct holder *holder; /* NULL: a block, or stale */
+	bool contains;		     /* the word lies in this container: */
+	struct container container;
 	uint64_t payload;	     /* of the block */
 	const char *kind;
 	const char *pooled;	     /* type of the object, in a language's own pools, that the word is in; or NULL */
@@ -47,7 +53,7 @@ static struct err *parse(const struct arguments *a, struct session *s, struct as
 	return NULL;
 }
 
-static struct err *describe(struct session *s, const struct reference *r, struct row *ret)
+static struct err *describe(struct session *s, const struct listing *l, const struct reference *r, struct row *ret)
 {
 	uint32_t holder;
 	uint64_t block;
@@ -67,6 +73,7 @@ static struct err *describe(struct session *s, const struct reference *r, struct
 	ret->kind = "root";
 	ret->pooled = types_pooled(s->types, r->from, &block);
 	ret->holder = &s->graph->holders.at[holder];
+	ret->contains = !ret->pooled && l->sink.records < CONTAINER_ROWS && query_holder_container(s, holder, r->from, &ret->container);
 	return NULL;
 }
 
@@ -97,6 +104,10 @@ static void put_text(struct listing *l, struct session *s, const struct row *row
 			strbuf_printf(&what, "+0x%" PRIx64, row->r->from - row->holder->address);
 		if (row->holder->where)
 			strbuf_printf(&what, "  %s", row->holder->where);
+		if (row->contains) {
+			strbuf_puts(&what, "  ");
+			cmd_add_container(&what, &row->container, row->holder->kind == HOLDER_FRAME);
+		}
 	} else if (row->r->live) {
 		add_block(&what, s, row->r->block, row->r->from, row->payload);
 	} else {
@@ -111,10 +122,12 @@ static void put_text(struct listing *l, struct session *s, const struct row *row
 static void put_data(struct listing *l, struct session *s, const struct row *row, uint64_t offset)
 {
 	bool block = row->r->block != BLOCK_NONE;
+	const struct container *c = row->contains ? &row->container : NULL;
 	struct cell cells[] = {
 		{ .number = row->r->from }, { .number = row->r->value }, { .number = offset }, { .text = row->kind },
 		{ .text = row->holder ? row->holder->name : NULL }, { .text = row->holder ? row->holder->where : NULL }, { .number = row->payload },
 		{ .text = block ? cmd_label_of(s, row->r->block) : row->pooled }, { .text = block ? cmd_class_of(s, row->r->block) : NULL },
+		{ .text = c ? c->type : NULL }, { .text = c && *c->name ? c->name : NULL }, { .number = c ? c->items : UNKNOWN },
 	};
 	listing_record(l, 0, cells);
 }
@@ -157,7 +170,7 @@ static struct err *put_few(struct session *s, struct out *o, const struct asked 
 			i += rest - 1;
 			continue;
 		}
-		TRY(describe(s, r, &row));
+		TRY(describe(s, l, r, &row));
 		put_text(l, s, &row, r->value - asked->address);
 	}
 	if (own > FEW)
@@ -172,13 +185,13 @@ static struct err *put_all(const struct arguments *a, struct session *s, struct 
 	size_t stale = 0;
 	for (size_t i = 0; i < refs->list.n; i++)
 		stale += !refs->list.at[i].live;
-	listing_begin(&l, a, o, "references", text ? text_columns : data_columns, text ? 3 : 9);
+	listing_begin(&l, a, o, "references", text ? text_columns : data_columns, text ? 3 : DATA_COLUMNS);
 	if (text && !a->verbose)
 		TRY(put_few(s, o, asked, refs, &l));
 	for (size_t i = 0; (!text || a->verbose) && i < refs->list.n && !o->error && !interrupted; i++) {
 		const struct reference *r = &refs->list.at[i];
 		struct row row;
-		TRY(describe(s, r, &row));
+		TRY(describe(s, &l, r, &row));
 		(text ? put_text : put_data)(&l, s, &row, r->value - asked->address);
 	}
 	if (!text || l.sink.records)

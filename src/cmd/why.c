@@ -58,7 +58,7 @@ static struct err *tell_path(struct answer *w)
 	}
 	if (e)
 		return e;
-	AUTO_FREE char *root = cmd_holder_text(s->graph, p.holder);
+	AUTO_FREE char *root = cmd_holder_text(s, p.holder, p.steps.n ? p.steps.at[0].from : 0, true);
 	strbuf_printf(&w->text, " The shortest chain begins at %s", root ? root : "?");
 	if (p.steps.n == 1)
 		strbuf_puts(&w->text, ", which points at it");

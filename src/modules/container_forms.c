@@ -166,7 +166,7 @@ static bool chain(const struct reading *r, uint64_t from, uint64_t end, uint64_t
 	uint64_t n = 0;
 	if (r->w->brief) {
 		r->h->items = count == MAX_ITEMS ? UNKNOWN : count;
-		return !count == (from == end) || count == MAX_ITEMS;
+		return from == end ? !count || count == MAX_ITEMS : count && owns(r, from, r->s->node);
 	}
 	for (; from != end && n < count && !interrupted; n++) {
 		if (!node(r, from, n))
@@ -203,7 +203,7 @@ static bool read_tree(const struct reading *r)
 		return false;
 	r->h->items = count;
 	if (w->brief)
-		return true;
+		return !root || owns(r, root, r->s->node);
 	w->nodes.n = 0;
 	if (root && (slot = vec_push(&w->nodes)))
 		*slot = root;

@@ -37,6 +37,7 @@ struct holding { /* what one container says of itself */
 };
 /* Reads one container, and puts its elements up to be visited. False: it cannot be one. */
 bool container_measure(struct container_search *w, const struct visit *at, struct holding *ret);
+uint32_t container_line(struct container_search *w, const struct line *l); /* UINT32_MAX: a limit */
 /* A line below another; UINT32_MAX: a limit. */
 uint32_t container_child(struct container_search *w, uint32_t line, uint32_t part, const char *name, uint32_t shape);
 void container_push(struct container_search *w, uint64_t address, uint32_t shape, uint32_t line);

@@ -3,7 +3,7 @@
 
 enum { MAX_LINES = 1 << 16, DEEPEST_LINE = 24, MAX_OPEN = 32 << 20, MAX_VISITS = 64 << 20, MAX_ARRAY = 1 << 20 };
 
-static uint32_t add_line(struct container_search *w, const struct line *l)
+uint32_t container_line(struct container_search *w, const struct line *l)
 {
 	struct line *slot = w->lines.n < MAX_LINES ? vec_push(&w->lines) : NULL;
 	w->nomem |= !slot && w->lines.n < MAX_LINES;
@@ -37,7 +37,7 @@ uint32_t container_child(struct container_search *w, uint32_t line, uint32_t par
 	/* What lies in the frame itself is as doubtful as the frame; what lies behind a pointer is not. */
 	l.frame = of->frame && w->shapes.list.at[of->shape].kind != SHAPE_POINTER && w->shapes.list.at[of->shape].kind != SHAPE_CONTAINER;
 	l.name = child_name(w, of->name, name);
-	uint32_t at = l.name ? add_line(w, &l) : UINT32_MAX;
+	uint32_t at = l.name ? container_line(w, &l) : UINT32_MAX;
 	if (at != UINT32_MAX && !map64_put(&w->children, key, at))
 		w->nomem = true;
 	return at;
@@ -196,7 +196,7 @@ static void add_variable(struct containers *c, const struct data_line *d, Dwarf_
 		return;
 	struct line l = { .parent = UINT32_MAX, .shape = shapes_of(&w->shapes, &type), .source = { d->file, d->line } };
 	l.name = l.shape == NO_SHAPE ? NULL : variable_name(w, d->address, die);
-	uint32_t at = l.name ? add_line(w, &l) : UINT32_MAX;
+	uint32_t at = l.name ? container_line(w, &l) : UINT32_MAX;
 	if (at != UINT32_MAX)
 		container_push(w, d->address, l.shape, at);
 }
@@ -219,6 +219,38 @@ struct err *modules_containers_globals(struct containers *c)
 	return w->nomem ? err_nomem() : interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
 }
 
+/* All threads' objects of one name are one line. */
+static void add_thread_variable(struct container_search *w, struct module *m, const struct data_line *d, modules_tls_fn *tls, const void *ctx)
+{
+	const struct picture *p = image_picture(w->ms->img);
+	Dwarf_Die die, type;
+	Dwarf_Attribute attr;
+	uint64_t address;
+	if (!dwarf_offdie(priv_of(m)->dwarf, d->die, &die) || !type_ref(&die, DW_AT_type, &type))
+		return;
+	struct line l = { .parent = UINT32_MAX, .shape = shapes_of(&w->shapes, &type), .where = "of each thread", .source = { d->file, d->line } };
+	struct symbol s;
+	bool linked = modules_tls_symbol_at(w->ms, m, d->address, &s) && s.address == d->address && !strncmp(s.name, "_Z", 2);
+	l.name = l.shape == NO_SHAPE ? NULL : linked ? modules_function_name(w->ms, s.name) : dwarf_attr_integrate(&die, DW_AT_name, &attr) ? dwarf_formstring(&attr) : NULL;
+	uint32_t at = l.name ? container_line(w, &l) : UINT32_MAX;
+	for (size_t i = 0; at != UINT32_MAX && i < p->threads.n; i++)
+		if (tls(ctx, &p->threads.at[i], m, d->address, &address))
+			container_push(w, address, l.shape, at);
+}
+
+struct err *modules_containers_threads(struct containers *c, modules_tls_fn *tls, const void *ctx)
+{
+	struct container_search *w = c->search;
+	for (size_t i = 0; i < modules_count(w->ms); i++) {
+		struct module *m = modules_get(w->ms, i);
+		const struct data_line *lines;
+		size_t n = m->role == MODULE_PROGRAM || m->role == MODULE_OTHER ? modules_thread_variables(w->ms, m, &lines) : 0;
+		for (size_t k = 0; k < n && !interrupted; k++)
+			add_thread_variable(w, m, &lines[k], tls, ctx);
+	}
+	return w->nomem ? err_nomem() : interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
+}
+
 struct frame_search { struct containers *c; const char *where; };
 
 static struct err *add_local(void *ctx, struct evaluation *e, const char *name, const struct spot *at, bool parameter, struct source_line source)
@@ -234,7 +266,7 @@ static struct err *add_local(void *ctx, struct evaluation *e, const char *name, 
 		return NULL;
 	struct line l = { .parent = UINT32_MAX, .shape = shapes_of(&w->shapes, (Dwarf_Die *)&at->type), .frame = true, .where = f->where, .source = source };
 	l.name = l.shape == NO_SHAPE ? NULL : modules_keep(w->ms, strdup(name));
-	uint32_t line = l.name ? add_line(w, &l) : UINT32_MAX;
+	uint32_t line = l.name ? container_line(w, &l) : UINT32_MAX;
 	if (line == UINT32_MAX)
 		return NULL;
 	if (at->place.in_memory) {
@@ -312,48 +344,4 @@ void modules_containers_free(struct containers *c)
 	values_free(&w->keep);
 	free(w);
 	c->search = NULL;
-}
-
-/* Of the line's variable; false: no container. */
-static bool measure_variable(struct container_search *w, uint64_t address, uint32_t shape, struct container *ret)
-{
-	struct holding h;
-	char *text;
-	shapes_make_one(&w->shapes, shape);
-	bool pointer = w->shapes.list.at[shape].kind == SHAPE_POINTER;
-	if (pointer) {
-		shape = w->shapes.list.at[shape].element;
-		shapes_make_one(&w->shapes, shape);
-		if (!modules_word(w->ms, address, &address) || !address)
-			return false;
-	}
-	uint32_t line = add_line(w, &(struct line){ .parent = UINT32_MAX, .shape = shape, .name = "" });
-	const struct shape *s = &w->shapes.list.at[shape];
-	if (line == UINT32_MAX || s->kind != SHAPE_CONTAINER || !s->type || !s->element_type ||
-	    !container_measure(w, &(struct visit){ address, shape, line }, &h))
-		return false;
-	*ret = (struct container){ .kind = s->row->kind, .type = s->type, .element = s->element_type, .address = address, .element_bytes = s->unit,
-				   .items = s->row->form <= FORM_HASH ? h.items : UNKNOWN, .capacity = h.capacity, .characters = s->row->form == FORM_STRING };
-	if (pointer)
-		ret->type = asprintf(&text, "%s *", s->type) < 0 ? NULL : modules_keep(w->ms, text);
-	return ret->type;
-}
-
-bool modules_container_at(struct modules *ms, uint64_t address, struct container *ret)
-{
-	struct containers c;
-	struct module *m;
-	Dwarf_Die die, type;
-	bool found = false;
-	AUTO_ERR struct err *e = NULL;
-	if (!variable_at(ms, address, &m, &die) || !type_ref(&die, DW_AT_type, &type))
-		return false;
-	e = modules_containers_begin(ms, NULL, &c);
-	if (!e) {
-		c.search->brief = true;
-		uint32_t shape = shapes_of(&c.search->shapes, &type);
-		found = shape != NO_SHAPE && measure_variable(c.search, address, shape, ret);
-	}
-	modules_containers_free(&c);
-	return found;
 }

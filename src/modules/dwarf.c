@@ -91,6 +91,23 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+/* The constant that a location begins with: a link-time address, or where in the thread's block a variable lies. Clang names an
+ * address by its index (DWARF 5, 2.5.1.1: DW_OP_addrx). */
+static bool location_constant(Dwarf_Attribute *location, const Dwarf_Op *op, bool of_thread, uint64_t *ret)
+{
+	Dwarf_Attribute attr;
+	Dwarf_Addr address;
+	*ret = op->number;
+	if (of_thread)
+		return op->atom == DW_OP_const4u || op->atom == DW_OP_const8u;
+	if (op->atom != DW_OP_addrx)
+		return op->atom == DW_OP_addr;
+	if (dwarf_getlocation_attr(location, op, &attr) || dwarf_formaddr(&attr, &address))
+		return false;
+	*ret = address;
+	return true;
+}
+
 static void add_variable(struct module *m, Dwarf_Die *die)
 {
 	Dwarf_Attribute attr;
@@ -98,7 +115,11 @@ static void add_variable(struct module *m, Dwarf_Die *die)
 	size_t n;
 	int line = 0;
 	/* Declared in a class or header: the location's entry refers to it by DW_AT_specification. */
-	if (!dwarf_attr(die, DW_AT_location, &attr) || dwarf_getlocation(&attr, &ops, &n) || n != 1 || ops[0].atom != DW_OP_addr)
+	uint64_t address;
+	if (!dwarf_attr(die, DW_AT_location, &attr) || dwarf_getlocation(&attr, &ops, &n))
+		return;
+	bool of_thread = n == 2 && (ops[1].atom == DW_OP_form_tls_address || ops[1].atom == DW_OP_GNU_push_tls_address);
+	if ((!of_thread && n != 1) || !location_constant(&attr, ops, of_thread, &address))
 		return;
 	const char *file = NULL;
 	Dwarf_Attribute where;
@@ -111,9 +132,9 @@ static void add_variable(struct module *m, Dwarf_Die *die)
 	if (!file && dwarf_attr_integrate(die, DW_AT_decl_file, &where) && !dwarf_formudata(&where, &number) && dwarf_diecu(die, &cu, NULL, NULL) &&
 	    !dwarf_getsrcfiles(&cu, &files, NULL))
 		file = dwarf_filesrc(files, number, NULL, NULL);
-	struct data_line *slot = vec_push(&priv_of(m)->lines);
+	struct data_line *slot = of_thread ? vec_push(&priv_of(m)->thread_lines) : vec_push(&priv_of(m)->lines);
 	if (slot)
-		*slot = (struct data_line){ ops[0].number + m->bias, base_name(file), line, dwarf_dieoffset(die) };
+		*slot = (struct data_line){ of_thread ? address : address + m->bias, base_name(file), line, dwarf_dieoffset(die) };
 }
 
 /* Namespaces, classes and functions hold variables too. */
@@ -167,7 +188,7 @@ static void read_lines(struct modules *ms, struct module *m)
 	modules_guarded(ms, m, add_lines, &j);
 	/* Half of them would pass for all when the next command asks. */
 	if (interrupted && !p->broken) {
-		p->lines.n = 0;
+		p->lines.n = p->thread_lines.n = 0;
 		p->lines_read = false;
 	}
 	if (p->lines.n)
@@ -181,6 +202,14 @@ size_t modules_variables(struct modules *ms, struct module *m, const struct data
 		read_lines(ms, m);
 	*ret = p->lines.at;
 	return p->lines.n;
+}
+
+size_t modules_thread_variables(struct modules *ms, struct module *m, const struct data_line **ret)
+{
+	const struct data_line *lines;
+	modules_variables(ms, m, &lines);
+	*ret = priv_of(m)->thread_lines.at;
+	return priv_of(m)->thread_lines.n;
 }
 
 const struct data_line *modules_variable_at(struct modules *ms, struct module *m, uint64_t address)

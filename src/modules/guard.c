@@ -54,7 +54,7 @@ void guard_give_up(struct modules *ms, struct module *m)
 	if (p) {
 		p->broken = true;
 		p->dwarf = p->alt = NULL;
-		p->lines.n = 0;
+		p->lines.n = p->thread_lines.n = 0;
 		p->lines_read = p->dwarf_tried = true;
 		m->have_dwarf = false;
 	} else {

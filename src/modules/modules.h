@@ -41,7 +41,7 @@ struct priv { /* of one module */
 	VEC(struct raw_symbol) symbols, tls;
 	uint32_t *by_name;	/* hash table over symbols, then tls: index + 1 */
 	size_t by_name_size;
-	VEC(struct data_line) lines;
+	VEC(struct data_line) lines, thread_lines; /* of thread variables the address is the offset in the block */
 	VEC(struct unit_range) units;
 	VEC(struct named) named;
 	bool units_read, named_read;
@@ -96,6 +96,8 @@ bool modules_unit_at(struct modules *ms, struct module *m, uint64_t pc, Dwarf_Di
 const struct data_line *modules_variable_at(struct modules *ms, struct module *m, uint64_t address);
 /* All variables that DWARF gives an address, sorted by it; returns how many. */
 size_t modules_variables(struct modules *ms, struct module *m, const struct data_line **ret);
+/* The same of thread variables, by no order: their address is where they lie in the module's block. */
+size_t modules_thread_variables(struct modules *ms, struct module *m, const struct data_line **ret);
 /* Depth first through all entries of a unit; *budget counts them down. */
 void modules_each_die(Dwarf_Die *unit, size_t *budget, void (*f)(void *ctx, Dwarf_Die *die), void *ctx);
 /* What modules_type_table() keeps. */

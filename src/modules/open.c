@@ -516,6 +516,7 @@ static void free_module(struct module *m)
 	vec_free(&p->symbols);
 	vec_free(&p->tls);
 	vec_free(&p->lines);
+	vec_free(&p->thread_lines);
 	code_free(p->code);
 	vec_free(&p->units);
 	vec_free(&p->named);

@@ -31,6 +31,16 @@ static bool take(void *ctx, uint64_t address)
 	return true;
 }
 
+static struct err *add_threads(struct session *s, struct containers *c)
+{
+	const struct stack none = { 0 };
+	struct value_place at;
+	if (!s->target->picture.threads.n)
+		return NULL;
+	query_value_place(s, &none, 0, &at);
+	return modules_containers_threads(c, at.tls, at.tls_ctx);
+}
+
 static struct err *add_line(struct session *s, struct containers *c, const struct stack *st, unsigned line)
 {
 	const struct stack_line *l = &st->lines.at[line];
@@ -74,6 +84,7 @@ static struct err *collect(struct session *s, const struct container_heap *heap,
 {
 	TRY(modules_containers_begin(s->modules, heap, c));
 	TRY(modules_containers_globals(c));
+	TRY(add_threads(s, c));
 	TRY(add_frames(s, c));
 	bool cut = c->cut;
 	TRY(modules_containers_finish(c));

@@ -176,9 +176,10 @@ static void name_containers(struct report *r)
 		struct holder_line *h = &r->holders.at[i];
 		const struct holder_set *set = &r->session->graph->sets.at[h->set - 1];
 		struct container c;
-		if (set->n != 1 || r->session->graph->holders.at[set->holders[0]].kind != HOLDER_GLOBAL || !modules_container_at(r->session->modules, h->address, &c))
+		if (set->n != 1 || !query_holder_container(r->session, set->holders[0], 0, &c))
 			continue;
 		h->container = c.type;
+		h->member = *c.name ? c.name : NULL;
 		h->items = c.items;
 		h->characters = c.characters;
 	}

@@ -251,6 +251,83 @@ START_TEST(holders)
 }
 END_TEST
 
+/* The row of a list whose text under `key` begins with that of the truth's row, or is it. */
+static const json_t *row_of(const json_t *list, const char *key, const char *name)
+{
+	const json_t *r;
+	size_t i;
+	json_array_foreach(list, i, r)
+		if (!strcmp(text_of(r, key), name) || (!strncmp(text_of(r, key), name, strlen(name)) && text_of(r, key)[strlen(name)] == ' '))
+			return r;
+	ck_abort_msg("no %s", name);
+}
+
+static void is_container(const json_t *row, const char *type, const char *member, const char *truth_name)
+{
+	const json_t *want;
+	size_t i;
+	ck_assert_str_eq(text_of(row, "container"), type);
+	ck_assert_str_eq(text_of(row, "member"), member);
+	json_array_foreach(json_object_get(truth, "containers"), i, want)
+		if (!strcmp(text_of(want, "name"), truth_name))
+			ck_assert_int_eq(number_of(row, "items"), number_of(want, "items"));
+}
+
+static json_t *asked(const char *command, const char *word, const char *more, const char *most)
+{
+	int status;
+	const char *argv[] = { flotsam_path(), command, pid, "--format", "json", word, more, most, most ? "top" : NULL, "0", NULL };
+	return run_json((char *const *)(uintptr_t)argv, &status);
+}
+
+/* Variables of the program, of threads and of frames, and members of them, wherever holders are listed. */
+START_TEST(names_everywhere)
+{
+	start();
+	json_t *tree = asked("tree", "top", "0", NULL), *groups = asked("blocks", "group", "by", "holder"), *j;
+	ck_assert(tree && groups);
+	is_container(row_of(tree, "what", "g_map"), "std::map<key, wide>", "", "g_map");
+	is_container(row_of(tree, "what", "t_map"), "std::map<int, wide>", "", "t_map");
+	is_container(row_of(tree, "what", "app::g_state"), "std::map<int, app::session>", ".sessions", "app::g_state.sessions");
+	is_container(row_of(groups, "group", "g_map"), "std::map<key, wide>", "", "g_map");
+	is_container(row_of(groups, "group", "t_map"), "std::map<int, wide>", "", "t_map");
+	ck_assert(json_is_null(json_object_get(row_of(tree, "what", "(leaked)"), "container")));
+	size_t i, locals = 0;
+	json_array_foreach(tree, i, j)
+		if (!strcmp(text_of(j, "member"), "held")) {
+			is_container(j, "std::map<int, int>", "held", "held");
+			ck_assert(strstr(text_of(j, "what"), "stack, main()"));
+			locals++;
+		}
+	ck_assert_uint_eq(locals, 1);
+	json_decref(tree);
+	json_decref(groups);
+}
+END_TEST
+
+/* For people, of the word that a chain begins with. */
+START_TEST(a_word_of_one)
+{
+	static const char *const commands[] = { "who", "path", "why" };
+	int status;
+	char address[32];
+	start();
+	const char *argv[] = { flotsam_path(), "print", pid, "t_map", NULL };
+	char *printed = run_text((char *const *)(uintptr_t)argv, &status), *root = strstr(printed, "_M_parent = 0x");
+	ck_assert_msg(root && sscanf(root, "_M_parent = %31[0-9a-fx]", address) == 1, "%s", printed);
+	free(printed);
+	for (size_t i = 0; i < 3; i++) {
+		const char *words[] = { flotsam_path(), commands[i], pid, address, NULL };
+		char *text = run_text((char *const *)(uintptr_t)words, &status);
+		/* Lines of prose end at 80 columns. */
+		for (char *p = text; (p = strchr(p, '\n'));)
+			*p = ' ';
+		ck_assert_msg(strstr(text, "std::map<int, wide>, 17 items"), "%s: %s", commands[i], text);
+		free(text);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("containers");
@@ -261,6 +338,8 @@ int main(void)
 	tcase_add_test(t, the_orders);
 	tcase_add_test(t, for_people);
 	tcase_add_test(t, holders);
+	tcase_add_test(t, names_everywhere);
+	tcase_add_test(t, a_word_of_one);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
