@@ -22,6 +22,7 @@ struct named { /* a type or variable; by hash of its name, better ones first */
 	Dwarf_Off die;
 	uint8_t kind;
 	bool second_choice, alt; /* alt: of the file that dwz shares */
+	bool in_types;		/* die counts from the start of .debug_types (DWARF 4) */
 };
 
 struct unit_range { uint64_t start, end; Dwarf_Off die; }; /* link-time addresses */

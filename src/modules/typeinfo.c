@@ -6,10 +6,23 @@
 
 enum { INDEX_DIES = 20 << 20, INDEX_NAMES = 8 << 20, INDEX_DEPTH = 64 };
 
+/* With -fdebug-types-section a type stands in a unit of its own. What stands for it elsewhere, with or without a name, says its
+ * signature (DWARF 5, 5.7.1). */
+static void follow_signature(Dwarf_Die *type)
+{
+	Dwarf_Attribute attr;
+	Dwarf_Die whole;
+	if (dwarf_attr(type, DW_AT_signature, &attr) && dwarf_formref_die(&attr, &whole))
+		*type = whole;
+}
+
 bool type_ref(Dwarf_Die *die, unsigned attribute, Dwarf_Die *ret)
 {
 	Dwarf_Attribute attr;
-	return dwarf_attr_integrate(die, attribute, &attr) && dwarf_formref_die(&attr, ret);
+	if (!dwarf_attr_integrate(die, attribute, &attr) || !dwarf_formref_die(&attr, ret))
+		return false;
+	follow_signature(ret);
+	return true;
 }
 
 bool type_number(Dwarf_Die *die, unsigned attribute, uint64_t *ret)
@@ -242,6 +255,29 @@ static unsigned kind_of(Dwarf_Die *die)
 	}
 }
 
+/* The hash of a name with its scopes, but for those without a name. */
+static uint64_t hash_name(const char *name)
+{
+	static const char nameless_scope[] = "(anonymous namespace)::"; /* as gdb says it; the index leaves it out */
+	uint64_t hash = HASH_START;
+	for (const char *p; (p = strstr(name, nameless_scope)); name = p + sizeof nameless_scope - 1)
+		hash = hash_part(hash, name, (size_t)(p - name));
+	return hash_more(hash, name);
+}
+
+static bool is_in_types(Dwarf_Die *die)
+{
+	Dwarf_Half version;
+	uint8_t kind;
+	return !dwarf_cu_info(die->cu, &version, &kind, NULL, NULL, NULL, NULL, NULL) && version < 5 && kind == DW_UT_type;
+}
+
+static bool die_of(const struct priv *p, const struct named *n, Dwarf_Die *ret)
+{
+	Dwarf *dw = n->alt ? p->alt : p->dwarf;
+	return n->in_types ? dwarf_offdie_types(dw, n->die, ret) : dwarf_offdie(dw, n->die, ret);
+}
+
 static bool add_named(struct priv *p, Dwarf_Die *die, uint64_t hash, uint64_t plain, bool alt)
 {
 	Dwarf_Attribute attr;
@@ -253,7 +289,7 @@ static bool add_named(struct priv *p, Dwarf_Die *die, uint64_t hash, uint64_t pl
 		struct named *slot = vec_push(&p->named);
 		if (!slot)
 			return false;
-		*slot = (struct named){ i ? plain : hash, dwarf_dieoffset(die), (uint8_t)kind, declared || i, alt };
+		*slot = (struct named){ i ? plain : hash, dwarf_dieoffset(die), (uint8_t)kind, declared || i, alt, is_in_types(die) };
 	}
 	return true;
 }
@@ -291,6 +327,8 @@ static void index_unit(struct modules *ms, struct priv *p, Dwarf_Die *unit, bool
 			hash = hash_more(hash, name);
 		if (name && tag == DW_TAG_variable && dwarf_attr(die, DW_AT_specification, &attr))
 			hash = hash_linkage(ms, die);
+		else if (name && dwarf_attr(die, DW_AT_specification, &attr))
+			hash = hash_more(hash_name(type_scope(ms, die)), name);
 		else if (!name && tag == DW_TAG_variable && dwarf_attr_integrate(die, DW_AT_name, &attr) && (name = dwarf_formstring(&attr)))
 			hash = hash_linkage(ms, die);
 		if (name && !add_named(p, die, hash ? hash : hash_more(HASH_START, name), hash_more(HASH_START, name), alt))
@@ -354,7 +392,7 @@ static bool find_in(struct modules *ms, struct module *m, uint64_t hash, enum na
 	}
 	for (; lo < p->named.n && p->named.at[lo].hash == hash; lo++) {
 		const struct named *n = &p->named.at[lo];
-		if (n->kind != kind || !dwarf_offdie(n->alt ? p->alt : p->dwarf, n->die, ret))
+		if (n->kind != kind || !die_of(p, n, ret))
 			continue;
 		*ret_second = n->second_choice;
 		return true;
@@ -374,12 +412,7 @@ static const char *without_keyword(const char *name)
 
 bool named_find(struct modules *ms, const char *name, enum named_kind kind, struct module **ret_module, Dwarf_Die *ret)
 {
-	static const char nameless_scope[] = "(anonymous namespace)::"; /* as gdb says it; the index leaves it out */
-	uint64_t hash = HASH_START;
-	const char *from = kind == NAMED_TYPE ? without_keyword(name) : name;
-	for (const char *p; (p = strstr(from, nameless_scope)); from = p + sizeof nameless_scope - 1)
-		hash = hash_part(hash, from, (size_t)(p - from));
-	hash = hash_more(hash, from);
+	uint64_t hash = hash_name(kind == NAMED_TYPE ? without_keyword(name) : name);
 	bool found = false;
 	for (size_t i = 0; i < ms->list.n && !interrupted; i++) {
 		Dwarf_Die die;
@@ -416,7 +449,7 @@ const char *modules_type_by_prefix(struct modules *ms, const char *prefix, size_
 			const struct named *n = &p->named.at[k];
 			Dwarf_Die die;
 			++*cursor;
-			const char *name = n->kind == NAMED_TYPE && dwarf_offdie(n->alt ? p->alt : p->dwarf, n->die, &die) ? dwarf_diename(&die) : NULL;
+			const char *name = n->kind == NAMED_TYPE && die_of(p, n, &die) ? dwarf_diename(&die) : NULL;
 			if (!name || strncmp(name, plain, strlen(plain)))
 				continue;
 			/* Without a scope each type is found by its own name. */

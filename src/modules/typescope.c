@@ -68,11 +68,15 @@ static void read_unit(struct modules *ms, Dwarf_Die *unit)
 
 const char *type_scope(struct modules *ms, Dwarf_Die *type)
 {
-	Dwarf_Die unit;
+	Dwarf_Die unit, inside = *type;
+	Dwarf_Attribute attr;
 	uint64_t v;
-	if (!dwarf_diecu(type, &unit, NULL, NULL))
+	/* What is defined elsewhere than it was declared stands where it was declared: a class within another, one in a unit of its own. */
+	if (dwarf_attr(type, DW_AT_specification, &attr) && !dwarf_formref_die(&attr, &inside))
+		inside = *type;
+	if (!dwarf_diecu(&inside, &unit, NULL, NULL))
 		return "";
 	if (!map64_find(&ms->scoped_units, (uintptr_t)unit.addr, &v))
 		read_unit(ms, &unit);
-	return map64_find(&ms->scopes, (uintptr_t)type->addr, &v) ? (const char *)(uintptr_t)v : "";
+	return map64_find(&ms->scopes, (uintptr_t)inside.addr, &v) ? (const char *)(uintptr_t)v : "";
 }

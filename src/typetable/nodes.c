@@ -42,7 +42,7 @@ void type_table_find_nodes(struct type_table *t, size_t from)
 		for (unsigned k = 0; k < N_ROWS && t->types.at[i].kind == TYPE_STRUCT; k++) {
 			struct type *at = &t->types.at[i];
 			uint64_t node;
-			if (!begins(at->name, rows[k].container) || at->n_arguments <= rows[k].argument ||
+			if (!begins(at->name, rows[k].container) || at->n_arguments <= rows[k].argument || !at->arguments[rows[k].argument] ||
 			    !map64_find(&nodes, key_of(k, at->arguments[rows[k].argument]), &node))
 				continue;
 			at->node = (uint32_t)node;

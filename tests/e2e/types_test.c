@@ -141,6 +141,20 @@ START_TEST(cxx_types)
 }
 END_TEST
 
+/* Types in units of their own, which the others name by signature; and found by name among them. */
+START_TEST(type_units)
+{
+	both(_i ? "type_units_5" : "type_units_4", 98);
+	check_table("shop::book");
+	char *text = ask_text("print", "*g_unique._M_t._M_t._M_head_impl"); /* shop::order */
+	ck_assert_msg(strstr(text, "number = ") && strstr(text, "what = 0x"), "%s", text);
+	free(text);
+	text = ask_text("print", "g_vector");
+	ck_assert_msg(strstr(text, "_M_finish = 0x") && !strstr(text, "incomplete"), "%s", text);
+	free(text);
+}
+END_TEST
+
 /* struct slot: {first, many, n, other} as the compiler lays it out for 64 bits. */
 START_TEST(layout)
 {
@@ -219,6 +233,7 @@ int main(void)
 	tcase_set_timeout(c, 300);
 	tcase_add_test(c, c_types);
 	tcase_add_test(c, cxx_types);
+	tcase_add_loop_test(c, type_units, 0, 2);
 	tcase_add_test(c, layout);
 	tcase_add_test(c, lost_kinds);
 	suite_add_tcase(s, c);
