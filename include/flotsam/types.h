@@ -23,6 +23,7 @@ struct err *types_restore(struct blocks *b, struct image *img, struct label *lab
 /* Index into labels; computed when asked. */
 uint32_t types_label(struct types *t, block_id id);
 const char *types_name(struct types *t, block_id id);
+enum identified_by types_identified_by(struct types *t, block_id id);
 /* The same, for a block whose payload address and usable bytes are known already. */
 uint32_t types_label_at(struct types *t, block_id id, uint64_t payload, uint64_t usable);
 /* The type of the object whose block, of a language's own pools, holds address, and that block's address; NULL: none. */

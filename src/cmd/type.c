@@ -114,7 +114,7 @@ static void block_text(const struct arguments *a, const struct session *s, block
 	if (!at->type) {
 		strbuf_printf(&t, "%s", types_name(s->types, id));
 		put_line(o, "", &t);
-		bool tag = s->types->labels[types_label(s->types, id)].by == BY_TAG;
+		bool tag = types_identified_by(s->types, id) == BY_TAG;
 		out_puts(o, tag ? "by what CPython says: its ob_type, or the object that it belongs to\n" : "no typed pointer leads to it\n");
 		strbuf_free(&t);
 		return;
@@ -166,7 +166,7 @@ static void block_json(const struct session *s, block_id id, const struct eviden
 	out_json_bool(j, "doubt", at->doubt);
 	out_json_u64(j, "begins_at", (uint64_t)at->base * image_arch(s->image)->word);
 	out_json_string(j, "label", types_name(s->types, id));
-	out_json_string(j, "identified_by", identified_by_name(s->types->labels[types_label(s->types, id)].by));
+	out_json_string(j, "identified_by", identified_by_name(types_identified_by(s->types, id)));
 	strbuf_free(&t);
 	out_json_array(j, "chain");
 	for (size_t i = 0; i < e->steps.n; i++)

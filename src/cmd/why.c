@@ -28,7 +28,7 @@ static void add_identity(struct answer *w)
 {
 	const char *label = cmd_label_of(w->s, w->id);
 	strbuf_printf(&w->text, "0x%" PRIx64 ", ", w->payload);
-	if (label && w->s->types->labels[types_label(w->s->types, w->id)].by != BY_SIZE)
+	if (label && types_identified_by(w->s->types, w->id) != BY_SIZE)
 		strbuf_printf(&w->text, "%s, ", label);
 	strbuf_printf(&w->text, "%" PRIu64 " usable bytes, ", w->usable);
 }

@@ -16,7 +16,9 @@ static enum type_tier label_tier(enum identified_by by)
 enum type_tier types_block_tier(struct types *t, block_id id, uint64_t payload, uint64_t usable)
 {
 	const struct typed *at = &t->typing->of[id];
-	enum identified_by by = t->labels[types_plain_label(t, id, payload, usable)].by;
+	/* Asked for before the list of labels is looked at: it may move. */
+	uint32_t label = types_plain_label(t, id, payload, usable);
+	enum identified_by by = t->labels[label].by;
 	return types_prefer_typed(t->typing, at, by) ? types_tier(at) : label_tier(by);
 }
 

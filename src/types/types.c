@@ -247,6 +247,13 @@ const char *types_name(struct types *t, block_id id)
 	return t->labels[label].name;
 }
 
+enum identified_by types_identified_by(struct types *t, block_id id)
+{
+	/* Asked for before the list of labels is looked at: it may move. */
+	uint32_t label = types_label(t, id);
+	return t->labels[label].by;
+}
+
 const char *types_pooled(struct types *t, uint64_t address, uint64_t *ret_block)
 {
 	struct types_priv *priv = t->priv;
