@@ -729,6 +729,9 @@ void help_print(struct out *o, const struct command *c)
 {
 	if (c && c->driver == DRIVER_RUN) {
 		out_printf(o, "flotsam %s [OPTIONS] -- PROGRAM [ARGUMENT...]\n%s\n\n%s", c->name, c->summary, c->help);
+	} else if (c && c->target == TARGET_SITTING) {
+		out_printf(o, "%s%s%s, at the prompt: flotsam shell TARGET\n%s\n\n%s", c->name, c->operands ? " " : "", c->operands ? c->operands : "",
+			   c->summary, c->help);
 	} else if (c) {
 		out_printf(o, "flotsam %s %s%s%s [OPTIONS]\n%s\n\n%s", c->name, target_word(c), c->operands ? " " : "", c->operands ? c->operands : "",
 			   c->summary, c->help);

@@ -122,7 +122,7 @@ const struct command command_time = {
 	.name = "time",
 	.summary = "run a command and say how long it took",
 	.formats = { "text", "json" },
-	.help = "  time tree 20\n"
+	.help = "  time tree top 20\n"
 		"  time blocks used group by label top 20\n",
 	.group = GROUP_PROMPT,
 	.target = TARGET_SITTING,

@@ -282,6 +282,8 @@ static struct err *run_words(struct prompt *p, const struct line *l, int *ret_st
 	} else {
 		TRY(arguments_parse_line(l->n, (char **)l->words, &p->line_base, &a));
 	}
+	if (!a.command->run && !strcmp(a.command->name, "time"))
+		return err_hint(err_new(ERR_USAGE, "time needs a command"), "time tree top 20");
 	if (!a.command->run)
 		return err_new(ERR_USAGE, "this is the %s", a.command->name);
 	return run_command(p, &a, l, ret_status);
