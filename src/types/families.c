@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-enum { MOST_VALUES = 64, MOST_SIZES = 64, MOST_KINDS = 64, MOST_LOOKED_AT = 2048, MOST_HEADERS = 256, LEAST_BLOCKS = 4, MOST_ROUNDS = 4, LEARN_FROM = 3, LEARN_MANY = 16 };
+enum { MOST_VALUES = 64, MOST_SIZES = 64, MOST_KINDS = 64, MOST_LOOKED_AT = 2048, MOST_HEADERS = 256, LEAST_BLOCKS = 4, SURE_OF = 64, MOST_ROUNDS = 24, LEARN_FROM = 3, LEARN_MANY = 16 };
 
 struct family {
 	uint32_t header;
@@ -96,7 +96,10 @@ static double information(struct spread *s, const struct family *f, const struct
 		for (unsigned b = 0; b < n_sizes; b++)
 			if (counts[a][b])
 				bits += (double)counts[a][b] / n * log2((double)counts[a][b] * n / ((double)of_value[a] * of_size[b]));
-	return n_values > 1 ? bits : 0;
+	if (n_values < 2)
+		return 0;
+	/* Of few blocks any two things seem to go together (G. Miller, Note on the bias of information estimates, 1955). */
+	return bits - (n_values - 1.0) * (n_sizes - 1.0) / (2 * n * log(2));
 }
 
 static void choose_member(struct spread *s, struct family *f)
@@ -143,17 +146,47 @@ static int says_right(struct spread *s, uint64_t pointer, uint32_t target)
 	return -1;
 }
 
-/* What an object's pointers say for its being of a kind. */
+static bool is_text(struct spread *s, uint64_t pointer)
+{
+	enum { LOOKED_AT = 16 };
+	uint8_t c[LOOKED_AT];
+	unsigned n = 0;
+	if (!image_read(s->img, pointer, c, sizeof c))
+		return false;
+	while (n < LOOKED_AT && c[n] >= ' ' && c[n] != 0x7f)
+		n++;
+	return n && (n == LOOKED_AT || !c[n]);
+}
+
+/* Members that are numbers, and hold the address of a block: so many speak against the type. */
+static unsigned misplaced(struct spread *s, const struct type *at, uint64_t address)
+{
+	unsigned n = 0;
+	uint64_t v;
+	for (uint32_t i = 0; i < at->n_members && i < MOST_KINDS; i++) {
+		const struct type_member *m = &s->table->members.at[at->first_member + i];
+		if (m->weak || m->bits || m->bytes != s->word || table_type(s->table, m->type)->kind != TYPE_NUMBER || !spread_word(s, address + m->offset, &v))
+			continue;
+		block_id id = blocks_at(s->b, v);
+		n += id != BLOCK_NONE && blocks_payload(s->b, id) == v;
+	}
+	return n;
+}
+
+/* What an object's members say for its being of a kind. */
 static double agreement(struct spread *s, uint32_t kind, uint64_t address)
 {
 	const struct type *at = table_type(s->table, kind);
-	double sum = 0;
+	double sum = -0.6 * misplaced(s, at, address);
 	uint64_t v;
 	for (uint32_t i = 0; i < at->n_leaves && i < MOST_KINDS; i++) {
 		const struct type_leaf *l = &s->table->leaves.at[at->first_leaf + i];
 		if (l->weak || !spread_word(s, address + l->offset, &v) || !v)
 			continue;
-		sum += points_somewhere(s, v) ? 0.1 + 0.5 * says_right(s, v, l->target) : -0.6;
+		if (table_type(s->table, l->target)->kind == TYPE_CHAR)
+			sum += !points_somewhere(s, v) ? -0.6 : is_text(s, v) ? 0.4 : 0.1;
+		else
+			sum += points_somewhere(s, v) ? 0.1 + 0.5 * says_right(s, v, l->target) : -0.6;
 	}
 	return sum;
 }
@@ -232,24 +265,76 @@ static uint32_t decide(struct spread *s, const struct family *f, const struct le
 	return best - second >= margin ? found : 0;
 }
 
+struct ids { VEC(block_id) list; };
+
+static void add_id(struct spread *s, struct ids *ids, block_id id)
+{
+	block_id *slot = vec_push(&ids->list);
+	s->nomem |= !slot;
+	if (slot)
+		*slot = id;
+}
+
+static void name_all(struct spread *s, const struct ids *ids, uint32_t kind)
+{
+	for (size_t i = 0; kind && i < ids->list.n; i++) {
+		block_id id = ids->list.at[i];
+		s->from = s->parents ? s->parents[id].from : (struct source){ 0, FROM_NOTHING };
+		spread_offer(s, id, kind, (uint64_t)s->g->of[id].base * s->word, RANK_FAMILY, TYPED_FAMILY, s->parents ? s->parents[id].word : 0, false);
+		s->named++;
+	}
+}
+
 static void name_value(struct spread *s, struct family *f, const struct learned *l, unsigned n_learned, uint64_t v, double margin)
 {
-	VEC(block_id) ids = { 0 };
+	struct ids ids = { 0 };
 	uint64_t is;
 	for (size_t i = 0; i < f->blocks.n && !s->nomem; i++)
-		if (read_value(s, object_of(s, f->blocks.at[i]) + f->offset, f->bytes, &is) && is == v) {
-			block_id *slot = vec_push(&ids);
-			s->nomem |= !slot;
-			if (slot)
-				*slot = f->blocks.at[i];
-		}
-	uint32_t kind = ids.n && !s->nomem ? decide(s, f, l, n_learned, v, ids.at, ids.n, margin) : 0;
-	for (size_t i = 0; kind && i < ids.n; i++) {
-		s->from = s->parents ? s->parents[ids.at[i]].from : (struct source){ 0, FROM_NOTHING };
-		spread_offer(s, ids.at[i], kind, (uint64_t)s->g->of[ids.at[i]].base * s->word, RANK_FAMILY, TYPED_FAMILY,
-			     s->parents ? s->parents[ids.at[i]].word : 0, false);
+		if (read_value(s, object_of(s, f->blocks.at[i]) + f->offset, f->bytes, &is) && is == v)
+			add_id(s, &ids, f->blocks.at[i]);
+	if (ids.list.n && !s->nomem)
+		name_all(s, &ids, decide(s, f, l, n_learned, v, ids.list.at, ids.list.n, margin));
+	vec_free(&ids.list);
+}
+
+static bool fits_tightly(struct spread *s, uint32_t type, block_id id)
+{
+	uint64_t usable = blocks_usable(s->b, id) - (object_of(s, id) - blocks_payload(s->b, id)), size = table_type(s->table, type)->size;
+	return size <= usable && usable - size < 1u << s->b->granule_shift;
+}
+
+/* Where no member tells them apart (there are few, or all are of one kind), blocks of one size are of the one kind that has this
+ * size and leads somewhere. */
+static void name_size(struct spread *s, struct family *f, uint64_t usable)
+{
+	struct ids ids = { 0 };
+	uint32_t kind = 0;
+	bool clear = true;
+	for (size_t i = 0; i < f->blocks.n && !s->nomem; i++)
+		if (blocks_usable(s->b, f->blocks.at[i]) == usable)
+			add_id(s, &ids, f->blocks.at[i]);
+	if (!ids.list.n || s->nomem || fits_tightly(s, f->header, ids.list.at[0]))
+		clear = false;
+	for (unsigned i = 0; i < f->n_kinds && clear; i++) {
+		bool tight = fits_tightly(s, f->kinds[i], ids.list.at[0]);
+		double x = tight || table_type(s->table, f->kinds[i])->flexible != NO_OFFSET ? score(s, f->kinds[i], ids.list.at, ids.list.n) : 0;
+		if (x <= (tight ? 1.5 : 0))
+			continue;
+		clear = tight && (!kind || types_alike(s->table, kind, f->kinds[i]));
+		kind = f->kinds[i];
 	}
-	vec_free(&ids);
+	name_all(s, &ids, clear ? kind : 0);
+	vec_free(&ids.list);
+}
+
+static void name_sizes(struct spread *s, struct family *f)
+{
+	uint64_t sizes[MOST_SIZES];
+	unsigned n = 0;
+	for (size_t i = 0; i < f->blocks.n; i++)
+		index_of(sizes, &n, MOST_SIZES, blocks_usable(s->b, f->blocks.at[i]));
+	for (unsigned i = 0; i < n && !s->nomem && !interrupted; i++)
+		name_size(s, f, sizes[i]);
 }
 
 static void name_family(struct spread *s, struct family *f, struct map64 *members, double margin)
@@ -262,10 +347,12 @@ static void name_family(struct spread *s, struct family *f, struct map64 *member
 	if (map64_find(members, f->header, &v)) {
 		f->offset = (uint32_t)(v >> 8);
 		f->bytes = v & 0xff;
-	} else {
+	} else if (f->blocks.n >= LEAST_BLOCKS) {
 		choose_member(s, f);
-		s->nomem |= f->bytes && !map64_put(members, f->header, (uint64_t)f->offset << 8 | f->bytes);
+		s->nomem |= f->bytes && f->blocks.n >= SURE_OF && !map64_put(members, f->header, (uint64_t)f->offset << 8 | f->bytes);
 	}
+	if (!f->bytes)
+		name_sizes(s, f);
 	if (!f->n_kinds || !f->bytes)
 		return;
 	learn(s, f, l, &n_learned);
@@ -306,19 +393,22 @@ static void collect(struct spread *s, struct families *all)
 
 bool spread_families(struct spread *s)
 {
-	static const double margins[MOST_ROUNDS] = { 1, 0.5, 0.15, 0.15 };
+	static const double margins[] = { 1, 0.5, 0.15 };
+	enum { N_MARGINS = sizeof margins / sizeof margins[0] };
 	struct map64 members = { 0 }; /* header -> offset and bytes of the member that tells */
 	bool ok = true;
-	for (int round = 0; round < MOST_ROUNDS && ok; round++) {
+	for (int round = 0, margin = 0; round < MOST_ROUNDS && margin <= N_MARGINS && ok; round++) {
 		struct families all = { 0 };
+		s->named = 0;
 		collect(s, &all);
 		for (size_t i = 0; i < all.list.n; i++) {
-			if (all.list.at[i].blocks.n >= LEAST_BLOCKS)
-				name_family(s, &all.list.at[i], &members, margins[round]);
+			name_family(s, &all.list.at[i], &members, margins[margin < N_MARGINS ? margin : N_MARGINS - 1]);
 			vec_free(&all.list.at[i].blocks);
 		}
 		vec_free(&all.list);
 		ok = spread_run(s);
+		/* What was named may lead to more of them, which are judged by the same margin at last. */
+		margin += margin < N_MARGINS || !s->named;
 	}
 	map64_free(&members);
 	return ok && !s->nomem && !interrupted;

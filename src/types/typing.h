@@ -62,6 +62,7 @@ struct spread {
 	struct evidence *evidence;
 	struct source from;	/* of the object that is visited now */
 	uint64_t steps;		/* words that were read */
+	uint64_t named;		/* blocks of families that were told apart, this round */
 	bool interior;		/* pointers into untyped blocks count too */
 	bool nomem;
 	struct embed *embeds;	/* by type and offset */

@@ -16,7 +16,7 @@ duktape held duktape
 expat held expat
 jq held jq
 json-c held json-c
-re2 held re2
+nlohmann held nlohmann-json3
 yaml held libyaml
 yaml-cpp held yaml-cpp'
 
@@ -114,10 +114,7 @@ build_json-c() {
 	with_cmake "$1" json-c -DBUILD_TESTING=OFF -DBUILD_APPS=OFF -DDISABLE_WERROR=ON &&
 		gcc $flags -I"$1" -I"$work/json-c" -o "$2" "$here/programs/json-c.c" "$work/json-c/libjson-c.a"
 }
-build_re2() {
-	objects_of g++ "-std=c++17 -pthread -I$1" "$here/programs/re2.cc $1/util/rune.cc $1/util/strutil.cc $(echo "$1"/re2/*.cc)" &&
-		g++ -pthread -o "$2" "$work"/objects/*.o
-}
+build_nlohmann() { g++ $flags -std=c++17 -I"$1/include" -I"$1/single_include" -o "$2" "$here/programs/nlohmann.cc"; }
 build_yaml() {
 	with_cmake "$1" yaml -DBUILD_TESTING=OFF && gcc $flags -I"$1/include" -o "$2" "$here/programs/yaml.c" "$work/yaml/libyaml.a"
 }
