@@ -11,7 +11,7 @@ enum type_kind { TYPE_VOID, TYPE_CHAR /* any number of one byte */, TYPE_NUMBER,
 
 enum { NO_OFFSET = UINT32_MAX, MOST_TYPE_ARGUMENTS = 4 };
 
-struct type_member { /* as it is written: of a struct, in order */
+struct type_member { /* as it is written: of a struct, in order; of an enumeration its values, with each one as the offset */
 	const char *name;	/* NULL: a base class, or nameless */
 	uint32_t type, offset, bytes;
 	uint16_t bits;		/* of a bit-field; else 0 */

@@ -94,6 +94,13 @@ static const char *struct_name(struct type_reader *r, Dwarf_Die *die, char **ret
 	return *ret_owned;
 }
 
+static enum type_kind kind_of(Dwarf_Die *die, uint64_t size)
+{
+	int tag = dwarf_tag(die);
+	return tag == DW_TAG_union_type ? TYPE_UNION : tag != DW_TAG_enumeration_type ? TYPE_STRUCT : size == 1 ? TYPE_CHAR : TYPE_NUMBER;
+}
+
+/* A struct, a union, or an enumeration. */
 static uint32_t add_struct(struct type_reader *r, Dwarf_Die *die)
 {
 	uint64_t size = 0, line = 0, known;
@@ -101,17 +108,20 @@ static uint32_t add_struct(struct type_reader *r, Dwarf_Die *die)
 	char *owned;
 	if (map64_find(&r->by_die, (uintptr_t)die->addr, &known))
 		return (uint32_t)known - 1;
-	enum type_kind kind = dwarf_tag(die) == DW_TAG_union_type ? TYPE_UNION : TYPE_STRUCT;
 	const char *name = struct_name(r, die, &owned);
-	type_number(die, DW_AT_byte_size, &size);
+	if (dwarf_tag(die) == DW_TAG_enumeration_type ? !type_size(die, r->t->word, &size) : (type_number(die, DW_AT_byte_size, &size), false)) {
+		free(owned);
+		return 0;
+	}
+	enum type_kind kind = kind_of(die, size);
 	type_number(die, DW_AT_decl_line, &line);
-	uint64_t key = name ? mix(mix(mix(mix(0x52, kind), type_table_hash(name, strlen(name))), size), line) : 0;
-	if (name && find_key(r, key, &id)) {
+	uint64_t key = owned ? mix(mix(mix(mix(0x52, kind), type_table_hash(name, strlen(name))), size), line) : 0;
+	if (owned && find_key(r, key, &id)) {
 		free(owned);
 		r->nomem |= !map64_put(&r->by_die, (uintptr_t)die->addr, (uint64_t)id + 1);
 		return id;
 	}
-	name = owned ? keep(r, owned) : NULL;
+	name = owned ? keep(r, owned) : kind == TYPE_CHAR || kind == TYPE_NUMBER ? "enum {...}" : NULL;
 	struct type *at = add_type(r, kind, &id);
 	struct unread *u = at ? vec_push(&r->unread) : NULL;
 	if (!u) {
@@ -122,8 +132,8 @@ static uint32_t add_struct(struct type_reader *r, Dwarf_Die *die)
 	at->name = name;
 	at->size = size;
 	at->line = (uint32_t)line;
-	r->nomem |= !map64_put(&r->by_die, (uintptr_t)die->addr, (uint64_t)id + 1) || (name && !map64_put(&r->by_key, key, id));
-	if (name)
+	r->nomem |= !map64_put(&r->by_die, (uintptr_t)die->addr, (uint64_t)id + 1) || (owned && !map64_put(&r->by_key, key, id));
+	if (owned && (kind == TYPE_STRUCT || kind == TYPE_UNION))
 		add_name(r, id);
 	return id;
 }
@@ -153,14 +163,15 @@ static uint32_t plain(struct type_reader *r, Dwarf_Die *die)
 	case DW_TAG_class_type:
 	case DW_TAG_union_type:
 		return dwarf_hasattr(die, DW_AT_declaration) ? declared(r, die) : add_struct(r, die);
-	case DW_TAG_base_type:
 	case DW_TAG_enumeration_type:
+		return add_struct(r, die);
+	case DW_TAG_base_type:
 	case DW_TAG_ptr_to_member_type:
 	case DW_TAG_subrange_type: {
 		if (!type_size(die, word, &size))
 			return 0;
 		const char *name = dwarf_diename(die);
-		return simple(r, size == 1 ? TYPE_CHAR : TYPE_NUMBER, 0, 0, size, name ? name : "enum {...}");
+		return simple(r, size == 1 ? TYPE_CHAR : TYPE_NUMBER, 0, 0, size, name ? name : "?");
 	}
 	case DW_TAG_subroutine_type:
 		return simple(r, TYPE_CODE, 0, 0, 0, NULL);
@@ -267,6 +278,14 @@ static void add_variants(struct type_reader *r, Dwarf_Die *part, struct type *of
 	} while (budget && --budget && !dwarf_siblingof(&variant, &variant));
 }
 
+static void add_enumerator(struct type_reader *r, Dwarf_Die *die)
+{
+	uint64_t value;
+	struct type_member *m = type_number(die, DW_AT_const_value, &value) && value < NO_OFFSET && r->t->members.n < MOST_MEMBERS ? vec_push(&r->t->members) : NULL;
+	if (m)
+		*m = (struct type_member){ .name = dwarf_diename(die), .offset = (uint32_t)value };
+}
+
 static void add_argument(struct type_reader *r, Dwarf_Die *die, uint32_t arguments[MOST_TYPE_ARGUMENTS], uint8_t *n)
 {
 	Dwarf_Die type;
@@ -290,6 +309,8 @@ static void read_members(struct type_reader *r, const struct unread *u)
 			add_variants(r, &child, &of);
 		else if (tag == DW_TAG_template_type_parameter)
 			add_argument(r, &child, of.arguments, &of.n_arguments);
+		else if (tag == DW_TAG_enumerator)
+			add_enumerator(r, &child);
 	} while (++n < MEMBERS_OF_ONE && !dwarf_siblingof(&child, &child));
 	struct type *at = &r->t->types.at[u->id];
 	memcpy(at->arguments, of.arguments, sizeof at->arguments);
@@ -353,7 +374,8 @@ static void on_die(void *ctx, Dwarf_Die *die)
 		Dwarf_Die *slot = dwarf_hasattr(die, DW_AT_declaration) ? NULL : vec_push(&r->unit);
 		if (slot)
 			*slot = *die;
-	} else if (tag == DW_TAG_typedef && type_ref(die, DW_AT_type, &of) && is_struct(dwarf_tag(&of)) && !dwarf_diename(&of)) {
+	} else if (tag == DW_TAG_typedef && type_ref(die, DW_AT_type, &of) && (is_struct(dwarf_tag(&of)) || dwarf_tag(&of) == DW_TAG_enumeration_type) &&
+		   !dwarf_diename(&of)) {
 		const char *name = dwarf_diename(die);
 		r->nomem |= name && !map64_put(&r->typedefs, (uintptr_t)of.addr, (uintptr_t)name);
 	} else if (tag == DW_TAG_variable && r->thread_dies.n < MOST_THREAD_VARIABLES && is_thread_variable(die)) {

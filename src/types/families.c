@@ -3,9 +3,15 @@
  * known otherwise, else from what fits the sizes and leads somewhere. */
 #include "typing.h"
 
+#include <ctype.h>
 #include <math.h>
 
-enum { MOST_VALUES = 64, MOST_SIZES = 64, MOST_KINDS = 64, MOST_LOOKED_AT = 2048, MOST_HEADERS = 256, LEAST_BLOCKS = 4, SURE_OF = 64, MOST_ROUNDS = 24, LEARN_FROM = 3, LEARN_MANY = 16 };
+enum { MOST_VALUES = 64, MOST_SIZES = 64, MOST_KINDS = 64, MOST_LOOKED_AT = 2048, MOST_HEADERS = 256, LEAST_BLOCKS = 4, SURE_OF = 64, MOST_ROUNDS = 24, LEARN_FROM = 3, LEARN_MANY = 16,
+       MOST_ENUMERATORS = 256 };
+
+/* What all names begin and end with: of kinds, and of an enumeration's values. */
+struct affixes { const char *first; size_t before, behind; bool many; };
+struct calling { struct affixes of_kinds, of_values; };
 
 struct family {
 	uint32_t header;
@@ -13,6 +19,8 @@ struct family {
 	uint32_t kinds[MOST_KINDS]; /* larger structs that begin so */
 	unsigned n_kinds;
 	uint32_t offset, bytes;	/* of the member that tells them apart; bytes 0: none does */
+	uint32_t values;	/* its enumeration, whose values are called like the kinds; 0: it is none */
+	struct calling calling;
 };
 
 static bool same_beginning(const struct type_table *t, const struct type *of, const struct type *header)
@@ -217,6 +225,119 @@ static double score(struct spread *s, uint32_t kind, const block_id *ids, size_t
 	return !looked || small * 50 > looked ? 0 : sum / (double)looked;
 }
 
+/* Enumerations often have the names of the structs that they tell apart: JSON_INTEGER and json_integer_t, T_Query and Query. Compared
+ * is what is left without what all of them begin and end with, without marks, and in small letters. */
+static size_t shared_start(const char *a, const char *b, size_t most)
+{
+	size_t n = 0;
+	while (n < most && a[n] && tolower((unsigned char)a[n]) == tolower((unsigned char)b[n]))
+		n++;
+	return n;
+}
+
+static size_t shared_end(const char *a, const char *b, size_t most)
+{
+	size_t n = 0, x = strlen(a), y = strlen(b);
+	while (n < most && n < x && n < y && tolower((unsigned char)a[x - 1 - n]) == tolower((unsigned char)b[y - 1 - n]))
+		n++;
+	return n;
+}
+
+static void affix(struct affixes *a, const char *name)
+{
+	if (!name)
+		return;
+	a->many |= a->first != NULL;
+	a->before = a->first ? shared_start(a->first, name, a->before) : strlen(name);
+	a->behind = a->first ? shared_end(a->first, name, a->behind) : strlen(name);
+	a->first = a->first ? a->first : name;
+}
+
+/* Affixes end at a mark: OBJ_STRING and OBJ_SET share no S. */
+static void trim(struct affixes *a)
+{
+	const char *end = a->first ? a->first + strlen(a->first) : NULL;
+	while (a->before && a->first[a->before - 1] != '_' && a->first[a->before - 1] != ':' &&
+	       !(islower((unsigned char)a->first[a->before - 1]) && isupper((unsigned char)a->first[a->before])))
+		a->before--;
+	while (a->behind && end[-(ptrdiff_t)a->behind] != '_')
+		a->behind--;
+	if (!a->many)
+		a->before = a->behind = 0;
+}
+
+static bool same_core(const char *x, const struct affixes *ax, const char *y, const struct affixes *ay)
+{
+	size_t n = strlen(x), m = strlen(y), i = ax->before, k = ay->before, letters = 0;
+	n -= n < ax->behind ? n : ax->behind;
+	m -= m < ay->behind ? m : ay->behind;
+	for (;; i++, k++, letters++) {
+		while (i < n && !isalnum((unsigned char)x[i]))
+			i++;
+		while (k < m && !isalnum((unsigned char)y[k]))
+			k++;
+		if (i >= n || k >= m)
+			return i >= n && k >= m && letters;
+		if (tolower((unsigned char)x[i]) != tolower((unsigned char)y[k]))
+			return false;
+	}
+}
+
+static struct calling affixes_of(struct spread *s, const struct family *f, const struct type *values)
+{
+	struct calling c = { 0 };
+	for (unsigned i = 0; i < f->n_kinds; i++)
+		affix(&c.of_kinds, table_type(s->table, f->kinds[i])->name);
+	for (uint32_t i = 0; i < values->n_members && i < MOST_ENUMERATORS; i++)
+		affix(&c.of_values, s->table->members.at[values->first_member + i].name);
+	trim(&c.of_kinds);
+	trim(&c.of_values);
+	return c;
+}
+
+/* The kind that is called like a value of the enumeration; 0: none, or more than one. */
+static uint32_t called(struct spread *s, const struct family *f, const struct calling *c, const struct type *values, uint64_t v)
+{
+	const char *name = NULL;
+	uint32_t found = 0;
+	for (uint32_t i = 0; i < values->n_members && i < MOST_ENUMERATORS && !name; i++)
+		if (s->table->members.at[values->first_member + i].offset == v)
+			name = s->table->members.at[values->first_member + i].name;
+	for (unsigned i = 0; i < f->n_kinds && name; i++) {
+		const char *kind = table_type(s->table, f->kinds[i])->name;
+		if (!kind || !same_core(name, &c->of_values, kind, &c->of_kinds))
+			continue;
+		if (found && !types_alike(s->table, found, f->kinds[i]))
+			return 0;
+		found = f->kinds[i];
+	}
+	return found;
+}
+
+/* An enumeration of which two values or more are called like kinds. */
+static bool choose_enumeration(struct spread *s, struct family *f)
+{
+	const struct type *h = table_type(s->table, f->header);
+	for (uint32_t i = 0; i < h->n_members && i < MOST_KINDS; i++) {
+		const struct type_member *m = &s->table->members.at[h->first_member + i];
+		const struct type *values = table_type(s->table, m->type);
+		unsigned n = 0;
+		if (m->bits || (values->kind != TYPE_CHAR && values->kind != TYPE_NUMBER))
+			continue;
+		struct calling c = affixes_of(s, f, values);
+		for (uint32_t k = 0; k < values->n_members && k < MOST_ENUMERATORS && n < 2; k++)
+			n += called(s, f, &c, values, s->table->members.at[values->first_member + k].offset) != 0;
+		if (n < 2)
+			continue;
+		f->offset = m->offset;
+		f->bytes = m->bytes;
+		f->values = m->type;
+		f->calling = c;
+		return true;
+	}
+	return false;
+}
+
 struct learned { uint64_t value; uint32_t type; uint64_t n, others; };
 
 /* What blocks that are known by a typed pointer of their own say of the value. */
@@ -248,7 +369,10 @@ static uint32_t decide(struct spread *s, const struct family *f, const struct le
 		       double margin)
 {
 	double best = 0, second = 0;
-	uint32_t found = 0;
+	uint32_t found = f->values ? called(s, f, &f->calling, table_type(s->table, f->values), v) : 0;
+	if (found && score(s, found, ids, n) > 0)
+		return found;
+	found = 0;
 	for (unsigned i = 0; i < n_learned; i++)
 		if (l[i].value == v && l[i].n >= LEARN_FROM && l[i].others * 20 <= l[i].n && score(s, l[i].type, ids, n) > 0)
 			return l[i].type;
@@ -344,7 +468,9 @@ static void name_family(struct spread *s, struct family *f, struct map64 *member
 	unsigned n_learned = 0, n_values = 0;
 	find_kinds(s, f);
 	/* What is left when most are named may be of one value. */
-	if (map64_find(members, f->header, &v)) {
+	if (choose_enumeration(s, f)) {
+		;
+	} else if (map64_find(members, f->header, &v)) {
 		f->offset = (uint32_t)(v >> 8);
 		f->bytes = v & 0xff;
 	} else if (f->blocks.n >= LEAST_BLOCKS) {
