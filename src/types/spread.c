@@ -201,13 +201,43 @@ static void visit_leaf(struct spread *s, const struct object *o, uint64_t at, co
 	}
 }
 
+static bool may_be(struct spread *s, uint32_t type, block_id id)
+{
+	const struct type *at = table_type(s->table, type);
+	return at->kind != TYPE_CHAR && at->size <= blocks_usable(s->b, id);
+}
+
+/* Characters that a union points at, where nothing else that it may point at fits the block. */
+static void visit_characters(struct spread *s, const struct object *o, uint64_t at, const struct type *t, uint32_t index)
+{
+	const struct type_leaf *leaves = &s->table->leaves.at[t->first_leaf], *l = &leaves[index];
+	uint64_t v, word = at + l->offset;
+	if (!read_object(s, o, word, &v))
+		return;
+	block_id id = blocks_at(s->b, v);
+	if (id == BLOCK_NONE || blocks_payload(s->b, id) != v || !block_state_is_used(blocks_state(s->b, id)) || s->g->of[id].type)
+		return;
+	for (uint32_t i = index; i > 0 && leaves[i - 1].offset == l->offset; i--)
+		if (may_be(s, leaves[i - 1].target, id))
+			return;
+	for (uint32_t i = index + 1; i < t->n_leaves && leaves[i].offset == l->offset; i++)
+		if (may_be(s, leaves[i].target, id))
+			return;
+	settle(s, id, l->target, 0, RANK_TEXT, (struct fit){ RANK_TEXT, FORM_ARRAY }, TYPED_UNION, o->bytes ? 0 : o->address + word);
+}
+
 static void visit_one(struct spread *s, const struct object *o, uint64_t at, uint32_t type)
 {
 	const struct type *t = table_type(s->table, type);
 	if (t->kind == TYPE_POINTER)
 		visit_leaf(s, o, at, &(struct type_leaf){ .target = t->target, .count = 1 });
-	for (uint32_t i = 0; type_is_struct(t) && i < t->n_leaves; i++)
-		visit_leaf(s, o, at, &s->table->leaves.at[t->first_leaf + i]);
+	for (uint32_t i = 0; type_is_struct(t) && i < t->n_leaves; i++) {
+		const struct type_leaf *l = &s->table->leaves.at[t->first_leaf + i];
+		if (l->weak && l->count == 1 && table_type(s->table, l->target)->kind == TYPE_CHAR)
+			visit_characters(s, o, at, t, i);
+		else
+			visit_leaf(s, o, at, l);
+	}
 }
 
 /* Elements one behind the other; guarded: an array may have room that is not used yet. */
