@@ -1,4 +1,4 @@
-/* containers: what the standard library's containers hold, where they stand, and what they waste. */
+/* containers: what containers hold, where they stand, and what they waste. */
 #include "cmd.h"
 
 #include <inttypes.h>
@@ -10,7 +10,7 @@ static const struct column columns[] = {
 	{ "bytes", "BYTES", "of the blocks that they own themselves", CELL_BYTES, 10 },
 	{ "wasted", "WASTED", "of it, room for items that are not there", CELL_BYTES, 10 },
 	{ "type", "TYPE", "of the container", CELL_TEXT, 24 },
-	{ "kind", "KIND", "std::map, ...", CELL_TEXT, 16 },
+	{ "kind", "KIND", "std::map, Vec, GHashTable, ...", CELL_TEXT, 16 },
 	{ "element", "ELEMENT", "types of what it holds", CELL_TEXT, 20 },
 	{ "element_bytes", "SIZE", "of one element", CELL_COUNT, 6 },
 	{ "containers", "COUNT", "objects at that name, empty ones too", CELL_COUNT, 8 },
@@ -183,8 +183,8 @@ const struct command command_containers = {
 		"  flotsam containers 4242 waste      by the room that nothing fills\n"
 		"  containers items --top 20\n"
 		"  flotsam containers ./core.4242 --format json\n\n"
-		"Containers of libstdc++ that DWARF tells of: in variables of the program and of\n"
-		"frames, in what these hold, and behind their pointers. NAME g_users[].tags is the\n"
+		"Containers of libstdc++, Rust and GLib that DWARF tells of: in variables of the\n"
+		"program and of frames, in what these hold, and behind their pointers. NAME g_users[].tags is the\n"
 		"member tags of each element of g_users; BYTES are the blocks that they own\n"
 		"themselves.\n",
 	.group = GROUP_BLOCKS,

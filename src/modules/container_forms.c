@@ -1,18 +1,8 @@
 /* How each form of container is read: checked, and in no more steps than it says it has items. */
 #include "container_walk.h"
 
-enum { MAX_ITEMS = 1u << 30, MAX_ALTERNATIVES = 1 << 16 };
-
-struct reading {
-	struct container_search *w;
-	const struct visit *at;
-	const struct shape *s;
-	struct holding *h;
-	uint32_t line;		/* of its elements; UINT32_MAX: they lead nowhere */
-};
-
 /* A number of 1, 2, 4 or 8 bytes; all targets are little-endian. */
-static bool number(const struct reading *r, unsigned field, uint64_t *ret)
+bool reading_number(const struct reading *r, unsigned field, uint64_t *ret)
 {
 	uint8_t raw[8] = { 0 };
 	unsigned n = r->s->wide[field];
@@ -27,7 +17,7 @@ static bool number(const struct reading *r, unsigned field, uint64_t *ret)
 static bool numbers(const struct reading *r, unsigned n, uint64_t *ret)
 {
 	for (unsigned i = 0; i < n; i++)
-		if (!number(r, i, &ret[i]))
+		if (!reading_number(r, i, &ret[i]))
 			return false;
 	return true;
 }
@@ -37,8 +27,7 @@ static bool word_at(const struct reading *r, uint64_t address, uint64_t *ret)
 	return modules_word(r->w->ms, address, ret);
 }
 
-/* A piece of memory of `bytes` that the container owns. False: it is not there. */
-static bool owns(const struct reading *r, uint64_t address, uint64_t bytes)
+bool reading_owns(const struct reading *r, uint64_t address, uint64_t bytes)
 {
 	const struct container_heap *heap = &r->w->heap;
 	uint64_t usable = heap->block ? heap->block(heap->ctx, address) : 0;
@@ -65,12 +54,20 @@ static void put(const struct reading *r, uint64_t address)
 		container_push(r->w, address, r->s->element, r->line);
 }
 
-static void put_row(const struct reading *r, uint64_t from, uint64_t n)
+void reading_put_row(const struct reading *r, uint64_t from, uint64_t n)
 {
 	if (r->line == UINT32_MAX || r->h->seen)
 		return;
 	for (uint64_t i = 0; i < n && !interrupted && !r->w->cut; i++)
 		put(r, from + i * r->s->unit);
+}
+
+/* Counts in memory of another allocator may lead in circles for as long as they please. */
+bool reading_step(const struct reading *r)
+{
+	bool more = ++r->w->visits <= MAX_VISITS;
+	r->w->cut |= !more;
+	return more;
 }
 
 static bool read_span(const struct reading *r)
@@ -81,9 +78,9 @@ static bool read_span(const struct reading *r)
 	r->h->items = (v[1] - v[0]) / r->s->unit;
 	r->h->capacity = (v[2] - v[0]) / r->s->unit;
 	r->h->wasted = v[2] - v[1];
-	if (v[2] > v[0] && !owns(r, v[0], v[2] - v[0]))
+	if (v[2] > v[0] && !reading_owns(r, v[0], v[2] - v[0]))
 		return false;
-	put_row(r, v[0], r->h->items);
+	reading_put_row(r, v[0], r->h->items);
 	return true;
 }
 
@@ -95,19 +92,19 @@ static bool read_bits(const struct reading *r)
 	r->h->items = (v[1] - v[0]) * 8 + v[2];
 	r->h->capacity = (v[3] - v[0]) * 8;
 	r->h->wasted = (r->h->capacity - r->h->items) / 8;
-	return v[3] == v[0] || owns(r, v[0], v[3] - v[0]);
+	return v[3] == v[0] || reading_owns(r, v[0], v[3] - v[0]);
 }
 
 static bool read_string(const struct reading *r)
 {
 	enum { LOCAL_BYTES = 16 }; /* basic_string.h: _S_local_capacity = 15 / sizeof(_CharT) */
 	uint64_t text, length, capacity, unit = r->s->unit, here = r->at->address + r->s->at[3];
-	if (!number(r, 0, &text) || !number(r, 1, &length) || !unit)
+	if (!reading_number(r, 0, &text) || !reading_number(r, 1, &length) || !unit)
 		return false;
 	bool local = text == here;
 	if (local)
 		capacity = (LOCAL_BYTES - 1) / unit;
-	else if (!number(r, 2, &capacity))
+	else if (!reading_number(r, 2, &capacity))
 		return false;
 	r->h->items = length;
 	r->h->capacity = capacity;
@@ -116,7 +113,7 @@ static bool read_string(const struct reading *r)
 	if (local)
 		return true;
 	r->h->wasted = (capacity - length) * unit;
-	return owns(r, text, (capacity + 1) * unit);
+	return reading_owns(r, text, (capacity + 1) * unit);
 }
 
 static bool read_deque(const struct reading *r)
@@ -137,13 +134,13 @@ static bool read_deque(const struct reading *r)
 		return false;
 	r->h->items = (nodes - 1) * each + last - skip;
 	r->h->capacity = nodes * each;
-	if (!owns(r, v[MAP], map_bytes))
+	if (!reading_owns(r, v[MAP], map_bytes))
 		return false;
 	for (uint64_t i = 0; i < nodes && !r->h->seen && !r->w->brief && !interrupted; i++) {
-		if (!word_at(r, v[START_NODE] + i * word, &buffer) || !owns(r, buffer, each * unit))
+		if (!word_at(r, v[START_NODE] + i * word, &buffer) || !reading_owns(r, buffer, each * unit))
 			return false;
 		uint64_t from = i ? 0 : skip, to = i + 1 < nodes ? each : last;
-		put_row(r, buffer + from * unit, to - from);
+		reading_put_row(r, buffer + from * unit, to - from);
 	}
 	r->h->wasted = (r->h->capacity - r->h->items) * unit;
 	return true;
@@ -152,7 +149,7 @@ static bool read_deque(const struct reading *r)
 /* A node is a block of its own; one that another container had before is a circle, or all of this one was counted. */
 static bool node(const struct reading *r, uint64_t address, uint64_t nth)
 {
-	if (!owns(r, address, r->s->node))
+	if (!reading_step(r) || !reading_owns(r, address, r->s->node))
 		return false;
 	if (r->h->seen)
 		return nth == 0;
@@ -166,7 +163,7 @@ static bool chain(const struct reading *r, uint64_t from, uint64_t end, uint64_t
 	uint64_t n = 0;
 	if (r->w->brief) {
 		r->h->items = count == MAX_ITEMS ? UNKNOWN : count;
-		return from == end ? !count || count == MAX_ITEMS : count && owns(r, from, r->s->node);
+		return from == end ? !count || count == MAX_ITEMS : count && reading_owns(r, from, r->s->node);
 	}
 	for (; from != end && n < count && !interrupted; n++) {
 		if (!node(r, from, n))
@@ -184,7 +181,7 @@ static bool chain(const struct reading *r, uint64_t from, uint64_t end, uint64_t
 static bool read_list(const struct reading *r)
 {
 	uint64_t first, header = r->at->address + r->s->at[0];
-	if (!word_at(r, header, &first) || !number(r, 1, &r->h->items))
+	if (!word_at(r, header, &first) || !reading_number(r, 1, &r->h->items))
 		return false;
 	return first ? chain(r, first, header, r->h->items) : !r->h->items;
 }
@@ -192,18 +189,18 @@ static bool read_list(const struct reading *r)
 static bool read_chain(const struct reading *r)
 {
 	uint64_t first;
-	return number(r, 0, &first) && chain(r, first, 0, MAX_ITEMS);
+	return reading_number(r, 0, &first) && chain(r, first, 0, MAX_ITEMS);
 }
 
 static bool read_tree(const struct reading *r)
 {
 	struct container_search *w = r->w;
 	uint64_t root, count, n = 0, word = w->word, *slot;
-	if (!number(r, 0, &root) || !number(r, 1, &count) || !root != !count)
+	if (!reading_number(r, 0, &root) || !reading_number(r, 1, &count) || !root != !count)
 		return false;
 	r->h->items = count;
 	if (w->brief)
-		return !root || owns(r, root, r->s->node);
+		return !root || reading_owns(r, root, r->s->node);
 	w->nodes.n = 0;
 	if (root && (slot = vec_push(&w->nodes)))
 		*slot = root;
@@ -236,7 +233,7 @@ static bool read_hash(const struct reading *r)
 	r->h->wasted = v[1] > v[3] ? (v[1] - v[3]) * word : 0;
 	if (v[0] == r->at->address + r->s->at[4])
 		r->h->wasted = 0;
-	else if (!owns(r, v[0], bytes))
+	else if (!reading_owns(r, v[0], bytes))
 		return false;
 	return r->h->seen || chain(r, v[2], 0, v[3]);
 }
@@ -274,7 +271,7 @@ static bool read_unique(const struct reading *r)
 {
 	const struct container_heap *heap = &r->w->heap;
 	uint64_t v;
-	if (!number(r, 0, &v))
+	if (!reading_number(r, 0, &v))
 		return false;
 	r->h->items = v != 0;
 	if (!v || !heap->block)
@@ -291,7 +288,7 @@ static bool read_unique(const struct reading *r)
 static bool read_optional(const struct reading *r)
 {
 	uint64_t there;
-	if (!number(r, 0, &there) || there > 1)
+	if (!reading_number(r, 0, &there) || there > 1)
 		return false;
 	r->h->items = there;
 	if (there)
@@ -303,7 +300,7 @@ static bool read_variant(const struct reading *r)
 {
 	uint64_t which;
 	unsigned bits = r->s->wide[0] * 8;
-	if (!number(r, 0, &which) || !bits)
+	if (!reading_number(r, 0, &which) || !bits)
 		return false;
 	/* variant_npos, cut to the bytes of the index */
 	bool none = which == (bits < 64 ? (1ull << bits) - 1 : UINT64_MAX);
@@ -319,7 +316,10 @@ static bool read_variant(const struct reading *r)
 	return true;
 }
 
-static bool (*const forms[N_FORMS])(const struct reading *r) = {
+static read_form_fn *const forms[N_FORMS] = {
+	[FORM_VEC] = read_vec, [FORM_TEXT] = read_vec, [FORM_RING] = read_ring, [FORM_OLD_RING] = read_old_ring, [FORM_SWISS] = read_swiss,
+	[FORM_COUNT] = read_count, [FORM_GLIST] = read_glist, [FORM_GSLIST] = read_gslist, [FORM_GQUEUE] = read_gqueue, [FORM_GHASH] = read_ghash,
+	[FORM_GARRAY] = read_garray, [FORM_GPTRARRAY] = read_gptrarray, [FORM_GSTRING] = read_gstring, [FORM_GTREE] = read_gtree,
 	[FORM_SPAN] = read_span, [FORM_BITS] = read_bits, [FORM_STRING] = read_string, [FORM_DEQUE] = read_deque, [FORM_LIST] = read_list,
 	[FORM_CHAIN] = read_chain, [FORM_TREE] = read_tree, [FORM_HASH] = read_hash, [FORM_SHARED] = read_shared, [FORM_UNIQUE] = read_unique,
 	[FORM_OPTIONAL] = read_optional, [FORM_VARIANT] = read_variant,

@@ -1,6 +1,10 @@
-/* The containers of libstdc++. Members by the headers of gcc 12: bits/stl_vector.h, bits/stl_bvector.h, bits/basic_string.h,
+/* The containers of libstdc++, of Rust and of GLib.
+ * libstdc++: members by the headers of gcc 12: bits/stl_vector.h, bits/stl_bvector.h, bits/basic_string.h,
  * bits/stl_deque.h, bits/stl_list.h, bits/forward_list.h, bits/stl_tree.h, bits/hashtable.h, bits/shared_ptr_base.h,
- * bits/unique_ptr.h, optional, variant. They have been the same since gcc 5 made C++11's ABI. */
+ * bits/unique_ptr.h, optional, variant. They have been the same since gcc 5 made C++11's ABI.
+ * Rust: library/alloc/src/vec/mod.rs, raw_vec.rs, collections/vec_deque/mod.rs, collections/btree/map.rs and hashbrown's
+ * src/raw/mod.rs, of 1.63 and of 1.95, whose RawVec has what it had in a member of its own.
+ * GLib: container_glib.c. */
 #include "containers.h"
 
 #define TREE_FIELDS { "._M_t._M_impl._M_header._M_parent", "._M_t._M_impl._M_node_count" }
@@ -9,6 +13,18 @@
 			   .node_words = 4, .step = "[]" }
 #define HASH(name, args) { .type = name, .kind = "std::" name, .form = FORM_HASH, .fields = HASH_FIELDS, .from = "._M_h", .argument = 1, .shown = args, \
 			   .node_words = 1, .step = "[]" }
+
+#define RUST_VEC(...) { .type = "Vec", .kind = "Vec", .scope = "alloc::vec::", .form = FORM_VEC, .fields = { __VA_ARGS__ }, .from = "", .shown = 1, .step = "[]" }
+#define RUST_STRING(...) { .type = "String", .kind = "String", .scope = "alloc::string::", .plain = true, .form = FORM_TEXT, .fields = { __VA_ARGS__ }, \
+			   .from = ".vec", .step = "[]" }
+#define RUST_DEQUE(with, ...) { .type = "VecDeque", .kind = "VecDeque", .scope = "alloc::collections::vec_deque::", .form = with, .fields = { __VA_ARGS__ }, \
+				.from = "", .shown = 1, .step = "[]" }
+#define RUST_HASH(name, in, n, table) { .type = name, .kind = name, .scope = "std::collections::hash::" in "::", .form = FORM_SWISS, \
+					.fields = { table ".table.bucket_mask", table ".table.ctrl", table ".table.items", table ".table.growth_left" }, \
+					.from = table, .shown = n, .step = "[]" }
+#define RUST_TREE(name, in, n, length) { .type = name, .kind = name, .scope = "alloc::collections::btree::" in "::", .form = FORM_COUNT, .fields = { length }, \
+					 .from = "", .shown = n }
+#define GLIB(name, with) { .type = "_" name, .kind = name, .plain = true, .glib = true, .form = with }
 
 const struct container_row container_rows[] = {
 	{ .type = "vector<bool", .kind = "std::vector", .form = FORM_BITS,
@@ -34,5 +50,13 @@ const struct container_row container_rows[] = {
 	{ .type = "optional", .kind = "std::optional", .form = FORM_OPTIONAL, .fields = { "._M_payload._M_engaged", "._M_payload._M_payload._M_value" },
 	  .from = "", .shown = 1, .step = "->" },
 	{ .type = "variant", .kind = "std::variant", .form = FORM_VARIANT, .fields = { "._M_index", "._M_u" }, .from = "", .shown = 16 },
+	RUST_VEC(".buf.inner.ptr", ".buf.inner.cap", ".len"), RUST_VEC(".buf.ptr", ".buf.cap", ".len"),
+	RUST_STRING(".vec.buf.inner.ptr", ".vec.buf.inner.cap", ".vec.len"), RUST_STRING(".vec.buf.ptr", ".vec.buf.cap", ".vec.len"),
+	RUST_DEQUE(FORM_RING, ".buf.inner.ptr", ".buf.inner.cap", ".len", ".head"), RUST_DEQUE(FORM_RING, ".buf.ptr", ".buf.cap", ".len", ".head"),
+	RUST_DEQUE(FORM_OLD_RING, ".buf.ptr", ".buf.cap", ".tail", ".head"),
+	RUST_HASH("HashMap", "map", 2, ".base.table"), RUST_HASH("HashSet", "set", 1, ".base.map.table"),
+	RUST_TREE("BTreeMap", "map", 2, ".length"), RUST_TREE("BTreeSet", "set", 1, ".map.length"),
+	GLIB("GList", FORM_GLIST), GLIB("GSList", FORM_GSLIST), GLIB("GQueue", FORM_GQUEUE), GLIB("GHashTable", FORM_GHASH), GLIB("GArray", FORM_GARRAY),
+	GLIB("GByteArray", FORM_GARRAY), GLIB("GPtrArray", FORM_GPTRARRAY), GLIB("GString", FORM_GSTRING), GLIB("GTree", FORM_GTREE),
 };
 const size_t n_container_rows = sizeof container_rows / sizeof container_rows[0];

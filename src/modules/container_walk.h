@@ -22,6 +22,7 @@ struct container_search {
 	struct shapes shapes;
 	VEC(struct line) lines;
 	struct map64 children;	/* line and part -> line */
+	struct map64 glib;	/* addresses of GLib's that were counted */
 	VEC(struct visit) open, later; /* later: behind pointers, which may lead to what others own */
 	VEC(uint64_t) nodes;	/* of one tree */
 	struct values keep;	/* owns what is computed of frames */
@@ -35,6 +36,26 @@ struct holding { /* what one container says of itself */
 	uint64_t items, capacity, bytes, wasted;
 	bool seen;		/* counted at another name */
 };
+struct reading { /* of one container */
+	struct container_search *w;
+	const struct visit *at;
+	const struct shape *s;
+	struct holding *h;
+	uint32_t line;		/* of its elements; UINT32_MAX: they lead nowhere */
+};
+enum { MAX_ITEMS = 1u << 30, MAX_VISITS = 64 << 20 };
+/* Each form is read by one of these: checked, and in no more steps than it says it has items. False: it cannot be one. */
+typedef bool read_form_fn(const struct reading *r);
+read_form_fn read_glist, read_gslist, read_gqueue, read_ghash, read_garray, read_gptrarray, read_gstring, read_gtree;
+read_form_fn read_vec, read_ring, read_old_ring, read_swiss, read_count;
+bool reading_number(const struct reading *r, unsigned field, uint64_t *ret);
+/* A piece of memory of `bytes` that the container owns. False: it is not there. */
+bool reading_owns(const struct reading *r, uint64_t address, uint64_t bytes);
+/* Elements that are to be visited: n of them in a row. */
+void reading_put_row(const struct reading *r, uint64_t from, uint64_t n);
+/* One step of a walk more; false: there were enough of them. */
+bool reading_step(const struct reading *r);
+
 /* Reads one container, and puts its elements up to be visited. False: it cannot be one. */
 bool container_measure(struct container_search *w, const struct visit *at, struct holding *ret);
 uint32_t container_line(struct container_search *w, const struct line *l); /* UINT32_MAX: a limit */

@@ -1,7 +1,7 @@
 /* Which containers variables hold, and those hold in turn. */
 #include "container_walk.h"
 
-enum { MAX_LINES = 1 << 16, DEEPEST_LINE = 24, MAX_OPEN = 32 << 20, MAX_VISITS = 64 << 20, MAX_ARRAY = 1 << 20 };
+enum { MAX_LINES = 1 << 16, DEEPEST_LINE = 24, MAX_OPEN = 32 << 20, MAX_ARRAY = 1 << 20 };
 
 uint32_t container_line(struct container_search *w, const struct line *l)
 {
@@ -87,10 +87,26 @@ static void put_pointer(struct container_search *w, uint64_t address, const stru
 		*v = (struct visit){ address, from->shape, from->line };
 }
 
+/* GLib's own allocator cuts many from one block (gslice.c, until 2.76), so an address tells whether one was counted. */
+static void follow_glib(struct container_search *w, const struct visit *at, uint32_t shape)
+{
+	uint64_t seen;
+	if (map64_find(&w->glib, at->address, &seen))
+		return;
+	w->nomem |= !map64_put(&w->glib, at->address, 1);
+	uint32_t line = container_child(w, at->line, 0, "->", shape);
+	if (line != UINT32_MAX)
+		container_push(w, at->address, shape, line);
+}
+
 /* Only to a block of its own that nobody has counted: what lies within others is reached with them. */
 static void follow(struct container_search *w, const struct visit *at)
 {
 	const struct shape *pointer = &w->shapes.list.at[at->shape], *s = &w->shapes.list.at[pointer->element];
+	if (pointer->kind == SHAPE_POINTER && s->kind == SHAPE_CONTAINER && s->row->glib) {
+		follow_glib(w, at, pointer->element);
+		return;
+	}
 	uint64_t usable = pointer->kind == SHAPE_POINTER && s->leads ? w->heap.block(w->heap.ctx, at->address) : 0;
 	if (!usable || usable < s->bytes || !w->heap.take(w->heap.ctx, at->address))
 		return;
@@ -308,7 +324,7 @@ static void list_lines(struct containers *c)
 		}
 		*slot = l->sum;
 		slot->kind = s->row->kind;
-		slot->characters = s->row->form == FORM_STRING;
+		slot->characters = form_is_text(s->row->form);
 		slot->name = l->name;
 		slot->where = l->where;
 		slot->line = l->source;
@@ -341,6 +357,7 @@ void modules_containers_free(struct containers *c)
 	vec_free(&w->later);
 	vec_free(&w->nodes);
 	map64_free(&w->children);
+	map64_free(&w->glib);
 	values_free(&w->keep);
 	free(w);
 	c->search = NULL;

@@ -66,7 +66,8 @@ static void cut_out(char *from, const char *to)
 /* Arguments that nobody writes, and the compiler's way to write a string. */
 static void shorten(char *name)
 {
-	static const char *const defaults[] = { "std::allocator<", "std::less<", "std::hash<", "std::equal_to<", "std::char_traits<", "std::default_delete<" };
+	static const char *const defaults[] = { "std::allocator<", "std::less<", "std::hash<", "std::equal_to<", "std::char_traits<", "std::default_delete<",
+						"alloc::alloc::Global", "std::collections::hash::map::RandomState", "std::hash::random::RandomState" };
 	for (char *p; (p = strstr(name, "__cxx11::"));)
 		cut_out(p, p + strlen("__cxx11::"));
 	for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++)
@@ -100,17 +101,22 @@ static bool is_named(const struct container_row *row, const char *name)
 	size_t n = strlen(row->type);
 	if (strncmp(name, row->type, n))
 		return false;
+	if (row->plain)
+		return !name[n];
 	return strchr(row->type, '<') ? name[n] == ',' || name[n] == '>' || name[n] == ' ' : name[n] == '<';
 }
 
-static const struct container_row *row_of(struct shapes *t, Dwarf_Die *die)
+/* The first row at or behind `row` that is of this type. */
+static const struct container_row *row_of(struct shapes *t, Dwarf_Die *die, const struct container_row *row)
 {
-	const char *name = dwarf_diename(die);
-	for (size_t i = 0; name && i < n_container_rows; i++)
-		if (is_named(&container_rows[i], name)) {
-			const char *scope = type_scope(t->ms, die);
-			return !strcmp(scope, "std::") || !strcmp(scope, "std::__cxx11::") ? &container_rows[i] : NULL;
-		}
+	const char *name = dwarf_diename(die), *scope = NULL;
+	for (; name && row < container_rows + n_container_rows; row++) {
+		if (!is_named(row, name))
+			continue;
+		scope = scope ? scope : type_scope(t->ms, die);
+		if (row->glib ? !*scope : row->scope ? !strcmp(scope, row->scope) : !strcmp(scope, "std::") || !strcmp(scope, "std::__cxx11::"))
+			return row;
+	}
 	return NULL;
 }
 
@@ -193,10 +199,12 @@ static void name_container(struct shapes *t, struct shape *s)
 		AUTO_FREE char *name = short_name(t->ms, &arg);
 		strbuf_printf(&all, i ? ", %s" : "%s", name ? name : "?");
 	}
-	s->element_type = modules_keep(t->ms, all.text);
+	s->element_type = s->row->plain ? "char" : modules_keep(t->ms, all.text);
 	struct strbuf whole = { 0 };
 	if (s->row->form == FORM_STRING && s->unit == 1)
 		strbuf_puts(&whole, "std::string");
+	else if (s->row->plain)
+		strbuf_puts(&whole, s->row->kind);
 	else
 		strbuf_printf(&whole, "%s<%s>", s->row->form == FORM_STRING ? "std::basic_string" : s->row->kind, s->element_type ? s->element_type : "");
 	s->type = modules_keep(t->ms, whole.text);
@@ -224,6 +232,22 @@ static void add_alternatives(struct shapes *t, uint32_t at, uint64_t offset)
 		uint32_t of = shapes_of(t, &arg);
 		t->list.at[at].parts.at[i].shape = of;
 	}
+}
+
+/* What C says of a container of GLib's is its name. */
+static bool make_glib(struct shapes *t, uint32_t at)
+{
+	struct shape *s = &t->list.at[at];
+	const struct container_row *row = row_of(t, &s->die, container_rows);
+	if (!row || !row->glib)
+		return false;
+	s->row = row;
+	s->kind = SHAPE_CONTAINER;
+	s->type = row->kind;
+	s->unit = row->form == FORM_GSTRING ? 1 : row->form == FORM_GARRAY ? 0 : modules_arch(t->ms)->word;
+	s->bytes = modules_arch(t->ms)->word;
+	s->element_type = row->form == FORM_GSTRING ? "char" : row->form == FORM_GARRAY ? "" : "gpointer";
+	return true;
 }
 
 /* False: it is not as the row says, so it is taken for any structure. */
@@ -313,12 +337,14 @@ void shapes_make_one(struct shapes *t, uint32_t at)
 		make_array(t, at);
 	} else if (tag == DW_TAG_pointer_type || tag == DW_TAG_reference_type || tag == DW_TAG_rvalue_reference_type) {
 		make_pointer(t, at);
+	} else if (tag == DW_TAG_structure_type && make_glib(t, at)) {
+		return;
 	} else if ((tag == DW_TAG_structure_type || tag == DW_TAG_class_type) && type_definition(t->ms, &s->die)) {
 		/* Which member of a union is there, nobody says. */
-		const struct container_row *row = row_of(t, &s->die);
 		type_size(&s->die, modules_arch(t->ms)->word, &s->bytes);
-		if (row && make_container(t, at, row))
-			return;
+		for (const struct container_row *row = container_rows; (row = row_of(t, &t->list.at[at].die, row)); row++)
+			if (make_container(t, at, row))
+				return;
 		t->list.at[at].kind = SHAPE_PARTS;
 		make_parts(t, at);
 	}

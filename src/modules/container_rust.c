@@ -1,0 +1,85 @@
+/* Rust's containers. Their memory comes from malloc (library/std/src/sys/alloc/unix.rs). */
+#include "container_walk.h"
+
+bool read_vec(const struct reading *r)
+{
+	uint64_t pointer, capacity, length, bytes, unit = r->s->unit;
+	if (!reading_number(r, 0, &pointer) || !reading_number(r, 1, &capacity) || !reading_number(r, 2, &length) || length > capacity ||
+	    __builtin_mul_overflow(capacity, unit, &bytes))
+		return false;
+	r->h->items = length;
+	r->h->capacity = capacity;
+	r->h->wasted = bytes - length * unit;
+	if (bytes && !reading_owns(r, pointer, bytes))
+		return false;
+	reading_put_row(r, pointer, length);
+	return true;
+}
+
+static bool ring(const struct reading *r, uint64_t pointer, uint64_t capacity, uint64_t from, uint64_t length)
+{
+	uint64_t bytes, unit = r->s->unit;
+	if (length > capacity || (from && from >= capacity) || __builtin_mul_overflow(capacity, unit, &bytes))
+		return false;
+	r->h->items = length;
+	r->h->capacity = capacity;
+	r->h->wasted = bytes - length * unit;
+	if (bytes && !reading_owns(r, pointer, bytes))
+		return false;
+	uint64_t behind = capacity - from, first = length < behind ? length : behind;
+	reading_put_row(r, pointer + from * unit, first);
+	reading_put_row(r, pointer, length - first);
+	return true;
+}
+
+bool read_ring(const struct reading *r)
+{
+	uint64_t pointer, capacity, length, head;
+	return reading_number(r, 0, &pointer) && reading_number(r, 1, &capacity) && reading_number(r, 2, &length) && reading_number(r, 3, &head) &&
+	       ring(r, pointer, capacity, head, length);
+}
+
+/* Until 1.66: from tail to head, one place is never used, the capacity is a power of two. */
+bool read_old_ring(const struct reading *r)
+{
+	uint64_t pointer, capacity, tail, head;
+	return reading_number(r, 0, &pointer) && reading_number(r, 1, &capacity) && reading_number(r, 2, &tail) && reading_number(r, 3, &head) &&
+	       capacity && bits_set(capacity) == 1 && ring(r, pointer, capacity, tail, (head - tail) & (capacity - 1));
+}
+
+/* hashbrown: buckets in front of their control bytes, the last one first; a byte with its high bit is of an empty one. Behind
+ * those of all buckets stand those of a group again (src/raw/mod.rs, calculate_layout_for). */
+bool read_swiss(const struct reading *r)
+{
+	enum { GROUP = 16 };
+	uint64_t mask, control, items, left, data, unit = r->s->unit;
+	uint8_t bytes[256];
+	if (!reading_number(r, 0, &mask) || !reading_number(r, 1, &control) || !reading_number(r, 2, &items) || !reading_number(r, 3, &left))
+		return false;
+	if (!mask) /* the empty one that all share */
+		return !items;
+	uint64_t buckets = mask + 1;
+	if (bits_set(buckets) != 1 || items > buckets || left > buckets || __builtin_mul_overflow(buckets, unit, &data) || data > INT64_MAX - GROUP ||
+	    control < align_up(data, GROUP))
+		return false;
+	r->h->items = items;
+	r->h->capacity = items + left;
+	r->h->wasted = (buckets - items) * unit;
+	data = align_up(data, GROUP);
+	if (!reading_owns(r, control - data, data + buckets + GROUP))
+		return false;
+	for (uint64_t i = 0; r->line != UINT32_MAX && !r->h->seen && !r->w->brief && i < buckets && !interrupted; i++) {
+		size_t n = buckets - i < sizeof bytes ? (size_t)(buckets - i) : sizeof bytes;
+		if (i % sizeof bytes == 0 && !modules_read(r->w->ms, control + i, bytes, n))
+			return false;
+		if (!(bytes[i % sizeof bytes] & 0x80))
+			reading_put_row(r, control - (i + 1) * unit, 1);
+	}
+	return true;
+}
+
+/* Of a BTreeMap its count alone: where members of nodes stand is the compiler's to choose. */
+bool read_count(const struct reading *r)
+{
+	return reading_number(r, 0, &r->h->items);
+}
