@@ -194,6 +194,7 @@ enum {
 	LIMIT_FRAMES = 512,
 	LIMIT_MODULES = 1 << 14,
 	LIMIT_GROUPS = 1 << 14,
+	LIMIT_NAME_BYTES = 512 << 20, /* of all names made of what files say: each entry of a small one may repeat a long name */
 	LIMIT_PATH = 4096,
 };
 

@@ -49,6 +49,11 @@ struct modules_options {
  * `picture` mappings may come from target_survey() (then image is NULL and memory is peeked). */
 struct err *modules_open(struct target *t, struct image *img, const struct modules_options *o, struct modules **ret) MUST_CHECK;
 void modules_close(struct modules *m);
+/* A file may make the libraries that read its names crash, or busy without an end: then it loses them. What was lost since the last
+ * call, one a call, in words; NULL: no more. */
+const char *modules_next_loss(struct modules *ms);
+/* What a file's names may cost in time is counted from here on. */
+void modules_begin_question(struct modules *ms);
 /* Modules that were found before, sorted by start, without their files: what is asked of them beyond these members is unknown. The
  * strings are borrowed. */
 struct err *modules_restore(struct target *t, struct image *img, const struct module *list, size_t n, struct modules **ret) MUST_CHECK;

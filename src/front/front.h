@@ -67,6 +67,8 @@ struct err *front_exercise(const struct arguments *a, struct progress *p, struct
 
 /* Prints the error and frees it; the exit status. */
 int front_complain(struct err *e);
+/* On standard error: which files' names were lost in this command. */
+void front_tell_losses(struct session *s);
 
 /* What a sitting reads and writes on its own account, opened before the session, which shuts flotsam in: the script of -x, the
  * history, and what readline wants to know of the terminal and the user. */

@@ -62,6 +62,7 @@ static struct err *run(struct arguments *a, struct progress *progress, const str
 		e = a->command->run(a, s, o, ret_status);
 	}
 	progress_wipe(progress);
+	front_tell_losses(s);
 	out_flush(o);
 	desk_destroy(a->desk);
 	session_close(s);

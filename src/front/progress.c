@@ -69,3 +69,10 @@ int front_complain(struct err *e)
 	err_free(e);
 	return status;
 }
+
+void front_tell_losses(struct session *s)
+{
+	const char *text;
+	while (s && s->modules && (text = modules_next_loss(s->modules)))
+		print_escaped("flotsam: ", text, "\n");
+}

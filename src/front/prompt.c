@@ -207,6 +207,8 @@ static struct err *run_command(struct prompt *p, const struct arguments *a, cons
 	struct err *e = NULL;
 	/* It is of this line alone. */
 	p->s->options.types = a->session.types;
+	if (p->s->modules)
+		modules_begin_question(p->s->modules);
 	if (a->help && !strcmp(a->format ? a->format : "text", "json"))
 		help_json(&o, a->command, N_GROUPS);
 	else if (a->help)
@@ -214,6 +216,7 @@ static struct err *run_command(struct prompt *p, const struct arguments *a, cons
 	else
 		e = a->command->run(a, p->s, &o, ret_status);
 	progress_wipe(p->progress);
+	front_tell_losses(p->s);
 	int lost = destination_close(&d, &o);
 	if (!e && lost && lost != EPIPE)
 		e = err_os(lost, "cannot write %s", l->file ? l->file : a->output ? a->output : "the output");

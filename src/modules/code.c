@@ -1,5 +1,6 @@
 /* Code and its names: where functions begin and end, what a PLT's stub leads to, and the text of instructions. */
 #include "code.h"
+#include "guard.h"
 
 #include <stdlib.h>
 
@@ -166,6 +167,13 @@ static void read_sections(struct module *m, struct code *c)
 	}
 }
 
+static void read_file(void *ctx)
+{
+	struct module *m = ctx;
+	read_frames(m, priv_of(m)->code);
+	read_sections(m, priv_of(m)->code);
+}
+
 struct code *code_of(struct modules *ms, struct module *m)
 {
 	struct priv *p = priv_of(m);
@@ -178,8 +186,7 @@ struct code *code_of(struct modules *ms, struct module *m)
 	for (size_t i = 0; i < p->symbols.n; i++)
 		if (p->symbols.at[i].type == STT_FUNC || p->symbols.at[i].type == STT_GNU_IFUNC)
 			add_function(m, c, p->symbols.at[i].address, p->symbols.at[i].size);
-	read_frames(m, c);
-	read_sections(m, c);
+	modules_guarded(ms, m, read_file, m);
 	settle_text(m, c);
 	if (c->functions.n)
 		qsort(c->functions.at, c->functions.n, sizeof *c->functions.at, compare_ranges);

@@ -1,5 +1,6 @@
 /* Which container a variable stands for, when it is named as what holds blocks. */
 #include "container_walk.h"
+#include "guard.h"
 
 enum { MOST_STEPS = 4096 };
 
@@ -131,26 +132,33 @@ static void end(struct containers *c, struct naming *k)
 	modules_containers_free(c);
 }
 
-static bool name_variable(struct modules *ms, Dwarf_Die *die, uint64_t address, const struct container_heap *heap, uint64_t word, struct container *ret)
+struct named_one { struct naming k; Dwarf_Die die; uint64_t address; };
+
+static void look_at(void *ctx)
 {
-	struct naming k = { .word = word, .best = ret };
-	struct containers c;
+	struct named_one *o = ctx;
 	Dwarf_Die type;
-	if (!type_ref(die, DW_AT_type, &type))
-		return false;
-	if (begin(ms, heap, &c, &k)) {
-		add_step(&k, address, shapes_of(&k.w->shapes, &type), UINT32_MAX, NULL);
-		look_through(&k, 0);
-	}
-	end(&c, &k);
-	return k.found;
+	if (!type_ref(&o->die, DW_AT_type, &type))
+		return;
+	add_step(&o->k, o->address, shapes_of(&o->k.w->shapes, &type), UINT32_MAX, NULL);
+	look_through(&o->k, 0);
+}
+
+static bool name_variable(struct modules *ms, struct module *m, const Dwarf_Die *die, uint64_t address, const struct container_heap *heap, uint64_t word,
+			  struct container *ret)
+{
+	struct named_one o = { .k = { .word = word, .best = ret }, .die = *die, .address = address };
+	struct containers c;
+	bool whole = begin(ms, heap, &c, &o.k) && modules_guarded(ms, m, look_at, &o);
+	end(&c, &o.k);
+	return whole && o.k.found;
 }
 
 bool modules_container_at(struct modules *ms, uint64_t address, const struct container_heap *heap, uint64_t word, struct container *ret)
 {
 	struct module *m;
 	Dwarf_Die die;
-	return variable_at(ms, address, &m, &die) && name_variable(ms, &die, address, heap, word, ret);
+	return variable_at(ms, address, &m, &die) && name_variable(ms, m, &die, address, heap, word, ret);
 }
 
 bool modules_container_of_thread(struct modules *ms, struct module *m, uint64_t offset, uint64_t address, const struct container_heap *heap,
@@ -161,7 +169,7 @@ bool modules_container_of_thread(struct modules *ms, struct module *m, uint64_t 
 	Dwarf_Die die;
 	for (size_t i = 0; i < n; i++)
 		if (lines[i].address == offset)
-			return dwarf_offdie(priv_of(m)->dwarf, lines[i].die, &die) && name_variable(ms, &die, address, heap, word, ret);
+			return entry_at(ms, m, lines[i].die, &die) && name_variable(ms, m, &die, address, heap, word, ret);
 	return false;
 }
 

@@ -1,5 +1,6 @@
 /* Which containers variables hold, and those hold in turn. */
 #include "container_walk.h"
+#include "guard.h"
 
 enum { MAX_LINES = 1 << 16, DEEPEST_LINE = 24, MAX_OPEN = 32 << 20, MAX_ARRAY = 1 << 20 };
 
@@ -217,22 +218,43 @@ static void add_variable(struct containers *c, const struct data_line *d, Dwarf_
 		container_push(w, d->address, l.shape, at);
 }
 
-struct err *modules_containers_globals(struct containers *c)
+struct program { /* the variables of one module */
+	struct containers *c;
+	struct module *m;
+	modules_tls_fn *tls;
+	const void *tls_ctx;
+};
+
+static void add_globals(void *ctx)
 {
-	struct container_search *w = c->search;
+	struct program *g = ctx;
+	const struct data_line *lines;
+	size_t n = modules_variables(g->c->search->ms, g->m, &lines);
+	uint64_t last = 0;
+	for (size_t k = 0; k < n && !interrupted; k++) {
+		Dwarf_Die die;
+		modules_check_time();
+		if (lines[k].address != last && dwarf_offdie(priv_of(g->m)->dwarf, lines[k].die, &die))
+			add_variable(g->c, &lines[k], &die);
+		last = lines[k].address;
+	}
+}
+
+static struct err *each_module(struct program *g, void (*f)(void *ctx))
+{
+	struct container_search *w = g->c->search;
 	for (size_t i = 0; i < modules_count(w->ms); i++) {
-		struct module *m = modules_get(w->ms, i);
-		const struct data_line *lines;
-		size_t n = m->role == MODULE_PROGRAM || m->role == MODULE_OTHER ? modules_variables(w->ms, m, &lines) : 0;
-		uint64_t last = 0;
-		for (size_t k = 0; k < n && !interrupted; k++) {
-			Dwarf_Die die;
-			if (lines[k].address != last && dwarf_offdie(priv_of(m)->dwarf, lines[k].die, &die))
-				add_variable(c, &lines[k], &die);
-			last = lines[k].address;
-		}
+		g->m = modules_get(w->ms, i);
+		if (g->m->role == MODULE_PROGRAM || g->m->role == MODULE_OTHER)
+			modules_guarded(w->ms, g->m, f, g);
 	}
 	return w->nomem ? err_nomem() : interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
+}
+
+struct err *modules_containers_globals(struct containers *c)
+{
+	struct program g = { .c = c };
+	return each_module(&g, add_globals);
 }
 
 /* All threads' objects of one name are one line. */
@@ -254,17 +276,22 @@ static void add_thread_variable(struct container_search *w, struct module *m, co
 			container_push(w, address, l.shape, at);
 }
 
+static void add_thread_variables(void *ctx)
+{
+	struct program *g = ctx;
+	struct container_search *w = g->c->search;
+	const struct data_line *lines;
+	size_t n = modules_thread_variables(w->ms, g->m, &lines);
+	for (size_t k = 0; k < n && !interrupted; k++) {
+		modules_check_time();
+		add_thread_variable(w, g->m, &lines[k], g->tls, g->tls_ctx);
+	}
+}
+
 struct err *modules_containers_threads(struct containers *c, modules_tls_fn *tls, const void *ctx)
 {
-	struct container_search *w = c->search;
-	for (size_t i = 0; i < modules_count(w->ms); i++) {
-		struct module *m = modules_get(w->ms, i);
-		const struct data_line *lines;
-		size_t n = m->role == MODULE_PROGRAM || m->role == MODULE_OTHER ? modules_thread_variables(w->ms, m, &lines) : 0;
-		for (size_t k = 0; k < n && !interrupted; k++)
-			add_thread_variable(w, m, &lines[k], tls, ctx);
-	}
-	return w->nomem ? err_nomem() : interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;
+	struct program g = { .c = c, .tls = tls, .tls_ctx = ctx };
+	return each_module(&g, add_thread_variables);
 }
 
 struct frame_search { struct containers *c; const char *where; };

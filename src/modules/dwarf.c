@@ -147,6 +147,7 @@ void modules_each_die(Dwarf_Die *unit, size_t *budget, void (*f)(void *ctx, Dwar
 	while (depth >= 0 && *budget && !interrupted) {
 		Dwarf_Die *die = &stack[depth], child;
 		--*budget;
+		modules_check_time();
 		f(ctx, die);
 		if (depth + 1 < MAX_DEPTH && !dwarf_child(die, &child)) {
 			stack[++depth] = child;
@@ -286,21 +287,35 @@ static bool find_struct(struct modules *ms, struct module *m, uint64_t near, con
 	return w.found;
 }
 
-bool modules_member(struct modules *ms, struct module *m, uint64_t near, const char *struct_name, const char *member, uint64_t *ret_offset)
+struct wanted_member {
+	struct job of; /* pc: of the code whose unit knows it */
+	const char *type, *member;
+	Dwarf_Word offset;
+	bool found;
+};
+
+static void find_member(void *ctx)
 {
+	struct wanted_member *w = ctx;
 	Dwarf_Die type, child;
-	if (!find_struct(ms, m, near, struct_name, &type) || dwarf_child(&type, &child))
-		return false;
+	size_t budget = MAX_DIES;
+	if (!find_struct(w->of.ms, w->of.m, w->of.pc, w->type, &type) || dwarf_child(&type, &child))
+		return;
 	do {
 		const char *name = dwarf_tag(&child) == DW_TAG_member ? dwarf_diename(&child) : NULL;
 		Dwarf_Attribute attr;
-		Dwarf_Word v;
-		if (!name || strcmp(name, member))
+		if (!name || strcmp(name, w->member))
 			continue;
-		if (!dwarf_attr(&child, DW_AT_data_member_location, &attr) || dwarf_formudata(&attr, &v))
-			return false;
-		*ret_offset = v;
-		return true;
-	} while (!dwarf_siblingof(&child, &child));
-	return false;
+		w->found = dwarf_attr(&child, DW_AT_data_member_location, &attr) && !dwarf_formudata(&attr, &w->offset);
+		return;
+	} while (--budget && !dwarf_siblingof(&child, &child));
+}
+
+bool modules_member(struct modules *ms, struct module *m, uint64_t near, const char *struct_name, const char *member, uint64_t *ret_offset)
+{
+	struct wanted_member w = { .of = { .ms = ms, .m = m, .pc = near }, .type = struct_name, .member = member };
+	if (!modules_guarded(ms, m, find_member, &w) || !w.found)
+		return false;
+	*ret_offset = w.offset;
+	return true;
 }

@@ -1,4 +1,5 @@
 /* Variables of a frame and of the program, and objects at addresses. */
+#include "guard.h"
 #include "values.h"
 
 #include <ctype.h>
@@ -91,6 +92,7 @@ static struct err *each_in(struct scope *s, Dwarf_Die *block, bool parameters, l
 		return NULL;
 	do {
 		Dwarf_Attribute attr;
+		modules_check_time();
 		if (!wanted(&child, parameters) || !dwarf_attr_integrate(&child, DW_AT_name, &attr))
 			continue;
 		struct spot at;
@@ -100,15 +102,50 @@ static struct err *each_in(struct scope *s, Dwarf_Die *block, bool parameters, l
 	return NULL;
 }
 
-struct err *locals_each(struct modules *ms, const struct value_place *at, struct values *keep, local_fn *f, void *ctx)
+struct walk_scope {
+	struct modules *ms;
+	const struct value_place *at;
+	struct values *keep;
+	local_fn *f;
+	void *ctx;
+	struct err *err;
+};
+
+static struct err *each_local(struct walk_scope *w)
 {
 	struct scope s = { 0 };
-	if (!open_scope(ms, at, keep, &s))
+	if (!open_scope(w->ms, w->at, w->keep, &s))
 		return err_new(ERR_NOT_FOUND, "there is no DWARF for this frame");
-	TRY(each_in(&s, &s.chain.at[s.range.from], true, f, ctx));
+	TRY(each_in(&s, &s.chain.at[s.range.from], true, w->f, w->ctx));
 	for (size_t i = s.range.to; i-- > s.range.from;)
-		TRY(each_in(&s, &s.chain.at[i], false, f, ctx));
+		TRY(each_in(&s, &s.chain.at[i], false, w->f, w->ctx));
 	return NULL;
+}
+
+static void walk_scope(void *ctx)
+{
+	struct walk_scope *w = ctx;
+	w->err = each_local(w);
+}
+
+/* Whose DWARF says what is in a frame; NULL: nobody's. */
+static struct module *module_of(const struct value_place *at)
+{
+	return at && at->frame < at->n_frames ? at->frames[at->frame].module : NULL;
+}
+
+static struct err *is_lost(const struct module *m)
+{
+	return err_new(ERR_NOT_FOUND, "the DWARF of %s was given up", m->name);
+}
+
+struct err *locals_each(struct modules *ms, const struct value_place *at, struct values *keep, local_fn *f, void *ctx)
+{
+	struct walk_scope w = { ms, at, keep, f, ctx, NULL };
+	struct module *m = module_of(at);
+	if (!m)
+		return err_new(ERR_NOT_FOUND, "there is no DWARF for this frame");
+	return modules_guarded(ms, m, walk_scope, &w) ? w.err : is_lost(m);
 }
 
 static struct err *add_local(void *ctx, struct evaluation *e, const char *name, const struct spot *at, bool parameter, struct source_line line)
@@ -139,22 +176,41 @@ static bool find_local(struct scope *s, const char *name, Dwarf_Die *ret)
 	return false;
 }
 
-/* Variables inside of functions are in no index: all are looked through. */
+struct inside { /* of functions */
+	struct modules *ms;
+	struct module *m;
+	const char *name;
+	Dwarf_Die die;
+	bool found;
+};
+
+static void look_inside(void *ctx)
+{
+	struct inside *w = ctx;
+	const struct data_line *lines;
+	size_t n = modules_variables(w->ms, w->m, &lines);
+	for (size_t k = 0; k < n && !interrupted && !w->found; k++) {
+		Dwarf_Attribute attr;
+		modules_check_time();
+		const char *called = dwarf_offdie(priv_of(w->m)->dwarf, lines[k].die, &w->die) && dwarf_attr_integrate(&w->die, DW_AT_name, &attr)
+					     ? dwarf_formstring(&attr) : NULL;
+		w->found = called && !strcmp(called, w->name);
+	}
+}
+
+/* They are in no index: all are looked through. */
 static bool find_inside_functions(struct modules *ms, const char *name, struct module **ret_module, Dwarf_Die *ret)
 {
 	const char *last = name;
 	for (const char *p; (p = strstr(last, "::")); last = p + 2)
 		;
 	for (size_t i = 0; i < modules_count(ms); i++) {
-		const struct data_line *lines;
-		size_t n = modules_variables(ms, *ret_module = modules_get(ms, i), &lines);
-		for (size_t k = 0; k < n && !interrupted; k++) {
-			Dwarf_Attribute attr;
-			const char *called = dwarf_offdie(priv_of(*ret_module)->dwarf, lines[k].die, ret) && dwarf_attr_integrate(ret, DW_AT_name, &attr)
-						     ? dwarf_formstring(&attr) : NULL;
-			if (called && !strcmp(called, last))
-				return true;
-		}
+		struct inside w = { .ms = ms, .m = modules_get(ms, i), .name = last };
+		if (!modules_guarded(ms, w.m, look_inside, &w) || !w.found)
+			continue;
+		*ret = w.die;
+		*ret_module = w.m;
+		return true;
 	}
 	return false;
 }
@@ -186,13 +242,58 @@ static struct err *no_variable(struct modules *ms, const char *name)
 	return err_hint(err_new(ERR_NOT_FOUND, "no variable is called '%s'", name), "locals lists those of the frame; print TYPE ADDR");
 }
 
+struct wish { /* for a variable */
+	const char *whole, *base, *path; /* *g.first[1]: g, .first[1] */
+	unsigned stars;
+	struct scope scope;
+	Dwarf_Die die;
+	bool found;
+	struct err *err;
+};
+
+static struct err *add_wish(struct wish *w)
+{
+	struct evaluation *e = &w->scope.e;
+	struct spot at;
+	spot_of(e, &w->die, &at);
+	TRY(path_follow(e, w->path, &at));
+	for (unsigned i = w->stars; i && !at.void_type; i--)
+		TRY(path_dereference(e, &at));
+	return values_add(e, values_keep(e->keep, strdup(w->whole)), &at, false);
+}
+
+static void add_found(void *ctx)
+{
+	struct wish *w = ctx;
+	w->err = add_wish(w);
+}
+
+static void add_of_frame(void *ctx)
+{
+	struct wish *w = ctx;
+	const struct evaluation e = w->scope.e;
+	w->found = open_scope(e.ms, e.at, e.keep, &w->scope) && find_local(&w->scope, w->base, &w->die);
+	if (w->found)
+		w->err = add_wish(w);
+}
+
+static struct err *variable(struct modules *ms, const struct value_place *at, struct wish *w, struct values *ret)
+{
+	struct module *m = module_of(at);
+	w->scope.e = (struct evaluation){ .ms = ms, .at = at, .keep = ret };
+	if (m && modules_guarded(ms, m, add_of_frame, w) && w->found)
+		return w->err;
+	w->scope.e = (struct evaluation){ .ms = ms, .at = at, .keep = ret, .frame = at ? at->frame : 0 };
+	if (!find_global(ms, w->base, &w->scope.e.m, &w->die))
+		return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : no_variable(ms, w->base);
+	return modules_guarded(ms, w->scope.e.m, add_found, w) ? w->err : is_lost(w->scope.e.m);
+}
+
 struct err *modules_variable(struct modules *ms, const struct value_place *at, const char *name, struct values *ret)
 {
-	struct scope s = { 0 };
-	unsigned stars = 0;
-	Dwarf_Die die;
+	struct wish w = { 0 };
 	for (; *name == '*'; name++)
-		stars++;
+		w.stars++;
 	size_t n = strcspn(name, ".[-");
 	/* counter.0: the symbol of a variable inside of a function. */
 	if (name[n] == '.' && isdigit((unsigned char)name[n + 1]))
@@ -200,19 +301,10 @@ struct err *modules_variable(struct modules *ms, const struct value_place *at, c
 	AUTO_FREE char *base = strndup(name, n);
 	if (!base)
 		return err_nomem();
-	if (open_scope(ms, at, ret, &s) && find_local(&s, base, &die)) {
-		/* its module, function and frame are those of the scope */
-	} else {
-		s.e = (struct evaluation){ .ms = ms, .at = at, .keep = ret, .frame = at ? at->frame : 0 };
-		if (!find_global(ms, base, &s.e.m, &die))
-			return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : no_variable(ms, base);
-	}
-	struct spot spot;
-	spot_of(&s.e, &die, &spot);
-	TRY(path_follow(&s.e, name + n, &spot));
-	for (; stars && !spot.void_type; stars--)
-		TRY(path_dereference(&s.e, &spot));
-	return values_add(&s.e, values_keep(ret, strdup(name)), &spot, false);
+	w.whole = name;
+	w.base = base;
+	w.path = name + n;
+	return variable(ms, at, &w, ret);
 }
 
 /* "long [4]", "char *": what stands behind the name of a type. */
@@ -253,14 +345,11 @@ static struct err *add_pointer_at(struct evaluation *e, const struct declarator 
 	return d->stars == 1 && word ? values_add(e, "*", at, false) : NULL;
 }
 
-static struct err *add_object(struct evaluation *e, struct declarator *d, uint64_t address)
+static struct err *add_object(struct evaluation *e, struct declarator *d, const Dwarf_Die *type, uint64_t address)
 {
 	enum { MOST_OBJECTS = 10000 };
-	struct spot at = { .place = { .in_memory = true, .address = address } };
+	struct spot at = { .type = *type, .place = { .in_memory = true, .address = address } };
 	uint64_t size = 0, n = d->count ? d->count : 1;
-	if (!named_find(e->ms, d->name, NAMED_TYPE, &e->m, &at.type))
-		return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : err_hint(err_new(ERR_NOT_FOUND, "no type is called '%s'", d->name),
-				"types of files without DWARF are not known");
 	if (d->stars)
 		return d->stars > 4 || d->count ? err_new(ERR_USAGE, "a type, T [N] or T *") : add_pointer_at(e, d, &at);
 	if (n > MOST_OBJECTS || (d->count && !type_size(&at.type, modules_arch(e->ms)->word, &size)))
@@ -275,12 +364,34 @@ static struct err *add_object(struct evaluation *e, struct declarator *d, uint64
 	return NULL;
 }
 
+struct object {
+	struct evaluation e;
+	struct declarator d;
+	Dwarf_Die type;
+	uint64_t address;
+	struct err *err;
+};
+
+static void add_typed(void *ctx)
+{
+	struct object *o = ctx;
+	o->err = add_object(&o->e, &o->d, &o->type, o->address);
+}
+
+static struct err *object(struct object *o)
+{
+	struct modules *ms = o->e.ms;
+	if (!named_find(ms, o->d.name, NAMED_TYPE, &o->e.m, &o->type))
+		return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : err_hint(err_new(ERR_NOT_FOUND, "no type is called '%s'", o->d.name),
+				"types of files without DWARF are not known");
+	return modules_guarded(ms, o->e.m, add_typed, o) ? o->err : is_lost(o->e.m);
+}
+
 struct err *modules_object(struct modules *ms, const char *type, uint64_t address, struct values *ret)
 {
-	struct evaluation e = { .ms = ms, .keep = ret };
-	struct declarator d = { 0 };
-	TRY(parse_type(type, &d));
-	struct err *err = add_object(&e, &d, address);
-	free(d.name);
+	struct object o = { .e = { .ms = ms, .keep = ret }, .address = address };
+	TRY(parse_type(type, &o.d));
+	struct err *err = object(&o);
+	free(o.d.name);
 	return err;
 }

@@ -1,5 +1,6 @@
 /* Where a variable is: DWARF expressions (DWARF 5, 2.5 and 2.6) over the registers of a frame and the memory of the picture.
  * Expressions come from a file: their steps, the stack and the nesting are counted. */
+#include "guard.h"
 #include "values.h"
 
 enum { MAX_STACK = 64, MAX_OPS = 10000, MAX_NESTING = 8, MAX_PIECES = 1 << 16 };
@@ -201,33 +202,49 @@ static bool parameter_of(Dwarf_Die *site, uint64_t reg, Dwarf_Attribute *ret)
 	return false;
 }
 
-static bool entry_register(struct machine *k, uint64_t reg, uint64_t *ret)
+struct entry { /* of a parameter's register: what the caller computed for it */
+	struct machine *callee;
+	struct evaluation caller;
+	uint64_t reg, value;
+	bool found;
+};
+
+/* The caller's entries may be another file's. */
+static void find_entry(void *ctx)
 {
-	struct evaluation caller = *k->e;
-	const struct value_place *at = caller.at;
+	struct entry *w = ctx;
+	struct evaluation *caller = &w->caller;
+	const struct frame *f = &caller->at->frames[caller->frame];
 	struct scope_chain chain;
 	Dwarf_Die site;
 	Dwarf_Attribute attr;
 	Dwarf_Op *ops;
 	size_t n;
-	if (!at || caller.frame + 1 >= at->n_frames || ++caller.depth > MAX_NESTING)
-		return fail(k, optimised_out);
-	caller.frame++;
-	const struct frame *f = &at->frames[caller.frame];
-	caller.m = f->module;
-	if (!caller.m || f->is_signal || f[-1].is_signal || !modules_scopes(caller.ms, caller.m, f->pc - 1, &chain) ||
-	    !call_site_at(&chain, f->pc - caller.m->bias, &site))
-		return fail(k, optimised_out);
-	caller.function = NULL;
+	if (!modules_scopes(caller->ms, caller->m, f->pc - 1, &chain) || !call_site_at(&chain, f->pc - caller->m->bias, &site))
+		return;
+	caller->function = NULL;
 	for (size_t i = 0; i < chain.n; i++)
 		if (dwarf_tag(&chain.at[i]) == DW_TAG_subprogram)
-			caller.function = &chain.at[i];
-	if (!calls(&caller, &site, k->e) || !parameter_of(&site, reg, &attr) || dwarf_getlocation(&attr, &ops, &n))
+			caller->function = &chain.at[i];
+	if (!calls(caller, &site, w->callee->e) || !parameter_of(&site, w->reg, &attr) || dwarf_getlocation(&attr, &ops, &n))
+		return;
+	struct machine inner = { .e = caller, .attr = &attr };
+	w->found = evaluate(&inner, ops, n) && inner.n && (inner.form == FORM_ADDRESS || inner.form == FORM_VALUE);
+	if (w->found)
+		w->value = inner.stack[inner.n - 1];
+}
+
+static bool entry_register(struct machine *k, uint64_t reg, uint64_t *ret)
+{
+	struct entry w = { .callee = k, .caller = *k->e, .reg = reg };
+	const struct value_place *at = w.caller.at;
+	if (!at || w.caller.frame + 1 >= at->n_frames || ++w.caller.depth > MAX_NESTING)
 		return fail(k, optimised_out);
-	struct machine inner = { .e = &caller, .attr = &attr };
-	if (!evaluate(&inner, ops, n) || !inner.n || (inner.form != FORM_ADDRESS && inner.form != FORM_VALUE))
+	const struct frame *f = &at->frames[++w.caller.frame];
+	w.caller.m = f->module;
+	if (!f->module || f->is_signal || f[-1].is_signal || !modules_guarded(w.caller.ms, f->module, find_entry, &w) || !w.found)
 		return fail(k, optimised_out);
-	*ret = inner.stack[inner.n - 1];
+	*ret = w.value;
 	return true;
 }
 

@@ -49,7 +49,8 @@ struct priv { /* of one module */
 	bool tls_offset_known, tls_offset_tried;
 	uint64_t tls_offset;
 	struct code *code;	/* NULL: not asked for yet */
-	bool broken;		/* libdw crashed on it (guard.c) */
+	bool broken;		/* libdw crashed on it, or did not end (guard.c) */
+	unsigned spent;		/* of the processor by libdw, in ticks of guard.c */
 };
 
 struct modules {
@@ -64,9 +65,13 @@ struct modules {
 	struct allocation_sites *sites; /* NULL: not asked for yet */
 	struct type_reader *types; /* NULL: not asked for yet */
 	VEC(char *) names;	/* strings that live as long as this */
+	size_t name_bytes;
 	Dwfl *dwfl;		/* for unwinding; NULL until then */
 	struct walk *walk;	/* the thread that is being unwound */
 	bool broken;		/* unwinding crashed (guard.c) */
+	unsigned spent;		/* by unwinding */
+	VEC(const char *) losses; /* what was given up, in words */
+	size_t losses_told, die_hint;
 };
 
 static inline struct priv *priv_of(const struct module *m)

@@ -33,11 +33,13 @@ bool modules_word(struct modules *ms, uint64_t address, uint64_t *ret)
 
 const char *modules_keep(struct modules *ms, char *text)
 {
-	char **slot = text ? vec_push(&ms->names) : NULL;
+	size_t n = text ? strlen(text) : 0;
+	char **slot = text && n < LIMIT_NAME_BYTES - ms->name_bytes ? vec_push(&ms->names) : NULL;
 	if (!slot) {
 		free(text);
 		return "";
 	}
+	ms->name_bytes += n;
 	return *slot = text;
 }
 
@@ -560,6 +562,7 @@ void modules_close(struct modules *ms)
 	for (size_t i = 0; i < ms->names.n; i++)
 		free(ms->names.at[i]);
 	vec_free(&ms->names);
+	vec_free(&ms->losses);
 	code_forget_sites(ms);
 	modules_free_types(ms);
 	map64_free(&ms->vtables);

@@ -80,6 +80,7 @@ static void search(Dwarf_Die *unit, uint64_t pc, bool deep, struct scope_chain *
 	if (dwarf_child(unit, &stack[0]))
 		return;
 	for (size_t steps = 0; depth >= 0 && steps < MAX_STEPS && !interrupted; steps++) {
+		modules_check_time();
 		int tag = dwarf_tag(&stack[depth]);
 		bool code = (is_function(tag) || tag == DW_TAG_lexical_block) && dwarf_haspc(&stack[depth], pc) > 0;
 		if (code) {

@@ -1,5 +1,6 @@
 /* From types to shapes: where in an object its containers and pointers lie. */
 #include "containers.h"
+#include "guard.h"
 
 enum { MAX_SHAPES = 1 << 16, MAX_SHAPE_MEMBERS = 1 << 16, MAX_ALIGN_STEPS = 4096, LONGEST_TYPE = 1 << 16 };
 
@@ -326,13 +327,14 @@ static void make_pointer(struct shapes *t, uint32_t at)
 	t->list.at[at].element = of;
 }
 
-void shapes_make_one(struct shapes *t, uint32_t at)
+struct making { struct shapes *t; uint32_t at; };
+
+static void make_shape(void *ctx)
 {
+	struct shapes *t = ((struct making *)ctx)->t;
+	uint32_t at = ((struct making *)ctx)->at;
 	struct shape *s = &t->list.at[at];
-	if (s->kind != SHAPE_UNMADE)
-		return;
 	int tag = dwarf_tag(&s->die);
-	s->kind = SHAPE_DULL;
 	if (tag == DW_TAG_array_type) {
 		make_array(t, at);
 	} else if (tag == DW_TAG_pointer_type || tag == DW_TAG_reference_type || tag == DW_TAG_rvalue_reference_type) {
@@ -347,6 +349,21 @@ void shapes_make_one(struct shapes *t, uint32_t at)
 				return;
 		t->list.at[at].kind = SHAPE_PARTS;
 		make_parts(t, at);
+	}
+}
+
+void shapes_make_one(struct shapes *t, uint32_t at)
+{
+	struct making g = { t, at };
+	struct shape *s = &t->list.at[at];
+	if (s->kind != SHAPE_UNMADE)
+		return;
+	struct module *m = modules_of_die(t->ms, &s->die);
+	s->kind = SHAPE_DULL;
+	if (m && !modules_guarded(t->ms, m, make_shape, &g)) {
+		s = &t->list.at[at]; /* the list may have moved */
+		vec_free(&s->parts);
+		*s = (struct shape){ .kind = SHAPE_DULL };
 	}
 }
 

@@ -1,5 +1,5 @@
 /* Names of addresses, from .symtab (the file's own or a separate debug file's) and .dynsym. */
-#include "modules.h"
+#include "guard.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -141,7 +141,8 @@ static bool read_table(struct module *m, Elf *elf, GElf_Word want)
 		if (!gelf_getshdr(scn, &sh) || sh.sh_type != want || !sh.sh_entsize || !(data = elf_getdata(scn, NULL)))
 			continue;
 		size_t n = data->d_size / sh.sh_entsize;
-		for (size_t i = 1; i < n && i < MAX_SYMBOLS; i++) {
+		/* Sections may lie over each other: all tables together are bounded. */
+		for (size_t i = 1; i < n && i < MAX_SYMBOLS && priv_of(m)->symbols.n + priv_of(m)->tls.n < MAX_SYMBOLS; i++) {
 			GElf_Sym sym;
 			if (gelf_getsym(data, (int)i, &sym))
 				add_symbol(m, &sym, elf_strptr(elf, sh.sh_link, sym.st_name));
@@ -191,12 +192,13 @@ static void index_names(struct priv *p)
 	}
 }
 
-void modules_read_symbols(struct modules *ms, struct module *m)
+struct job { struct modules *ms; struct module *m; };
+
+static void read_tables(void *ctx)
 {
+	struct modules *ms = ((struct job *)ctx)->ms;
+	struct module *m = ((struct job *)ctx)->m;
 	struct priv *p = priv_of(m);
-	if (p->symbols_read)
-		return;
-	p->symbols_read = true;
 	if (m->have_file)
 		p->elf = elf_begin(p->fd, ELF_C_READ_MMAP, NULL);
 	else if (p->memory)
@@ -212,6 +214,17 @@ void modules_read_symbols(struct modules *ms, struct module *m)
 	}
 	if (!m->have_symtab)
 		read_table(m, p->elf, SHT_DYNSYM);
+}
+
+void modules_read_symbols(struct modules *ms, struct module *m)
+{
+	struct priv *p = priv_of(m);
+	struct job j = { ms, m };
+	if (p->symbols_read)
+		return;
+	p->symbols_read = true;
+	if (!modules_guarded(ms, m, read_tables, &j))
+		p->elf = p->debug_elf = NULL; /* what was read till then counts */
 	if (p->symbols.n)
 		qsort(p->symbols.at, p->symbols.n, sizeof *p->symbols.at, compare_symbols);
 	if (p->tls.n)

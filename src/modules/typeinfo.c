@@ -1,5 +1,6 @@
 /* Types of DWARF: what stands behind a typedef, how large it is, what it is called, and where the type or variable of a name
  * is declared. Nothing recurses: a file may nest and link its entries as it likes. */
+#include "guard.h"
 #include "values.h"
 
 #include <ctype.h>
@@ -321,6 +322,7 @@ static void index_unit(struct modules *ms, struct priv *p, Dwarf_Die *unit, bool
 		Dwarf_Attribute attr;
 		int tag = dwarf_tag(die);
 		--*budget;
+		modules_check_time();
 		const char *name = kind_of(die) || tag == DW_TAG_namespace ? dwarf_diename(die) : NULL;
 		uint64_t hash = hashes[depth];
 		if (name)
@@ -378,26 +380,36 @@ static void read_named(struct modules *ms, struct module *m)
 		p->named.n = 0;
 }
 
-static bool find_in(struct modules *ms, struct module *m, uint64_t hash, enum named_kind kind, Dwarf_Die *ret, bool *ret_second)
+struct wanted_name {
+	struct modules *ms;
+	struct module *m;
+	uint64_t hash;
+	enum named_kind kind;
+	Dwarf_Die die;
+	bool found, second;
+};
+
+static void find_in(void *ctx)
 {
-	struct priv *p = priv_of(m);
-	read_named(ms, m);
+	struct wanted_name *w = ctx;
+	struct priv *p = priv_of(w->m);
+	read_named(w->ms, w->m);
 	size_t lo = 0, hi = p->named.n;
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
-		if (p->named.at[mid].hash < hash)
+		if (p->named.at[mid].hash < w->hash)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	for (; lo < p->named.n && p->named.at[lo].hash == hash; lo++) {
+	for (; lo < p->named.n && p->named.at[lo].hash == w->hash; lo++) {
 		const struct named *n = &p->named.at[lo];
-		if (n->kind != kind || !die_of(p, n, ret))
+		if (n->kind != w->kind || !die_of(p, n, &w->die))
 			continue;
-		*ret_second = n->second_choice;
-		return true;
+		w->second = n->second_choice;
+		w->found = true;
+		return;
 	}
-	return false;
 }
 
 static const char *without_keyword(const char *name)
@@ -415,14 +427,13 @@ bool named_find(struct modules *ms, const char *name, enum named_kind kind, stru
 	uint64_t hash = hash_name(kind == NAMED_TYPE ? without_keyword(name) : name);
 	bool found = false;
 	for (size_t i = 0; i < ms->list.n && !interrupted; i++) {
-		Dwarf_Die die;
-		bool second;
-		if (!find_in(ms, ms->list.at[i], hash, kind, &die, &second) || (found && second))
+		struct wanted_name w = { .ms = ms, .m = ms->list.at[i], .hash = hash, .kind = kind };
+		if (!modules_guarded(ms, w.m, find_in, &w) || !w.found || (found && w.second))
 			continue;
-		*ret = die;
-		*ret_module = ms->list.at[i];
+		*ret = w.die;
+		*ret_module = w.m;
 		found = true;
-		if (!second)
+		if (!w.second)
 			break;
 	}
 	return found;
@@ -437,29 +448,63 @@ static size_t scope_bytes(const char *name)
 	return n;
 }
 
+struct completion {
+	struct modules *ms;
+	struct module *m;
+	const char *prefix, *plain; /* plain: without its scopes */
+	size_t scope, skip, *cursor;
+	char whole[256];
+	bool found;
+};
+
+static void next_type(void *ctx)
+{
+	struct completion *c = ctx;
+	struct priv *p = priv_of(c->m);
+	read_named(c->ms, c->m);
+	for (size_t k = c->skip; k < p->named.n && !interrupted; k++) {
+		const struct named *n = &p->named.at[k];
+		Dwarf_Die die;
+		++*c->cursor;
+		const char *name = n->kind == NAMED_TYPE && die_of(p, n, &die) ? dwarf_diename(&die) : NULL;
+		if (!name || strncmp(name, c->plain, strlen(c->plain)))
+			continue;
+		/* Without a scope each type is found by its own name. */
+		int m = snprintf(c->whole, sizeof c->whole, "%.*s%s", (int)c->scope, c->prefix, name);
+		c->found = m < (int)sizeof c->whole && (!c->scope || hash_more(HASH_START, c->whole) == n->hash);
+		if (c->found)
+			return;
+	}
+	c->skip = c->skip > p->named.n ? c->skip - p->named.n : 0;
+}
+
 const char *modules_type_by_prefix(struct modules *ms, const char *prefix, size_t *cursor)
 {
-	static char whole[256];
-	size_t scope = scope_bytes(prefix), skip = *cursor;
-	const char *plain = prefix + scope;
-	for (size_t i = 0; i < ms->list.n; i++) {
-		struct priv *p = priv_of(ms->list.at[i]);
-		read_named(ms, ms->list.at[i]);
-		for (size_t k = skip; k < p->named.n && !interrupted; k++) {
-			const struct named *n = &p->named.at[k];
-			Dwarf_Die die;
-			++*cursor;
-			const char *name = n->kind == NAMED_TYPE && die_of(p, n, &die) ? dwarf_diename(&die) : NULL;
-			if (!name || strncmp(name, plain, strlen(plain)))
-				continue;
-			/* Without a scope each type is found by its own name. */
-			int m = snprintf(whole, sizeof whole, "%.*s%s", (int)scope, prefix, name);
-			if (m < (int)sizeof whole && (!scope || hash_more(HASH_START, whole) == n->hash))
-				return whole;
-		}
-		skip = skip > p->named.n ? skip - p->named.n : 0;
+	static struct completion c;
+	size_t scope = scope_bytes(prefix);
+	c = (struct completion){ .ms = ms, .prefix = prefix, .plain = prefix + scope, .scope = scope, .skip = *cursor, .cursor = cursor };
+	for (size_t i = 0; i < ms->list.n && !c.found; i++) {
+		c.m = ms->list.at[i];
+		modules_guarded(ms, c.m, next_type, &c);
 	}
-	return NULL;
+	return c.found ? c.whole : NULL;
+}
+
+struct wanted_entry { struct module *m; Dwarf_Off at; Dwarf_Die die; bool found; };
+
+static void find_entry(void *ctx)
+{
+	struct wanted_entry *w = ctx;
+	w->found = dwarf_offdie(priv_of(w->m)->dwarf, w->at, &w->die);
+}
+
+bool entry_at(struct modules *ms, struct module *m, Dwarf_Off offset, Dwarf_Die *ret)
+{
+	struct wanted_entry w = { .m = m, .at = offset };
+	if (!modules_guarded(ms, m, find_entry, &w) || !w.found)
+		return false;
+	*ret = w.die;
+	return true;
 }
 
 bool variable_at(struct modules *ms, uint64_t address, struct module **ret_module, Dwarf_Die *ret)
@@ -467,5 +512,5 @@ bool variable_at(struct modules *ms, uint64_t address, struct module **ret_modul
 	struct module *m = modules_at(ms, address);
 	const struct data_line *line = m ? modules_variable_at(ms, m, address) : NULL;
 	*ret_module = m;
-	return line && dwarf_offdie(priv_of(m)->dwarf, line->die, ret);
+	return line && entry_at(ms, m, line->die, ret);
 }

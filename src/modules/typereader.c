@@ -26,12 +26,19 @@ static struct type *add_type(struct type_reader *r, enum type_kind kind, uint32_
 
 static const char *keep(struct type_reader *r, char *text)
 {
+	size_t n = text ? strlen(text) : 0;
+	if (n >= LIMIT_NAME_BYTES - r->name_bytes) {
+		free(text);
+		r->t->cut = true;
+		return NULL;
+	}
 	char **slot = text ? vec_push(&r->t->strings) : NULL;
 	if (!slot) {
 		free(text);
 		r->nomem = true;
 		return NULL;
 	}
+	r->name_bytes += n;
 	return *slot = text;
 }
 
@@ -325,6 +332,7 @@ static void read_unread(void *ctx)
 	struct type_reader *r = ctx;
 	while (r->next < r->unread.n && r->unread.at[r->next].module == r->module && !r->nomem && !interrupted) {
 		struct unread u = r->unread.at[r->next++];
+		modules_check_time();
 		read_members(r, &u);
 	}
 }
@@ -394,9 +402,11 @@ static void read_file(struct type_reader *r, Dwarf *dw)
 		r->unit.n = 0;
 		modules_each_die(&unit, &r->budget, on_die, r);
 		/* Nameless ones are read where something is of that type. */
-		for (size_t i = 0; i < r->unit.n && !r->nomem; i++)
+		for (size_t i = 0; i < r->unit.n && !r->nomem; i++) {
+			modules_check_time();
 			if (dwarf_diename(&r->unit.at[i]) || map64_find(&r->typedefs, (uintptr_t)r->unit.at[i].addr, &named))
 				add_struct(r, &r->unit.at[i]);
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ struct type_reader {
 	size_t next;		/* of unread */
 	size_t budget;
 	bool nomem;
+	size_t name_bytes;	/* of t->strings */
 };
 
 /* The type of an entry; 0 is void, and what could not be read. */

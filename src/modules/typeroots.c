@@ -80,6 +80,7 @@ static void add_globals(void *ctx)
 	struct gather *g = ctx;
 	while (g->next < g->n_lines && !interrupted) {
 		const struct data_line *line = &g->lines[g->next++];
+		modules_check_time();
 		struct spot at = { .place = { .in_memory = true, .address = line->address } };
 		Dwarf_Die die;
 		if (dwarf_offdie(priv_of(g->r->m)->dwarf, line->die, &die) && type_ref(&die, DW_AT_type, &at.type))

@@ -1,4 +1,5 @@
 /* The namespaces and classes around a type, unit by unit, read when a name is first wanted. */
+#include "guard.h"
 #include "values.h"
 
 enum { SCOPE_DIES = 1 << 20, SCOPE_DEPTH = 64 };
@@ -49,6 +50,7 @@ static void read_unit(struct modules *ms, Dwarf_Die *unit)
 	if (dwarf_child(unit, &w.at[0]))
 		return;
 	while (w.depth >= 0 && budget-- && !interrupted) {
+		modules_check_time();
 		Dwarf_Die *die = &w.at[w.depth];
 		int tag = dwarf_tag(die);
 		const char *scope = w.depth && is_named_type(tag) ? around(&w) : NULL;

@@ -1,5 +1,6 @@
 /* Values by their types: a list of members and elements in depth-first order, each scalar as gdb writes it. A work list stands
  * in for recursion; depth, members, elements and values are counted. */
+#include "guard.h"
 #include "values.h"
 
 #include <inttypes.h>
@@ -478,12 +479,32 @@ static void next(struct work *w)
 	w->nomem |= !slot || !v.type;
 }
 
+static void next_guarded(void *ctx)
+{
+	next(ctx);
+}
+
+/* What a type was only declared as may be defined in another file than the value's own. */
+static void next_of_its_file(struct work *w)
+{
+	size_t before = w->stack.n - 1;
+	struct item it = w->stack.at[before];
+	struct module *m = it.at.void_type ? w->e->m : modules_of_die(w->e->ms, &it.at.type);
+	if (m && modules_guarded(w->e->ms, m, next_guarded, w))
+		return;
+	w->stack.n = before;
+	struct value *slot = vec_push(&w->v->list);
+	w->nomem |= !slot;
+	if (slot)
+		*slot = (struct value){ .depth = it.depth, .name = it.name, .type = "?", .missing = "the DWARF of its type was given up", .repeats = it.repeats };
+}
+
 struct err *values_add(struct evaluation *e, const char *name, const struct spot *at, bool parameter)
 {
 	struct work w = { .e = e, .v = e->keep, .word = modules_arch(e->ms)->word };
 	push_item(&w, &(struct item){ .at = *at, .name = name, .repeats = 1, .parameter = parameter });
 	while (w.stack.n && !w.nomem && !interrupted && e->keep->list.n < MAX_VALUES)
-		next(&w);
+		next_of_its_file(&w);
 	e->keep->cut |= w.stack.n > 0;
 	vec_free(&w.stack);
 	return w.nomem ? err_nomem() : interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;

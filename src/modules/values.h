@@ -30,6 +30,8 @@ bool type_number(Dwarf_Die *die, unsigned attribute, uint64_t *ret);
 enum named_kind { NAMED_TYPE = 1, NAMED_VARIABLE = 2 };
 /* With or without namespaces; a definition before a declaration. "struct X" finds X. */
 bool named_find(struct modules *ms, const char *name, enum named_kind kind, struct module **ret_module, Dwarf_Die *ret);
+/* The entry at an offset in the DWARF of a module. */
+bool entry_at(struct modules *ms, struct module *m, Dwarf_Off offset, Dwarf_Die *ret);
 /* The variable whose object begins at address. */
 bool variable_at(struct modules *ms, uint64_t address, struct module **ret_module, Dwarf_Die *ret);
 
