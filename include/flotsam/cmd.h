@@ -85,6 +85,7 @@ struct command {
 	unsigned min_words, max_words;
 	enum completes completes;
 	bool filters;		/* takes --class, --state, --min-size */
+	bool top_words;		/* `top N` may stand behind its operands for --top N */
 	bool rules;		/* takes --fail-on, --suppress */
 	enum driver driver;	/* the front drives it, and it takes looks over time */
 	bool whole_file;	/* the file of -o must be new, and appears only when it is complete */

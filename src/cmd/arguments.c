@@ -456,6 +456,15 @@ static struct err *check_state(const struct arguments *a)
 	return e;
 }
 
+static void take_top(struct arguments *a)
+{
+	unsigned n = a->n_words;
+	if (!a->command->top_words || n < 2 || strcmp(a->words[n - 2], "top") || !cmd_all_digits(a->words[n - 1]))
+		return;
+	a->top = (unsigned)strtoul(a->words[n - 1], NULL, 10);
+	a->n_words -= 2;
+}
+
 static struct err *check_words(const struct arguments *a)
 {
 	const struct command *c = a->command;
@@ -555,6 +564,7 @@ static struct err *check(struct arguments *a)
 	if (!a->target && (a->command->target == TARGET_ONE || a->command->target == TARGET_MANY))
 		return err_hint(err_new(ERR_USAGE, "which process or core?"), "flotsam PID   |   flotsam NAME   |   flotsam CORE   |   flotsam --help");
 	TRY(check_unseen(a));
+	take_top(a);
 	TRY(check_words(a));
 	TRY(check_format(a));
 	TRY(check_state(a));

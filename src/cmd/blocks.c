@@ -12,7 +12,7 @@ static const struct column columns[] = {
 	{ "arena", "ARENA", "index, or mmap", CELL_INT_OR_TEXT, 5 },
 	{ "label", "LABEL", "what it is", CELL_TEXT, 0 },
 };
-enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
+enum { N_COLUMNS = sizeof columns / sizeof columns[0], SELDOM = 2 /* in front of the label */ };
 /* --types=all: how certain a label is; only for programs, since a line of text is full. */
 static const struct column tier_column = { "tier", "TIER", "A certain to D content; null: named by its size alone", CELL_TEXT, 4 };
 /* sort retained shows what it sorts by. */
@@ -111,13 +111,24 @@ static bool has_tiers(const struct question *q)
 	return q->s->types->typed_labels && !cmd_is_text(q->a);
 }
 
+/* At the prompt the item number takes the room of two that are seldom asked for; -v has them. */
+static bool is_brief(const struct question *q)
+{
+	return q->a->prompt && cmd_is_text(q->a) && !q->a->verbose;
+}
+
 static void begin(struct question *q, struct listing *l)
 {
 	struct column all[N_COLUMNS + 2] = { retained_column };
 	bool retained = q->sort == SORT_RETAINED;
+	size_t n = N_COLUMNS + retained;
 	memcpy(all + retained, columns, sizeof columns);
-	all[N_COLUMNS + retained] = tier_column;
-	listing_begin(l, q->a, q->o, "blocks", all, N_COLUMNS + retained + has_tiers(q));
+	all[n] = tier_column;
+	if (is_brief(q)) {
+		n -= SELDOM;
+		all[n - 1] = columns[N_COLUMNS - 1];
+	}
+	listing_begin(l, q->a, q->o, "blocks", all, n + has_tiers(q));
 }
 
 static void put(struct question *q, struct listing *l, const struct block_cursor *c)
@@ -138,6 +149,8 @@ static void put(struct question *q, struct listing *l, const struct block_cursor
 		{ .text = label == UINT32_MAX ? NULL : s->types->labels[label].name },
 		{ .text = tier ? cmd_tier_name(types_block_tier(s->types, c->id, c->payload, c->usable)) : NULL },
 	};
+	if (is_brief(q))
+		cells[N_COLUMNS - SELDOM] = cells[N_COLUMNS];
 	listing_record(l, c->payload, cells + !retained);
 }
 
@@ -361,8 +374,8 @@ static bool add_to_group(struct question *q, struct groups *gs, const struct blo
 
 static const struct column group_columns[] = {
 	{ "group", "GROUP", "what its blocks have in common", CELL_TEXT, 34 },
-	{ "blocks", "BLOCKS", "blocks", CELL_COUNT, 11 },
-	{ "bytes", "BYTES", "usable bytes", CELL_BYTES, 14 },
+	{ "blocks", "BLOCKS", "blocks", CELL_COUNT, 8 },
+	{ "bytes", "BYTES", "usable bytes", CELL_BYTES, 11 },
 	{ "sample", "FIRST", "address of the first block", CELL_ADDRESS, 0 },
 };
 enum { GROUP_COLUMNS = sizeof group_columns / sizeof group_columns[0] };
@@ -432,7 +445,7 @@ static struct err *list_groups(struct question *q)
 
 static const struct column sum_columns[] = {
 	{ "blocks", "BLOCKS", "blocks", CELL_COUNT, 0 },
-	{ "bytes", "BYTES", "usable bytes", CELL_BYTES, 14 },
+	{ "bytes", "BYTES", "usable bytes", CELL_BYTES, 11 },
 };
 
 static struct err *add_up(struct question *q)

@@ -188,6 +188,7 @@ const struct command command_containers = {
 		"member tags of each element of g_users; BYTES are the blocks that they own\n"
 		"themselves.\n",
 	.group = GROUP_BLOCKS,
+	.top_words = true,
 	.operands = "[bytes|waste|items]",
 	.max_words = 1,
 	.run = run,

@@ -243,6 +243,7 @@ const struct command command_frag = {
 	.name = "frag",
 	.summary = "who pins the heap: sparse pages, last blocks, runs",
 	.formats = { "text", "json" },
+	.top_words = true,
 	.help = "  flotsam frag 4242\n"
 		"  flotsam frag 4242 --format json | jq '.sparse.labels[0]'\n"
 		"  then, at the prompt: why 1\n",

@@ -6,6 +6,23 @@ bool cmd_is_text(const struct arguments *a)
 	return !strcmp(a->format, "text");
 }
 
+/* The number takes its columns from the widest text in front of the last column, where a line would not fit into 80. */
+static void make_room(struct listing *l)
+{
+	enum { COLUMNS = 80, ADDRESS = 14, OTHER = 12, LEAST = 24 };
+	int all = 2 * ((int)l->n_columns - 1);
+	struct column *widest = NULL;
+	for (size_t i = 0; i < l->n_columns; i++) {
+		struct column *c = &l->columns[i];
+		bool last = i + 1 == l->n_columns;
+		all += c->type == CELL_TEXT && last ? 0 : c->type == CELL_ADDRESS ? ADDRESS : c->width ? c->width : OTHER;
+		if (c->type == CELL_TEXT && !last && c->width > LEAST && (!widest || c->width > widest->width))
+			widest = c;
+	}
+	if (widest && all > COLUMNS)
+		widest->width = widest->width - (all - COLUMNS) > LEAST ? widest->width - (all - COLUMNS) : LEAST;
+}
+
 void listing_begin(struct listing *l, const struct arguments *a, struct out *o, const char *noun, const struct column *columns, size_t n)
 {
 	*l = (struct listing){ .a = a, .numbered = a->prompt && cmd_is_text(a) };
@@ -13,6 +30,8 @@ void listing_begin(struct listing *l, const struct arguments *a, struct out *o, 
 		l->columns[l->n_columns++] = (struct column){ "n", "N", "item number", CELL_INT_OR_TEXT, 5 };
 	for (size_t i = 0; i < n && l->n_columns < MAX_COLUMNS; i++)
 		l->columns[l->n_columns++] = columns[i];
+	if (l->numbered)
+		make_room(l);
 	sink_begin(&l->sink, sink_find(a->format), o, l->columns, l->n_columns);
 	l->sink.noun = noun;
 }

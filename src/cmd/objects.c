@@ -242,7 +242,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 {
 	struct objects *x;
 	if (a->n_words > 1 && !by_module(a))
-		return err_hint(err_new(ERR_USAGE, "what is '%s'?", a->words[1]), "objects %s by module", a->words[0]);
+		return err_hint(err_new(ERR_USAGE, "objects takes no '%s'", a->words[1]), "objects [GLOB] [by module] [top N]");
 	TRY(session_walk(s));
 	TRY(types_objects(s->blocks, s->image, s->modules, s->runtime, &x));
 	struct err *e = NULL;
@@ -273,6 +273,7 @@ const struct command command_objects = {
 		"  flotsam objects 4242 by module             sums of modules\n"
 		"  flotsam objects ./core.4242 --format json | jq '.types[] | select(.type == \"dict\")'\n",
 	.group = GROUP_BLOCKS,
+	.top_words = true,
 	.operands = "[GLOB] [by module]",
 	.max_words = 3,
 	.run = run,

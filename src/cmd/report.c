@@ -42,6 +42,7 @@ const struct command command_report = {
 	.name = "report",
 	.summary = "what leaked, who holds the rest, why RSS is so large",
 	.formats = { "text", "json", "folded", "pprof", "prometheus" },
+	.top_words = true,
 	.help = "  flotsam report 4242                  for people\n"
 		"  flotsam report 4242 --format json    for programs; see flotsam-json(5)\n"
 		"  flotsam report ./core.4242 --top 0     every leak and every holder\n"

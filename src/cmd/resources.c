@@ -274,6 +274,7 @@ const struct command command_resources = {
 	.name = "resources",
 	.summary = "what else may leak: descriptors, threads, mappings",
 	.formats = { "text", "json" },
+	.top_words = true,
 	.help = "  flotsam resources 4242               sockets by state, threads by place\n"
 		"  flotsam resources 4242 --top 0       every file that is open twice\n"
 		"  flotsam check 4242 --fail-on 'resources.descriptors.total > 500'\n",

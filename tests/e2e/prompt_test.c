@@ -371,6 +371,13 @@ START_TEST(holders_by_number)
 		}
 	}
 	json_decref(report);
+	/* `top N` is --top N. */
+	const char *words[] = { "report top 2" }, *option[] = { "report --top 2" };
+	char *one = sit(words, 1, &status), *other = sit(option, 1, &status), *listed = strstr(one, "KEPT ALIVE");
+	ck_assert_msg(listed && strstr(listed, "  H2 ") && !strstr(listed, "  H3 "), "%s", one);
+	ck_assert_str_eq(listed, strstr(other, "KEPT ALIVE"));
+	free(one);
+	free(other);
 }
 END_TEST
 
@@ -446,6 +453,13 @@ START_TEST(empty_lists_and_numbers)
 		{ "bins", "", "no blocks" },
 		{ "tcache 1", "bins", "no thread" },
 		{ "map arena 0", "arena 0, ", "arena 1" },
+		{ "report top", "one word too many", NULL },
+		{ "report top x", "one word too many", NULL },
+		{ "objects dict 3", "objects takes no", "what is" },
+		{ "blocks used top 1", "CLASS       LABEL", "STACK" },
+		{ "blocks used top 1 -v", "STACK  ARENA  LABEL", NULL },
+		{ "blocks used top 1 --format json", "\"stack_only\":", NULL },
+		{ "blocks used group by label top 1", "FIRST\n", NULL },
 		{ "map arena 9", "there is no arena 9", NULL },
 		{ "map arena", "needs its number", NULL },
 		{ "map 0 1", "one word too many", NULL },
@@ -455,6 +469,9 @@ START_TEST(empty_lists_and_numbers)
 		int status;
 		snprintf(shell, sizeof shell, "'%s' shell %s -e '%s' 2>&1", flotsam_path(), pid, wanted[i].line);
 		char *argv[] = { (char[]){ "sh" }, (char[]){ "-c" }, shell, NULL }, *text = run_text(argv, &status);
+		/* The tables above 80 columns wide would be broken by the terminal. */
+		for (const char *at = text, *end; strncmp(wanted[i].line, "blocks", 6) == 0 && !strstr(wanted[i].line, "-") && (end = strchr(at, '\n')); at = end + 1)
+			ck_assert_msg(end - at <= 80, "%s: %s", wanted[i].line, at);
 		ck_assert_msg(strstr(text, wanted[i].text) && (!wanted[i].not || !strstr(text, wanted[i].not)), "%s: %s", wanted[i].line, text);
 		free(text);
 	}
