@@ -62,6 +62,22 @@ static enum begun open_dwarf(struct modules *ms, struct module *m)
 	return BEGUN;
 }
 
+/* Of a program built with -gsplit-dwarf this file has little more than where the rest is. */
+static void find_split(void *ctx)
+{
+	struct job *j = ctx;
+	Dwarf_CU *cu = NULL;
+	uint8_t kind;
+	j->found = !dwarf_get_units(priv_of(j->m)->dwarf, NULL, &cu, NULL, &kind, NULL, NULL) && kind == DW_UT_skeleton;
+}
+
+static void say_split(struct modules *ms, struct module *m)
+{
+	struct job j = { .ms = ms, .m = m };
+	if (modules_guarded(ms, m, find_split, &j) && j.found)
+		findings_add(&ms->target->picture.findings, "split-dwarf", m->start, "%s: its types and variables are told in .dwo files, which are not read", m->name);
+}
+
 Dwarf *modules_dwarf(struct modules *ms, struct module *m)
 {
 	struct priv *p = priv_of(m);
@@ -76,6 +92,8 @@ Dwarf *modules_dwarf(struct modules *ms, struct module *m)
 	if (b == BEGUN_CRASHED)
 		guard_give_up(ms, m);
 	m->have_dwarf = p->dwarf != NULL;
+	if (m->have_dwarf)
+		say_split(ms, m);
 	return p->dwarf;
 }
 

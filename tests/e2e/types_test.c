@@ -157,6 +157,19 @@ START_TEST(type_units)
 }
 END_TEST
 
+/* Types in a file that is not read: said, since nothing else tells why there are none. */
+START_TEST(split)
+{
+	ask_start("type_split", "", NULL);
+	json_t *report = ask_json("report", "--types=all"), *finding;
+	size_t i, said = 0;
+	json_array_foreach(json_object_get(report, "findings"), i, finding)
+		said += !strcmp(word(finding, "kind"), "split-dwarf") && strstr(word(finding, "text"), "type_split: its types");
+	ck_assert_uint_eq(said, 1);
+	json_decref(report);
+}
+END_TEST
+
 /* struct slot: {first, many, n, other} as the compiler lays it out for 64 bits. */
 START_TEST(layout)
 {
@@ -236,6 +249,7 @@ int main(void)
 	tcase_add_test(c, c_types);
 	tcase_add_test(c, cxx_types);
 	tcase_add_loop_test(c, type_units, 0, 2);
+	tcase_add_test(c, split);
 	tcase_add_test(c, layout);
 	tcase_add_test(c, lost_kinds);
 	suite_add_tcase(s, c);
