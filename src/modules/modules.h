@@ -32,6 +32,7 @@ struct priv { /* of one module */
 	Elf *elf, *debug_elf;
 	char *memory;		/* of the vDSO, which has no file: what elf reads */
 	size_t memory_bytes;
+	bool memory_whole;	/* false: zeros stand for pages that nobody touched */
 	Dwarf *dwarf, *alt;
 	struct beginning *beginning; /* of one of them: Ctrl-C came meanwhile (begin.c) */
 	bool own_begun, debug_begun;

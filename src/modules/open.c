@@ -442,6 +442,19 @@ static bool read_vdso(struct modules *ms, uint64_t start, char *to, size_t n)
 	return true;
 }
 
+/* Of another word size than our own there is none to take the rest from. Its headers and unwind tables stand in the first page, before
+ * the code (arch/x86/entry/vdso/vdso-layout.lds.S): stacks can be told, of names what does not need the section headers at its end. */
+static bool read_touched(struct modules *ms, uint64_t start, char *to, size_t n)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	if (n < page || !modules_read(ms, start, to, page))
+		return false;
+	for (size_t i = page; i < n; i += page)
+		if (!modules_read(ms, start + i, to + i, n - i < page ? n - i : page))
+			memset(to + i, 0, n - i < page ? n - i : page);
+	return true;
+}
+
 /* The kernel maps the vDSO whole: its memory is its file. Taken at the survey, for a look does not copy it. */
 static void keep_vdso(struct modules *ms, struct module *m)
 {
@@ -450,9 +463,11 @@ static void keep_vdso(struct modules *ms, struct module *m)
 	const struct mapping *map = picture_mapping(ms->img ? image_picture(ms->img) : &ms->target->picture, m->start);
 	size_t n = map && map->end - m->start <= MOST ? map->end - m->start : 0;
 	char *bytes = p->memory || !n ? NULL : malloc(n);
-	if (bytes && read_vdso(ms, m->start, bytes, n)) {
+	bool whole = bytes && read_vdso(ms, m->start, bytes, n);
+	if (whole || (bytes && read_touched(ms, m->start, bytes, n))) {
 		p->memory = bytes;
 		p->memory_bytes = n;
+		p->memory_whole = whole;
 	} else {
 		free(bytes);
 	}
@@ -600,7 +615,7 @@ struct span modules_vdso(const struct modules *ms)
 {
 	const struct module *m = modules_by_role(ms, MODULE_VDSO);
 	const struct priv *p = m ? priv_of(m) : NULL;
-	return p && p->memory ? (struct span){ (const uint8_t *)p->memory, p->memory_bytes } : (struct span){ NULL, 0 };
+	return p && p->memory_whole ? (struct span){ (const uint8_t *)p->memory, p->memory_bytes } : (struct span){ NULL, 0 };
 }
 
 struct module *modules_by_role(const struct modules *m, enum module_role role)
