@@ -102,6 +102,26 @@ settings() { # LIBRARY FIXTURES LAUNCH...
 	row "$library" 'malloc set otherwise' "$p" "$f" 0 "$log"
 }
 
+# The functions that the threads of this fixture stand in, as it says in its source; of another word size than flotsam's own the vDSO, in
+# which threads wait, is known by what the process touched of it.
+live_stacks() { # LIBRARY FIXTURES LAUNCH...
+	local library=$1 fixtures=$2 pid in out said frames
+	shift 2
+	coproc { exec "$@" "$fixtures/frames" 2>/dev/null; }
+	pid=$COPROC_PID in=${COPROC[1]} out=${COPROC[0]}
+	while read -r -t 60 -u "$out" said && [ "${said%\}}" = "$said" ]; do :; done
+	settled "$pid"
+	"${quiet[@]}" "$FLOTSAM" stack "$pid" all >"$tmp/log" 2>&1
+	exec {in}>&- 2>/dev/null
+	wait "$pid" 2>/dev/null
+	frames=$(sed -n 's/^#[0-9]* *\([a-z_]*\)() at frames\.c.*/\1/p' "$tmp/log" | tr '\n' ' ')
+	case $frames in
+	'wait_for_end main stand consume parse serve serve serve serve io_main stand on_signal provoke signal_main pool_wait pool_main pool_wait pool_main pool_wait pool_main ')
+		row "$library" 'stacks, live' 1 0 0 ;;
+	*) row "$library" 'stacks, live' 0 1 0 "$tmp/log" ;;
+	esac
+}
+
 # How flotsam found the arenas, and what it takes the library for.
 identity() { # LIBRARY WAY DIRECTORY VERSION FOUND-BY OPTIONS LAUNCH...
 	local library=$1 way=$2 directory=$3 version=$4 by=$5 options=$6 said pid in out
@@ -148,6 +168,7 @@ library_checks() { # SUITE ROOT TRIPLET LOADER FIXTURES
 	identity "$library" 'found without debug file' "$fixtures" "$version" 'file signature' '' "${ld[@]}"
 	ways "$library" 'file, live, code, heap alone' "$fixtures" '' "${ld[@]}"
 	code "$library" "$fixtures" '' "${ld[@]}"
+	live_stacks "$library" "$fixtures" "${ld[@]}"
 	truth "$library" 'ld.so, live' live "$fixtures" '' "${ld[@]}"
 	truth "$library" 'ld.so, core' kernel "$fixtures" '' "${ld[@]}"
 	# Nothing there names a program that its loader was given: of two libraries the program's is not known.
