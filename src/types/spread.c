@@ -96,6 +96,12 @@ static void settle(struct spread *s, block_id id, uint32_t type, uint64_t base, 
 	}
 }
 
+/* Of a header (std::string is one, since structs begin with strings) the size alone may say that it is no more than that. */
+static bool fits_union(struct spread *s, uint32_t type, uint64_t address, struct fit fit)
+{
+	return (fit.rank == RANK_EXACT || fit.rank == RANK_EXACT_HEADER) && fit.form == FORM_ONE && shape_of(s, type, address) == SHAPE_GOOD;
+}
+
 void spread_offer(struct spread *s, block_id id, uint32_t type, uint64_t base, uint8_t rank, enum typed_by by, uint64_t word, bool weak)
 {
 	uint64_t payload = spread_payload(s, id), usable = spread_usable(s, id);
@@ -106,7 +112,7 @@ void spread_offer(struct spread *s, block_id id, uint32_t type, uint64_t base, u
 		return;
 	}
 	/* A member of a union need not be what the bytes are. */
-	if (weak && (fit.rank != RANK_EXACT || shape_of(s, type, payload + base) != SHAPE_GOOD))
+	if (weak && !fits_union(s, type, payload + base, fit))
 		fit.rank = 0;
 	if (fit.rank && weak) {
 		fit.rank = RANK_UNION;
