@@ -285,6 +285,9 @@ bool modules_container_of_frame(struct modules *ms, const struct value_place *at
 				struct container *ret);
 /* All types of all modules with DWARF, read when first asked for. It belongs to the modules; the next call may add to it. */
 struct err *modules_type_table(struct modules *ms, struct type_table **ret) MUST_CHECK;
+/* Casts in the code of all modules but the C library's, found once and kept: where DWARF places variables in registers and on the
+ * stack around loads and stores of such pointers, the code itself is the witness. The table grows by types that are met here. */
+struct err *modules_casts(struct modules *ms, const struct casts **ret) MUST_CHECK;
 /* Variables with a type: of the program, of each thread, of each frame at its pc. */
 struct err *modules_typed_roots(struct modules *ms, modules_tls_fn *tls, const void *tls_ctx, struct typed_roots *ret) MUST_CHECK;
 

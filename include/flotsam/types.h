@@ -57,10 +57,11 @@ void types_objects_free(struct objects *o);
 struct err *types_teach(struct types *t, uint64_t address, const char *name) MUST_CHECK;
 
 /* What blocks are by DWARF: types spread from variables along typed pointers. Higher ranks win; see types_tier(). */
-enum typed_by { TYPED_NOT, TYPED_FIELD, TYPED_VTABLE, TYPED_NODE, TYPED_CONTAINER, TYPED_PREFIX, TYPED_COUNTED, TYPED_FAMILY, TYPED_UNION /* a pointer of a union: only where nothing else speaks */, TYPED_TAUGHT /* by the user */ };
+enum typed_by { TYPED_NOT, TYPED_FIELD, TYPED_VTABLE, TYPED_NODE, TYPED_CONTAINER, TYPED_PREFIX, TYPED_COUNTED, TYPED_FAMILY, TYPED_UNION /* a pointer of a union: only where nothing else speaks */, TYPED_TAUGHT /* by the user */,
+		TYPED_CAST /* code says what a void * points at */ };
 const char *typed_by_name(enum typed_by by); /* "field", "vtable" ... */
 enum typed_form { FORM_ONE, FORM_ARRAY, FORM_TAIL /* T, and more behind it */, FORM_FLEXIBLE, FORM_POINTERS };
-enum { RANK_TAUGHT = 60, RANK_VTABLE = 50, RANK_EXACT = 40, RANK_PREFIX = 35, RANK_FLEXIBLE = 30, RANK_FAMILY = 25, RANK_ARRAY = 20, RANK_LOOSE_ARRAY = 15,
+enum { RANK_TAUGHT = 60, RANK_VTABLE = 50, RANK_EXACT = 40, RANK_PREFIX = 35, RANK_FLEXIBLE = 30, RANK_FAMILY = 25, RANK_ARRAY = 20, RANK_CAST = 17, RANK_LOOSE_CAST = 15, RANK_LOOSE_ARRAY = 15,
        RANK_EXACT_HEADER = 12, RANK_TAIL = 10, RANK_NUMBERS = 5, RANK_TEXT = 2, RANK_POOL = 28 /* a vtable, and room for more objects */, RANK_UNION = RANK_TAIL };
 struct typed { /* 8 bytes a block */
 	uint32_t type;		/* index into the table; 0: not known */
@@ -133,6 +134,7 @@ struct evidence_rival { uint32_t type; uint8_t rank; uint64_t word; bool fits; }
 struct evidence {
 	VEC(struct evidence_step) steps; /* the last points at the block */
 	VEC(struct evidence_rival) rivals; /* other types that pointers to it say, one line a type */
+	uint32_t places;	/* of the code that cast what the last step points at; 0: the type stands in its declaration */
 };
 /* ERR_NOT_FOUND: it has no type by a pointer. Spreads all types anew. */
 struct err *types_explain(struct types *t, block_id id, struct evidence *ret) MUST_CHECK;

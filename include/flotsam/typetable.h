@@ -85,6 +85,27 @@ struct typed_roots {
 	bool cut;
 };
 
+/* What code says of pointers whose type says little: void *, char *, pointers to structs that are declared only. */
+struct cast { /* what lies behind such a pointer is, at so many places of the code, a `target` */
+	uint32_t outer;		/* the struct whose member it is, or the incomplete type that it points at; 0: a variable */
+	uint32_t offset;	/* of the member */
+	uint64_t address;	/* of the variable */
+	uint32_t target;
+	uint32_t places;
+	uint8_t distance;	/* through so many variables, parameters and results the pointer went before */
+	bool deep;		/* not itself: it points at pointers, and those are meant */
+};
+struct casts {
+	VEC(struct cast) list;	/* by outer, offset, address, deep; near before far, more places before fewer */
+	size_t functions;	/* that were decoded */
+	uint64_t code_bytes;
+	bool cut;		/* a limit was reached */
+};
+/* Those of one pointer, *ret_n of them; NULL: none. */
+const struct cast *type_casts_find(const struct casts *c, uint32_t outer, uint32_t offset, uint64_t address, bool deep, size_t *ret_n);
+/* Puts them in order. */
+void type_casts_sort(struct casts *c);
+
 /* Computes leaves, parts and flexible members of the types that have none yet. False: no memory, or interrupted. */
 bool type_table_flatten(struct type_table *t);
 void type_table_free(struct type_table *t); /* NULL allowed */

@@ -129,6 +129,8 @@ static void block_text(const struct arguments *a, const struct session *s, block
 		out_printf(o, "it begins %u bytes behind the block's start\n", at->base * image_arch(s->image)->word);
 	strbuf_free(&t);
 	chain_text(a, s, e, o);
+	if (e->places)
+		out_printf(o, "by a cast: code has it as such at %s place%s\n", text_count(e->places).text, e->places == 1 ? "" : "s");
 	rivals_text(s, e, at, o);
 }
 
@@ -168,6 +170,7 @@ static void block_json(const struct session *s, block_id id, const struct eviden
 	out_json_string(j, "label", types_name(s->types, id));
 	out_json_string(j, "identified_by", identified_by_name(types_identified_by(s->types, id)));
 	strbuf_free(&t);
+	out_json_u64(j, "places", e->places);
 	out_json_array(j, "chain");
 	for (size_t i = 0; i < e->steps.n; i++)
 		step_json(j, s, &e->steps.at[i]);

@@ -65,6 +65,7 @@ struct modules {
 	struct map64 functions;	/* raw name of a symbol, by its pointer -> readable name */
 	struct allocation_sites *sites; /* NULL: not asked for yet */
 	struct type_reader *types; /* NULL: not asked for yet */
+	struct casts *casts;	/* of those types; NULL: not asked for yet */
 	VEC(char *) names;	/* strings that live as long as this */
 	size_t name_bytes;
 	Dwfl *dwfl;		/* for unwinding; NULL until then */
@@ -109,6 +110,8 @@ size_t modules_thread_variables(struct modules *ms, struct module *m, const stru
 void modules_each_die(Dwarf_Die *unit, size_t *budget, void (*f)(void *ctx, Dwarf_Die *die), void *ctx);
 /* What modules_type_table() keeps. */
 void modules_free_types(struct modules *ms);
+/* What modules_casts() keeps. */
+void modules_free_casts(struct modules *ms);
 /* A function's name made readable, without a version; kept. */
 const char *modules_function_name(struct modules *ms, const char *symbol);
 

@@ -553,6 +553,7 @@ struct err *modules_refresh(struct modules *ms, struct image *img)
 	map64_free(&ms->scopes);
 	map64_free(&ms->scoped_units);
 	code_forget_sites(ms);
+	modules_free_casts(ms);
 	modules_free_types(ms);
 	for (size_t i = 0; i < ms->list.n; i++) {
 		struct module *m = ms->list.at[i];
@@ -579,6 +580,7 @@ void modules_close(struct modules *ms)
 	vec_free(&ms->names);
 	vec_free(&ms->losses);
 	code_forget_sites(ms);
+	modules_free_casts(ms);
 	modules_free_types(ms);
 	map64_free(&ms->vtables);
 	map64_free(&ms->looks);

@@ -182,7 +182,7 @@ static unsigned misplaced(struct spread *s, const struct type *at, uint64_t addr
 }
 
 /* What an object's members say for its being of a kind. */
-static double agreement(struct spread *s, uint32_t kind, uint64_t address)
+double shape_agreement(struct spread *s, uint32_t kind, uint64_t address)
 {
 	const struct type *at = table_type(s->table, kind);
 	double sum = -0.6 * misplaced(s, at, address);
@@ -194,7 +194,7 @@ static double agreement(struct spread *s, uint32_t kind, uint64_t address)
 		if (table_type(s->table, l->target)->kind == TYPE_CHAR)
 			sum += !points_somewhere(s, v) ? -0.6 : is_text(s, v) ? 0.4 : 0.1;
 		else
-			sum += points_somewhere(s, v) ? 0.1 + 0.5 * says_right(s, v, l->target) : -0.6;
+			sum += points_somewhere(s, v) ? 0.1 + 0.5 * says_right(s, v, l->target) : may_be_number(s->table, l, v) ? 0 : -0.6;
 	}
 	return sum;
 }
@@ -217,7 +217,7 @@ static double score(struct spread *s, uint32_t kind, const block_id *ids, size_t
 		bool exact = usable - at->size < 1u << s->b->granule_shift;
 		alike += spread_usable(s, ids[i]) == usual;
 		flexible += !exact && at->flexible != NO_OFFSET;
-		sum += (exact ? 1.5 : 0) + agreement(s, kind, address);
+		sum += (exact ? 1.5 : 0) + shape_agreement(s, kind, address);
 	}
 	/* What may have any size has not always the same. */
 	sum += (double)flexible * (looked >= LEARN_MANY && alike * 10 >= looked * 9 ? 0.3 : 1);

@@ -35,7 +35,7 @@ enum shape shape_of(struct spread *s, uint32_t type, uint64_t address)
 			continue;
 		if (points_somewhere(s, v))
 			good++;
-		else
+		else if (!may_be_number(s->table, l, v))
 			bad++;
 	}
 	return bad * 4 > good + bad ? SHAPE_BAD : good ? SHAPE_GOOD : SHAPE_EMPTY;

@@ -150,6 +150,10 @@ void spread_outside(struct spread *s, uint64_t address, uint32_t type)
 void spread_reach(struct spread *s, uint64_t pointer, const struct type_leaf *leaf, uint64_t word)
 {
 	enum type_kind kind = table_type(s->table, leaf->target)->kind;
+	if (s->asks) {
+		s->asks(s->asks_ctx, s, pointer, leaf, word);
+		return;
+	}
 	if (!pointer || kind == TYPE_VOID || kind == TYPE_CODE || kind == TYPE_INCOMPLETE)
 		return;
 	s->g->edges++;

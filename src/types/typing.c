@@ -1,7 +1,7 @@
 /* The passes: roots, vtables, pointers into blocks; each spreads until nothing is new. And what came of them. */
 #include "typing.h"
 
-static const char *const by_names[] = { "none", "field", "vtable", "node", "container-of", "prefix", "counted", "family", "union", "taught" };
+static const char *const by_names[] = { "none", "field", "vtable", "node", "container-of", "prefix", "counted", "family", "union", "taught", "cast" };
 
 const char *typed_by_name(enum typed_by by)
 {
@@ -21,6 +21,7 @@ static const struct pass { const char *what; bool (*run)(struct spread *s); } pa
 	{ "reading vtables", spread_vtables },
 	{ "following pointers into blocks", interior },
 	{ "telling headers apart", spread_families },
+	{ "reading casts in code", spread_casts },
 };
 enum { N_PASSES = sizeof passes / sizeof passes[0] };
 

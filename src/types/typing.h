@@ -65,6 +65,9 @@ struct spread {
 	uint64_t named;		/* blocks of families that were told apart, this round */
 	bool interior;		/* pointers into untyped blocks count too */
 	bool nomem;
+	/* Asked of each pointer in place of following it; l->target may be void. NULL: it is followed. */
+	void (*asks)(void *ctx, struct spread *s, uint64_t pointer, const struct type_leaf *l, uint64_t word);
+	void *asks_ctx;
 	struct embed *embeds;	/* by type and offset */
 	size_t n_embeds;
 };
@@ -81,6 +84,11 @@ bool shape_is_sound(struct spread *s, uint32_t type, uint64_t address);
 enum shape { SHAPE_BAD, SHAPE_EMPTY, SHAPE_GOOD };
 enum shape shape_of(struct spread *s, uint32_t type, uint64_t address);
 bool points_somewhere(struct spread *s, uint64_t pointer);
+/* Programs keep numbers in a void *. */
+static inline bool may_be_number(const struct type_table *t, const struct type_leaf *l, uint64_t v)
+{
+	return table_type(t, l->target)->kind == TYPE_VOID && v < 1u << 31;
+}
 /* The outer type begins with the inner one; two types, perhaps of two modules, are called the same. */
 bool types_begins_with(const struct type_table *t, uint32_t outer, uint32_t inner);
 bool types_alike(const struct type_table *t, uint32_t a, uint32_t b);
@@ -114,6 +122,10 @@ bool spread_find_embeds(struct spread *s);
 uint32_t spread_container_at_start(struct spread *s, block_id id, uint32_t type, struct fit fit);
 /* Which of the structs that begin with a header. */
 bool spread_families(struct spread *s);
+/* What void * and the like point at, by what code casts them to. */
+bool spread_casts(struct spread *s);
+/* What an object's pointers say for its being of a type: below 0 against it. */
+double shape_agreement(struct spread *s, uint32_t type, uint64_t address);
 /* Objects with a vtable. */
 bool spread_vtables(struct spread *s);
 

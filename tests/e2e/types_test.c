@@ -170,6 +170,24 @@ START_TEST(split)
 }
 END_TEST
 
+/* Behind void * and handles: nothing but code says what is there. */
+START_TEST(cast_types)
+{
+	both("casts", 95);
+	check_table("session");
+	json_t *j = ask_json("type", first_of("job")), *chain = json_object_get(j, "chain"), *last = json_array_get(chain, json_array_size(chain) - 1);
+	ck_assert_str_eq(word(j, "type"), "job");
+	ck_assert_str_eq(word(j, "by"), "cast");
+	ck_assert_str_eq(word(j, "tier"), "C");
+	ck_assert_int_ge(number(j, "places"), 1);
+	ck_assert_str_eq(word(last, "type"), "void *");
+	free(ask_text("type", first_of("job")));
+	json_decref(j);
+	if (ask_core())
+		compare(95);
+}
+END_TEST
+
 /* struct slot: {first, many, n, other} as the compiler lays it out for 64 bits. */
 START_TEST(layout)
 {
@@ -250,6 +268,7 @@ int main(void)
 	tcase_add_test(c, cxx_types);
 	tcase_add_loop_test(c, type_units, 0, 2);
 	tcase_add_test(c, split);
+	tcase_add_test(c, cast_types);
 	tcase_add_test(c, layout);
 	tcase_add_test(c, lost_kinds);
 	suite_add_tcase(s, c);

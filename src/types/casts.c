@@ -1,0 +1,434 @@
+/* What void * and pointers to incomplete structs point at, by what code casts them to (modules/casts.c). Code names a few types for a
+ * member; which of them a block is, sizes and pointers tell: blocks behind one member, of one size and alike in their first words, are
+ * decided together, the largest such group first, and what is known by then helps with the next. */
+#include "typing.h"
+
+#include <stdlib.h>
+
+enum { MOST_CANDIDATES = 24, MOST_FOUND = 4 << 20, MOST_GROUPS = 1 << 20, SAMPLES = 24, ROUNDS = 6, SMALL = 1 << 16 };
+
+struct candidate { uint32_t type, places; double weight; /* its share of what code says of the member */ };
+struct place { /* members, or a variable: where such pointers stand */
+	size_t first;
+	unsigned n;
+};
+struct found { /* a block without a type that such a pointer leads to */
+	block_id id;
+	uint32_t group, base;
+	struct source from;
+	uint64_t word;
+};
+struct group {
+	uint32_t place, samples;
+	uint32_t n;
+	block_id sample[SAMPLES];
+	uint32_t base[SAMPLES];
+	size_t first;		/* of found, once they are sorted */
+};
+
+struct casting {
+	struct spread *s;
+	const struct casts *casts;
+	VEC(struct place) places;
+	VEC(struct candidate) candidates;
+	struct map64 by_leaf, by_deep, by_root; /* leaf, leaf whose pointers are meant, address of a variable -> place */
+	VEC(struct group) groups;
+	struct map64 by_key;
+	VEC(struct found) found;
+	uint64_t named;
+};
+
+/* Which members have candidates */
+
+static void add_candidate(struct casting *c, struct place *p, const struct cast *from)
+{
+	static const double near[] = { 1, 0.25, 0.1, 0.05, 0.02 };
+	double weight = from->places * near[from->distance < 4 ? from->distance : 4];
+	for (unsigned i = 0; i < p->n; i++) {
+		struct candidate *at = &c->candidates.at[p->first + i];
+		if (types_alike(c->s->table, at->type, from->target)) {
+			at->weight += weight;
+			at->places += from->places;
+			return;
+		}
+	}
+	struct candidate *slot = p->n < MOST_CANDIDATES ? vec_push(&c->candidates) : NULL;
+	c->s->nomem |= !slot && p->n < MOST_CANDIDATES;
+	if (!slot)
+		return;
+	*slot = (struct candidate){ from->target, from->places, weight };
+	p->n++;
+}
+
+struct key { uint32_t outer, offset; uint64_t address; bool deep; };
+
+static void add_of(struct casting *c, struct place *p, struct key k)
+{
+	size_t n;
+	const struct cast *from = type_casts_find(c->casts, k.outer, k.offset, k.address, k.deep, &n);
+	for (size_t i = 0; i < n; i++)
+		add_candidate(c, p, &from[i]);
+}
+
+static void keep_place(struct casting *c, struct place p, struct map64 *by, uint64_t key)
+{
+	double sum = 0;
+	struct place *slot = p.n ? vec_push(&c->places) : NULL;
+	if (!slot) {
+		c->s->nomem |= p.n != 0;
+		return;
+	}
+	*slot = p;
+	for (unsigned i = 0; i < p.n; i++)
+		sum += c->candidates.at[p.first + i].weight;
+	for (unsigned i = 0; i < p.n; i++)
+		c->candidates.at[p.first + i].weight /= sum;
+	c->s->nomem |= !map64_put(by, key, c->places.n - 1);
+}
+
+/* Of a struct's own member, and of that of each struct within it. */
+static void add_leaf(struct casting *c, uint32_t type, uint32_t leaf, bool deep)
+{
+	const struct type_table *t = c->s->table;
+	const struct type *at = table_type(t, type);
+	const struct type_leaf *l = &t->leaves.at[leaf];
+	struct place p = { .first = c->candidates.n };
+	add_of(c, &p, (struct key){ type, l->offset, 0, deep });
+	for (uint32_t i = 0; i < at->n_parts; i++) {
+		const struct type_part *part = &t->parts.at[at->first_part + i];
+		if (part->offset <= l->offset && l->offset - part->offset < table_type(t, part->type)->size)
+			add_of(c, &p, (struct key){ part->type, l->offset - part->offset, 0, deep });
+	}
+	if (!deep && table_type(t, l->target)->kind == TYPE_INCOMPLETE)
+		add_of(c, &p, (struct key){ l->target, 0, 0, false });
+	keep_place(c, p, deep ? &c->by_deep : &c->by_leaf, leaf);
+}
+
+static bool says_little(const struct type_table *t, uint32_t target)
+{
+	enum type_kind k = table_type(t, target)->kind;
+	return k == TYPE_VOID || k == TYPE_INCOMPLETE || k == TYPE_CHAR;
+}
+
+static void find_places(struct casting *c)
+{
+	const struct type_table *t = c->s->table;
+	for (uint32_t type = 1; type < t->types.n && !c->s->nomem && !interrupted; type++) {
+		const struct type *at = table_type(t, type);
+		for (uint32_t i = 0; type_is_struct(at) && i < at->n_leaves; i++) {
+			uint32_t target = t->leaves.at[at->first_leaf + i].target;
+			if (says_little(t, target))
+				add_leaf(c, type, at->first_leaf + i, false);
+			else if (table_type(t, target)->kind == TYPE_POINTER && says_little(t, table_type(t, target)->target))
+				add_leaf(c, type, at->first_leaf + i, true);
+		}
+	}
+	for (size_t i = 0; i < c->s->g->roots.list.n && !c->s->nomem; i++) {
+		const struct typed_root *r = &c->s->g->roots.list.at[i];
+		const struct type *at = table_type(t, r->type);
+		if (!r->address || at->kind != TYPE_POINTER)
+			continue;
+		bool deep = !says_little(t, at->target);
+		struct place p = { .first = c->candidates.n };
+		add_of(c, &p, (struct key){ 0, 0, r->address, deep });
+		if (table_type(t, at->target)->kind == TYPE_INCOMPLETE)
+			add_of(c, &p, (struct key){ at->target, 0, 0, false });
+		keep_place(c, p, &c->by_root, r->address);
+	}
+}
+
+/* Which blocks */
+
+enum first_word { FIRST_NULL, FIRST_SMALL, FIRST_BLOCK, FIRST_INSIDE, FIRST_MAPPED, FIRST_TEXT, FIRST_OTHER };
+
+static enum first_word kind_of(struct spread *s, uint64_t address)
+{
+	uint64_t v;
+	unsigned printable = 0;
+	if (!spread_word(s, address, &v))
+		return FIRST_OTHER;
+	if (v <= SMALL)
+		return v ? FIRST_SMALL : FIRST_NULL;
+	block_id id = blocks_at(s->b, v);
+	if (id != BLOCK_NONE)
+		return v == blocks_payload(s->b, id) ? FIRST_BLOCK : FIRST_INSIDE;
+	if (points_somewhere(s, v))
+		return FIRST_MAPPED;
+	for (unsigned i = 0; i < s->word && i == printable; i++)
+		printable += (v >> 8 * i & 0xff) >= ' ' && (v >> 8 * i & 0xff) < 0x7f;
+	return printable > 1 ? FIRST_TEXT : FIRST_OTHER;
+}
+
+static uint32_t group_of(struct casting *c, uint32_t place, block_id id, uint32_t base)
+{
+	struct spread *s = c->s;
+	uint64_t at = blocks_payload(s->b, id) + base, usable = blocks_usable(s->b, id) - base, index;
+	uint64_t key = (((uint64_t)place * 64 + kind_of(s, at) * 8 + kind_of(s, at + s->word)) * 0x9e3779b97f4a7c15u ^ usable) * 0xff51afd7ed558ccdu;
+	if (map64_find(&c->by_key, key, &index))
+		return (uint32_t)index;
+	struct group *g = c->groups.n < MOST_GROUPS ? vec_push(&c->groups) : NULL;
+	if (!g)
+		return UINT32_MAX;
+	g->place = place;
+	index = c->groups.n - 1;
+	s->nomem |= !map64_put(&c->by_key, key, index);
+	return (uint32_t)index;
+}
+
+static void find_block(struct casting *c, uint32_t place, uint64_t pointer, uint64_t word, struct source from)
+{
+	struct spread *s = c->s;
+	block_id id = blocks_at(s->b, pointer);
+	if (id == BLOCK_NONE || !block_state_is_used(blocks_state(s->b, id)) || c->found.n >= MOST_FOUND)
+		return;
+	const struct typed *at = &s->g->of[id];
+	uint64_t base = pointer - blocks_payload(s->b, id);
+	if (pointer < blocks_payload(s->b, id) || base >= blocks_usable(s->b, id) || base % s->word || (at->type && at->rank > RANK_TEXT))
+		return;
+	/* What the program's own allocator puts in front of all its blocks. */
+	if (base && (base / s->word > MOST_PREFIX_WORDS || s->g->prefix_hits[base / s->word] < ADOPT_PREFIX))
+		return;
+	uint32_t group = group_of(c, place, id, (uint32_t)base);
+	struct found *f = group == UINT32_MAX ? NULL : vec_push(&c->found);
+	s->nomem |= group != UINT32_MAX && !f;
+	if (!f)
+		return;
+	*f = (struct found){ id, group, (uint32_t)base, from, word };
+	struct group *g = &c->groups.at[group];
+	g->n++;
+	if (g->samples < SAMPLES) {
+		g->sample[g->samples] = id;
+		g->base[g->samples++] = (uint32_t)base;
+	}
+}
+
+/* All that a void ** leads to. */
+static void find_elements(struct casting *c, uint32_t place, uint64_t pointer)
+{
+	struct spread *s = c->s;
+	block_id id = blocks_at(s->b, pointer);
+	uint64_t v;
+	if (id == BLOCK_NONE || pointer < blocks_payload(s->b, id) || !block_state_is_used(blocks_state(s->b, id)))
+		return;
+	struct source from = s->g->of[id].type ? (struct source){ id, FROM_BLOCK } : s->from;
+	uint64_t end = blocks_payload(s->b, id) + blocks_usable(s->b, id);
+	for (uint64_t at = pointer; at + s->word <= end && !interrupted && spread_word(s, at, &v); at += s->word)
+		if (v)
+			find_block(c, place, v, at, from);
+}
+
+static void ask(void *ctx, struct spread *s, uint64_t pointer, const struct type_leaf *l, uint64_t word)
+{
+	struct casting *c = ctx;
+	uint64_t leaf = (uint64_t)(l - s->table->leaves.at), place;
+	bool member = l >= s->table->leaves.at && l < s->table->leaves.at + s->table->leaves.n;
+	if (!pointer)
+		return;
+	if (member && map64_find(&c->by_leaf, leaf, &place))
+		find_block(c, (uint32_t)place, pointer, word, s->from);
+	else if (member && map64_find(&c->by_deep, leaf, &place))
+		find_elements(c, (uint32_t)place, pointer);
+	else if (!member && s->from.kind == FROM_ROOT && word && map64_find(&c->by_root, word, &place)) {
+		if (says_little(s->table, l->target))
+			find_block(c, (uint32_t)place, pointer, word, s->from);
+		else
+			find_elements(c, (uint32_t)place, pointer);
+	}
+}
+
+static bool find_blocks(struct casting *c)
+{
+	struct spread *s = c->s;
+	c->groups.n = c->found.n = 0;
+	map64_free(&c->by_key);
+	s->asks = ask;
+	s->asks_ctx = c;
+	spread_again(s);
+	bool ok = spread_roots(s);
+	s->asks = NULL;
+	return ok;
+}
+
+/* Which type */
+
+static bool is_text(struct spread *s, uint64_t address, uint64_t n)
+{
+	uint8_t raw[16];
+	uint64_t k = n < sizeof raw ? n : sizeof raw, i = 0;
+	if (!image_read(s->img, address, raw, k))
+		return false;
+	while (i < k && (raw[i] >= 0x80 || (raw[i] >= ' ' && raw[i] != 0x7f) || raw[i] == '\n' || raw[i] == '\t'))
+		i++;
+	return i && (i == k || !raw[i]);
+}
+
+/* Of what a size says: nothing where a chunk has room for any small object. */
+static double size_says(const struct spread *s, const struct fit *fit, uint64_t size, uint64_t n)
+{
+	uint64_t granule = 1u << s->b->granule_shift;
+	switch (fit->form) {
+	case FORM_ONE:
+		return n - size < granule ? 1.5 : fit->rank >= RANK_EXACT ? 0.7 : 0.4;
+	case FORM_FLEXIBLE:
+		return 0.8;
+	case FORM_ARRAY:
+	case FORM_POINTERS:
+		return 0.4;
+	case FORM_TAIL:
+		break;
+	}
+	return 0;
+}
+
+struct verdict { double score; bool exact, empty; /* exact: all are of its size; empty: no pointer of any says anything */ };
+
+/* How well a type fits a group's blocks. Below 0: not at all. */
+static struct verdict judge(struct spread *s, const struct group *g, const struct candidate *a)
+{
+	const struct type *at = table_type(s->table, a->type);
+	struct verdict v = { .exact = true, .empty = true };
+	unsigned bad = 0;
+	for (unsigned i = 0; i < g->samples; i++) {
+		uint64_t address = blocks_payload(s->b, g->sample[i]) + g->base[i], n = blocks_usable(s->b, g->sample[i]) - g->base[i];
+		struct fit fit = fit_type(s, a->type, address, n);
+		if (!fit.rank)
+			return (struct verdict){ .score = -1 };
+		if (at->kind == TYPE_CHAR) {
+			v.score += is_text(s, address, n) ? 1 : -1;
+			v.exact = v.empty = false;
+			continue;
+		}
+		enum shape shape = shape_of(s, a->type, address);
+		bad += shape == SHAPE_BAD;
+		v.empty &= shape != SHAPE_GOOD;
+		v.exact &= fit.form == FORM_ONE && n - at->size < 1u << s->b->granule_shift;
+		double agreement = at->kind == TYPE_STRUCT ? shape_agreement(s, a->type, address) : shape == SHAPE_GOOD ? 0.5 : 0;
+		v.score += (agreement > 2 ? 2 : agreement < -2 ? -2 : agreement) + size_says(s, &fit, at->size, n);
+	}
+	/* Some may be used before they are set, most may not. */
+	v.score = bad * 10 > g->samples ? -1 : v.score / g->samples;
+	return v;
+}
+
+/* What code says counts among those that it may be at all. */
+static bool is_enough(const struct verdict *v, double share, double weight)
+{
+	if (!v->empty)
+		return v->score + share >= (v->exact ? 0.8 : 1.0);
+	return share >= (v->exact ? 0.6 : 0.8) && weight >= (v->exact ? 0.05 : 0.5) && v->score + share >= 1;
+}
+
+static const struct candidate *decide(struct casting *c, const struct group *g, double margin)
+{
+	const struct place *p = &c->places.at[g->place];
+	struct verdict v[MOST_CANDIDATES];
+	unsigned best = p->n;
+	double possible = 0, most = 0, second = 0;
+	for (unsigned i = 0; i < p->n; i++) {
+		v[i] = judge(c->s, g, &c->candidates.at[p->first + i]);
+		if (v[i].score >= 0)
+			possible += c->candidates.at[p->first + i].weight;
+	}
+	for (unsigned i = 0; i < p->n && possible > 0; i++) {
+		double x = v[i].score < 0 ? 0 : v[i].score + c->candidates.at[p->first + i].weight / possible;
+		if (x > most) {
+			second = most;
+			most = x;
+			best = i;
+		} else if (x > second) {
+			second = x;
+		}
+	}
+	const struct candidate *a = best < p->n ? &c->candidates.at[p->first + best] : NULL;
+	return a && most - second >= margin && is_enough(&v[best], a->weight / possible, a->weight) ? a : NULL;
+}
+
+static void name_block(struct casting *c, const struct found *f, const struct candidate *a)
+{
+	struct spread *s = c->s;
+	uint64_t address = blocks_payload(s->b, f->id) + f->base, usable = blocks_usable(s->b, f->id) - f->base;
+	struct fit fit = fit_type(s, a->type, address, usable);
+	enum type_kind kind = table_type(s->table, a->type)->kind;
+	if (!fit.rank || (kind != TYPE_CHAR && shape_of(s, a->type, address) == SHAPE_BAD) || (s->g->of[f->id].type && s->g->of[f->id].rank > RANK_TEXT))
+		return;
+	uint8_t rank = kind == TYPE_CHAR || kind == TYPE_NUMBER ? fit.rank : fit.rank >= RANK_EXACT ? RANK_CAST : RANK_LOOSE_CAST;
+	s->from = f->from;
+	c->named++;
+	spread_offer(s, f->id, a->type, f->base, rank, TYPED_CAST, f->word, false);
+	if (s->asked == f->id && s->evidence && s->g->of[f->id].type == a->type)
+		s->evidence->places = a->places;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	const struct group *x = a, *y = b;
+	if (x->n != y->n)
+		return x->n > y->n ? -1 : 1;
+	return x->first < y->first ? -1 : x->first > y->first;
+}
+
+static int by_group(const void *a, const void *b)
+{
+	const struct found *x = a, *y = b;
+	if (x->group != y->group)
+		return x->group < y->group ? -1 : 1;
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static bool name_groups(struct casting *c, double margin)
+{
+	if (!c->found.n)
+		return true;
+	qsort(c->found.at, c->found.n, sizeof *c->found.at, by_group);
+	for (size_t i = c->found.n; i-- > 0;)
+		c->groups.at[c->found.at[i].group].first = i;
+	qsort(c->groups.at, c->groups.n, sizeof *c->groups.at, by_size);
+	for (size_t i = 0; i < c->groups.n && !interrupted && !c->s->nomem; i++) {
+		const struct group *g = &c->groups.at[i];
+		const struct candidate *a = decide(c, g, margin);
+		for (size_t k = 0; a && k < g->n; k++)
+			name_block(c, &c->found.at[g->first + k], a);
+		if (a && !spread_run(c->s))
+			return false;
+	}
+	return !interrupted && !c->s->nomem;
+}
+
+static void close_casting(struct casting *c)
+{
+	vec_free(&c->places);
+	vec_free(&c->candidates);
+	vec_free(&c->groups);
+	vec_free(&c->found);
+	map64_free(&c->by_leaf);
+	map64_free(&c->by_deep);
+	map64_free(&c->by_root);
+	map64_free(&c->by_key);
+}
+
+static bool run_rounds(struct casting *c)
+{
+	static const double margins[ROUNDS] = { 1, 0.5, 0.25, 0.25, 0.25, 0.25 };
+	bool ok = true;
+	for (int i = 0; i < ROUNDS && ok; i++) {
+		c->named = 0;
+		ok = find_blocks(c) && name_groups(c, margins[i]) && (!c->named || spread_families(c->s));
+		/* Little is new. */
+		if (!c->found.n || (i > 2 && c->named <= c->s->b->n / 10000))
+			break;
+	}
+	return ok;
+}
+
+bool spread_casts(struct spread *s)
+{
+	struct casting c = { .s = s };
+	/* Where no code can be read there are no casts. */
+	AUTO_ERR struct err *e = modules_casts(s->t->priv->ms, &c.casts);
+	if (e || !c.casts->list.n)
+		return !interrupted;
+	find_places(&c);
+	bool ok = !s->nomem && run_rounds(&c);
+	close_casting(&c);
+	return ok && !s->nomem && !interrupted;
+}
