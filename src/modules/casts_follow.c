@@ -23,6 +23,8 @@ struct follower {
 	VEC(struct label) labels; /* targets of branches inside */
 	struct map64 by_label;
 	bool changed;		/* what is known at one of them */
+	bool reached;		/* false: how the code is reached is not known yet */
+	struct known_value table_sp, table_fp; /* at the last jump through a register or a word */
 	const struct cast_function *function;
 	uint32_t index;		/* of it */
 	struct cast_range range;
@@ -428,7 +430,7 @@ static bool agree(const struct follower *f, struct known_value *to, const struct
 static void meet_label(struct follower *f, uint64_t address)
 {
 	uint64_t index;
-	if (!map64_find(&f->by_label, address, &index))
+	if (!f->reached || !map64_find(&f->by_label, address, &index))
 		return;
 	struct label *l = &f->labels.at[index];
 	if (!l->met) {
@@ -440,6 +442,21 @@ static void meet_label(struct follower *f, uint64_t address)
 		f->changed |= !agree(f, &l->reg[r], &f->reg[r]);
 }
 
+static int8_t frame_register(const struct follower *f)
+{
+	return f->m->machine->elf_machine == EM_AARCH64 ? 29 : 5;
+}
+
+/* What is behind a jump and no label is reached by a table of addresses: its jump left the stack as it was. */
+static void at_table(struct follower *f)
+{
+	int8_t sp = f->m->machine->sp, fp = frame_register(f);
+	memset(f->reg, CLEAR, sizeof f->reg);
+	f->reg[sp] = f->table_sp;
+	f->reg[fp] = f->table_fp;
+	f->reached = f->table_sp.kind || f->table_fp.kind;
+}
+
 static void at_label(struct follower *f, uint64_t address, bool fell)
 {
 	uint64_t index;
@@ -447,8 +464,11 @@ static void at_label(struct follower *f, uint64_t address, bool fell)
 		meet_label(f, address);
 	const struct label *l = map64_find(&f->by_label, address, &index) ? &f->labels.at[index] : NULL;
 	memset(f->slots, CLEAR, sizeof f->slots);
-	if (l && l->met)
+	f->reached = l && l->met;
+	if (f->reached)
 		memcpy(f->reg, l->reg, sizeof f->reg);
+	else if (!l)
+		at_table(f);
 	else
 		memset(f->reg, CLEAR, sizeof f->reg);
 }
@@ -467,10 +487,20 @@ static void find_labels(struct follower *f)
 
 /* One instruction */
 
+/* A pointer into an array of pointers stays one, whatever is added. */
+static bool is_array(const struct follower *f, int8_t reg)
+{
+	return reg >= 0 && reg < CODE_REGISTERS && f->reg[reg].kind == OBJECT && f->reg[reg].node && table_type(f->t, f->reg[reg].type)->kind == TYPE_POINTER;
+}
+
 static struct known_value computed(const struct follower *f, const struct code_op *op)
 {
 	struct known_value v = op->other >= 0 ? f->reg[op->other] : nothing;
-	if (op->src >= 0 || (op->alu != ALU_ADD && op->alu != ALU_SUB) || op->width != f->word || (v.kind != STACK && v.kind != OBJECT && v.kind != NUMBER))
+	if ((op->alu != ALU_ADD && op->alu != ALU_SUB) || op->width != f->word)
+		return nothing;
+	if (op->src >= 0)
+		return is_array(f, op->other) ? v : op->alu == ALU_ADD && is_array(f, op->src) ? f->reg[op->src] : nothing;
+	if (v.kind != STACK && v.kind != OBJECT && v.kind != NUMBER)
 		return nothing;
 	v.at += op->alu == ALU_ADD ? op->imm : -op->imm;
 	return v;
@@ -480,8 +510,10 @@ static struct known_value address_of(const struct follower *f, const struct code
 {
 	const struct code_place *p = &op->at;
 	struct known_value v = p->base >= 0 ? f->reg[p->base] : (struct known_value){ .kind = NUMBER };
-	if (!p->known || p->index >= 0 || op->width != f->word || v.kind == UNTYPED)
+	if (!p->known || op->width != f->word || v.kind == UNTYPED)
 		return nothing;
+	if (p->index >= 0)
+		return is_array(f, p->base) ? v : p->scale == 1 && is_array(f, p->index) ? f->reg[p->index] : nothing;
 	v.at += p->disp;
 	return v;
 }
@@ -600,8 +632,12 @@ static void flow(struct follower *f, const struct code_op *op)
 		jump(f, op);
 	else if (op->flow == FLOW_END)
 		leave(f, f->reg[f->m->machine->result]);
-	if (op->flow == FLOW_JUMP || op->flow == FLOW_BRANCH)
+	if ((op->flow == FLOW_JUMP || op->flow == FLOW_BRANCH) && op->target)
 		meet_label(f, op->target);
+	else if (op->flow == FLOW_JUMP && f->reached) {
+		f->table_sp = f->reg[f->m->machine->sp];
+		f->table_fp = f->reg[frame_register(f)];
+	}
 }
 
 static void follow(struct follower *f)
@@ -611,6 +647,8 @@ static void follow(struct follower *f)
 	uint64_t last = 0, seen;
 	f->n_active = 0;
 	f->next = f->first;
+	f->reached = true;
+	f->table_sp = f->table_fp = nothing;
 	enter_function(f);
 	for (size_t i = 0; i < f->ops.list.n && !interrupted && !f->m->nomem; i++) {
 		const struct code_op *op = &f->ops.list.at[i];
