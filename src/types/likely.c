@@ -3,7 +3,7 @@
  * none where it has none. This proposes; it names nothing: a struct of few pointers fits much. */
 #include "typing.h"
 
-enum { MOST_BLOCKS = 64, MOST_WORDS = 128, MOST_CANDIDATES = 4096, NO_LEAF = UINT32_MAX };
+enum { MOST_BLOCKS = 64, MOST_WORDS = 128, MOST_CANDIDATES = 4096, NO_LEAF = UINT32_MAX, OPEN = NO_LEAF - 1 };
 
 struct candidate {
 	uint32_t type;
@@ -13,10 +13,24 @@ struct candidate {
 struct judging {
 	struct spread *s;
 	const struct candidate *c;
-	uint32_t leaf[MOST_WORDS]; /* by word of the block; NO_LEAF: no pointer stands there */
+	uint32_t leaf[MOST_WORDS]; /* by word of the block; NO_LEAF: no pointer stands there; OPEN: nobody says what does */
 	unsigned words;
 	unsigned strong, weak, against; /* of one block */
 };
+
+/* Members whose type is declared and nowhere defined: clang leaves out what a library is to define, std::string for one. */
+static void open_members(struct judging *j, const struct type *of, uint64_t at)
+{
+	const struct type_table *t = j->s->table;
+	for (uint32_t i = 0; i < of->n_members; i++) {
+		const struct type_member *m = &t->members.at[of->first_member + i];
+		uint64_t end = i + 1 < of->n_members ? m[1].offset : of->size;
+		if (table_type(t, m->type)->kind != TYPE_INCOMPLETE)
+			continue;
+		for (uint64_t word = (at + m->offset) / j->s->word; word < (at + end) / j->s->word && word < j->words; word++)
+			j->leaf[word] = OPEN;
+	}
+}
 
 static void lay_out(struct judging *j)
 {
@@ -26,6 +40,9 @@ static void lay_out(struct judging *j)
 	j->words = at->size / word < MOST_WORDS ? (unsigned)(at->size / word) : MOST_WORDS;
 	for (unsigned i = 0; i < j->words; i++)
 		j->leaf[i] = NO_LEAF;
+	open_members(j, at, 0);
+	for (uint32_t i = 0; i < at->n_parts; i++)
+		open_members(j, table_type(t, t->parts.at[at->first_part + i].type), t->parts.at[at->first_part + i].offset);
 	for (uint32_t i = 0; i < at->n_leaves; i++) {
 		const struct type_leaf *l = &t->leaves.at[at->first_leaf + i];
 		for (uint32_t k = 0; k < l->count && l->offset + (uint64_t)k * l->stride < (uint64_t)j->words * word; k++)
@@ -55,6 +72,8 @@ static void judge_word(struct judging *j, uint32_t leaf, uint64_t v)
 	const uint8_t *p;
 	block_id id = blocks_at(j->s->b, v);
 	bool start = id != BLOCK_NONE && blocks_payload(j->s->b, id) == v;
+	if (leaf == OPEN)
+		return;
 	if (leaf == NO_LEAF) {
 		j->against += start && block_state_is_used(blocks_state(j->s->b, id));
 		return;
