@@ -235,7 +235,8 @@ struct err *modules_variable(struct modules *ms, const struct value_place *at, c
 /* The bytes at an address as an object of a type: "struct point", "ns::Session", "long [4]", "char *". */
 struct err *modules_object(struct modules *ms, const char *type, uint64_t address, struct values *ret) MUST_CHECK;
 
-/* Containers of the standard libraries of C++ and Rust, and of GLib, by the DWARF of the variables that hold them and of what those hold in turn. */
+/* Containers of the standard libraries of C++ and Rust, and of GLib, by the DWARF of the variables that hold them and of what those
+ * hold in turn. */
 struct container { /* those that stand at one name: the same member of all elements is one */
 	const char *kind;	/* static: "std::map" */
 	const char *name;	/* "g_state.sessions[].tags" */

@@ -183,10 +183,10 @@ const struct command command_containers = {
 		"  flotsam containers 4242 waste      by the room that nothing fills\n"
 		"  containers items --top 20\n"
 		"  flotsam containers ./core.4242 --format json\n\n"
-		"Containers of libstdc++, Rust and GLib that DWARF tells of: in variables of the\n"
-		"program and of frames, in what these hold, and behind their pointers. NAME g_users[].tags is the\n"
-		"member tags of each element of g_users; BYTES are the blocks that they own\n"
-		"themselves.\n",
+		"Containers of libstdc++, libc++, Rust and GLib that DWARF tells of: in variables\n"
+		"of the program, of threads and of frames, in what these hold, and behind their\n"
+		"pointers. NAME g_users[].tags is the member tags of each element of g_users;\n"
+		"BYTES are the blocks that they own themselves.\n",
 	.group = GROUP_BLOCKS,
 	.top_words = true,
 	.operands = "[bytes|waste|items]",

@@ -211,8 +211,8 @@ static bool read_tree(const struct reading *r)
 		if (r->h->seen)
 			return true;
 		for (unsigned i = 0; i < 2; i++) {
-			/* stl_tree.h: colour, parent, left, right */
-			if (!word_at(r, at + (2 + i) * word, &side[i]))
+			/* stl_tree.h: colour, parent, left, right; libc++'s __tree: left, right, parent, colour */
+			if (!word_at(r, at + (r->s->row->children_first ? i : 2 + i) * word, &side[i]))
 				return false;
 			if (side[i] && (slot = vec_push(&w->nodes)))
 				*slot = side[i];
@@ -317,6 +317,7 @@ static bool read_variant(const struct reading *r)
 }
 
 static read_form_fn *const forms[N_FORMS] = {
+	[FORM_LIBCXX_TEXT] = read_libcxx_text, [FORM_LIBCXX_DEQUE] = read_libcxx_deque,
 	[FORM_VEC] = read_vec, [FORM_TEXT] = read_vec, [FORM_RING] = read_ring, [FORM_OLD_RING] = read_old_ring, [FORM_SWISS] = read_swiss,
 	[FORM_COUNT] = read_count, [FORM_GLIST] = read_glist, [FORM_GSLIST] = read_gslist, [FORM_GQUEUE] = read_gqueue, [FORM_GHASH] = read_ghash,
 	[FORM_GARRAY] = read_garray, [FORM_GPTRARRAY] = read_gptrarray, [FORM_GSTRING] = read_gstring, [FORM_GTREE] = read_gtree,

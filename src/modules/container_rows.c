@@ -1,7 +1,8 @@
-/* The containers of libstdc++, of Rust and of GLib.
+/* The containers of libstdc++, libc++, Rust and GLib.
  * libstdc++: members by the headers of gcc 12: bits/stl_vector.h, bits/stl_bvector.h, bits/basic_string.h,
  * bits/stl_deque.h, bits/stl_list.h, bits/forward_list.h, bits/stl_tree.h, bits/hashtable.h, bits/shared_ptr_base.h,
  * bits/unique_ptr.h, optional, variant. They have been the same since gcc 5 made C++11's ABI.
+ * libc++: vector, list, forward_list, __tree, __hash_table, string, deque and __memory/ of 14, where pairs are compressed.
  * Rust: library/alloc/src/vec/mod.rs, raw_vec.rs, collections/vec_deque/mod.rs, collections/btree/map.rs and hashbrown's
  * src/raw/mod.rs, of 1.63 and of 1.95, whose RawVec has what it had in a member of its own.
  * GLib: container_glib.c. */
@@ -14,6 +15,14 @@
 #define HASH(name, args) { .type = name, .kind = "std::" name, .form = FORM_HASH, .fields = HASH_FIELDS, .from = "._M_h", .argument = 1, .shown = args, \
 			   .node_words = 1, .step = "[]" }
 
+#define LIBCXX .scope = "std::__1::"
+#define LIBCXX_TREE(name, args) { .type = name, .kind = "std::" name, LIBCXX, .form = FORM_TREE, \
+				  .fields = { ".__tree_.__pair1_.__value_.__left_", ".__tree_.__pair3_.__value_" }, .from = ".__tree_", .shown = args, \
+				  .node_words = 4, .children_first = true, .step = "[]" }
+#define LIBCXX_HASH(name, args) { .type = name, .kind = "std::" name, LIBCXX, .form = FORM_HASH, \
+				  .fields = { ".__table_.__bucket_list_", "+", ".__table_.__p1_.__value_.__next_", \
+					      ".__table_.__p2_.__value_", ".__table_.__p1_" }, \
+				  .from = ".__table_", .shown = args, .node_words = 2, .step = "[]" }
 #define RUST_VEC(...) { .type = "Vec", .kind = "Vec", .scope = "alloc::vec::", .form = FORM_VEC, .fields = { __VA_ARGS__ }, .from = "", .shown = 1, .step = "[]" }
 #define RUST_STRING(...) { .type = "String", .kind = "String", .scope = "alloc::string::", .plain = true, .form = FORM_TEXT, .fields = { __VA_ARGS__ }, \
 			   .from = ".vec", .step = "[]" }
@@ -50,6 +59,21 @@ const struct container_row container_rows[] = {
 	{ .type = "optional", .kind = "std::optional", .form = FORM_OPTIONAL, .fields = { "._M_payload._M_engaged", "._M_payload._M_payload._M_value" },
 	  .from = "", .shown = 1, .step = "->" },
 	{ .type = "variant", .kind = "std::variant", .form = FORM_VARIANT, .fields = { "._M_index", "._M_u" }, .from = "", .shown = 16 },
+	{ .type = "vector", .kind = "std::vector", LIBCXX, .form = FORM_SPAN, .fields = { ".__begin_", ".__end_", ".__end_cap_.__value_" }, .from = "",
+	  .shown = 1, .step = "[]" },
+	{ .type = "list", .kind = "std::list", LIBCXX, .form = FORM_LIST, .fields = { ".__end_", ".__size_alloc_.__value_" }, .from = "", .shown = 1,
+	  .node_words = 2, .step = "[]" },
+	{ .type = "forward_list", .kind = "std::forward_list", LIBCXX, .form = FORM_CHAIN, .fields = { ".__before_begin_.__value_.__next_" }, .from = "",
+	  .shown = 1, .node_words = 1, .step = "[]" },
+	{ .type = "basic_string<char", .kind = "std::string", LIBCXX, .form = FORM_LIBCXX_TEXT, .fields = { ".__r_" }, .from = "", .shown = 1, .step = "[]" },
+	{ .type = "deque", .kind = "std::deque", LIBCXX, .form = FORM_LIBCXX_DEQUE,
+	  .fields = { ".__map_.__first_", ".__map_.__begin_", ".__map_.__end_", ".__map_.__end_cap_.__value_", ".__start_", ".__size_.__value_" }, .from = "",
+	  .shown = 1, .step = "[]" },
+	LIBCXX_TREE("map", 2), LIBCXX_TREE("multimap", 2), LIBCXX_TREE("set", 1), LIBCXX_TREE("multiset", 1),
+	LIBCXX_HASH("unordered_map", 2), LIBCXX_HASH("unordered_multimap", 2), LIBCXX_HASH("unordered_set", 1), LIBCXX_HASH("unordered_multiset", 1),
+	{ .type = "unique_ptr", .kind = "std::unique_ptr", LIBCXX, .form = FORM_UNIQUE, .fields = { ".__ptr_.__value_" }, .from = "", .shown = 1, .step = "->" },
+	{ .type = "shared_ptr", .kind = "std::shared_ptr", LIBCXX, .form = FORM_SHARED, .fields = { ".__ptr_", ".__cntrl_" }, .from = "", .shown = 1,
+	  .step = "->" },
 	RUST_VEC(".buf.inner.ptr", ".buf.inner.cap", ".len"), RUST_VEC(".buf.ptr", ".buf.cap", ".len"),
 	RUST_STRING(".vec.buf.inner.ptr", ".vec.buf.inner.cap", ".vec.len"), RUST_STRING(".vec.buf.ptr", ".vec.buf.cap", ".vec.len"),
 	RUST_DEQUE(FORM_RING, ".buf.inner.ptr", ".buf.inner.cap", ".len", ".head"), RUST_DEQUE(FORM_RING, ".buf.ptr", ".buf.cap", ".len", ".head"),

@@ -7,7 +7,8 @@
 enum { MAX_FIELDS = 8, NO_SHAPE = 0 /* of what leads nowhere */ };
 
 enum form { FORM_SPAN, FORM_BITS, FORM_STRING, FORM_DEQUE, FORM_LIST, FORM_CHAIN, FORM_TREE, FORM_VEC, FORM_TEXT, FORM_RING, FORM_OLD_RING, FORM_SWISS,
-	    FORM_COUNT, FORM_GLIST, FORM_GSLIST, FORM_GQUEUE, FORM_GHASH, FORM_GARRAY, FORM_GPTRARRAY, FORM_GSTRING, FORM_GTREE, FORM_HASH, FORM_SHARED, FORM_UNIQUE, FORM_OPTIONAL,
+	    FORM_COUNT, FORM_GLIST, FORM_GSLIST, FORM_GQUEUE, FORM_GHASH, FORM_GARRAY, FORM_GPTRARRAY, FORM_GSTRING, FORM_GTREE, FORM_LIBCXX_TEXT, FORM_LIBCXX_DEQUE,
+	    FORM_HASH, FORM_SHARED, FORM_UNIQUE, FORM_OPTIONAL,
 	    FORM_VARIANT, N_FORMS };
 
 /* A kind of container: a type's name, and where its members are. */
@@ -18,15 +19,16 @@ struct container_row {
 	bool glib;		/* of C, which may know no more than its name: the form knows where its members are */
 	const char *kind;
 	enum form form;
-	const char *fields[MAX_FIELDS]; /* paths of members, in the order that the form wants them */
+	const char *fields[MAX_FIELDS]; /* paths of members, in the order that the form wants them; "+": the word behind the one before */
 	const char *from;	/* the member whose type's template argument is the element; "": the type itself */
 	unsigned argument, shown; /* which one; how many are worth showing */
 	unsigned node_words;	/* words in front of the element in its node */
+	bool children_first;	/* a tree's node begins with its children, and its value may begin in the fourth word */
 	const char *step;	/* how an element is written behind the container's name */
 };
 static inline bool form_is_text(enum form f)
 {
-	return f == FORM_STRING || f == FORM_TEXT || f == FORM_GSTRING;
+	return f == FORM_STRING || f == FORM_LIBCXX_TEXT || f == FORM_TEXT || f == FORM_GSTRING;
 }
 extern const struct container_row container_rows[];
 extern const size_t n_container_rows;

@@ -69,8 +69,10 @@ static void shorten(char *name)
 {
 	static const char *const defaults[] = { "std::allocator<", "std::less<", "std::hash<", "std::equal_to<", "std::char_traits<", "std::default_delete<",
 						"alloc::alloc::Global", "std::collections::hash::map::RandomState", "std::hash::random::RandomState" };
-	for (char *p; (p = strstr(name, "__cxx11::"));)
-		cut_out(p, p + strlen("__cxx11::"));
+	static const char *const inner[] = { "__cxx11::", "std::__1::" };
+	for (size_t i = 0; i < sizeof inner / sizeof inner[0]; i++)
+		for (char *p; (p = strstr(name, inner[i]));)
+			cut_out(p + (i ? strlen("std::") : 0), p + strlen(inner[i]));
 	for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++)
 		for (char *p = name; (p = strstr(p, defaults[i]));) {
 			if (p - name >= 2 && p[-2] == ',' && p[-1] == ' ')
@@ -202,7 +204,7 @@ static void name_container(struct shapes *t, struct shape *s)
 	}
 	s->element_type = s->row->plain ? "char" : modules_keep(t->ms, all.text);
 	struct strbuf whole = { 0 };
-	if (s->row->form == FORM_STRING && s->unit == 1)
+	if (s->row->form == FORM_LIBCXX_TEXT || (s->row->form == FORM_STRING && s->unit == 1))
 		strbuf_puts(&whole, "std::string");
 	else if (s->row->plain)
 		strbuf_puts(&whole, s->row->kind);
@@ -260,9 +262,15 @@ static bool make_container(struct shapes *t, uint32_t at, const struct container
 	uint64_t offset, size;
 	s.row = row;
 	for (unsigned i = 0; i < MAX_FIELDS && row->fields[i]; i++) {
+		if (i && !strcmp(row->fields[i], "+")) {
+			s.at[i] = s.at[i - 1] + word;
+			s.wide[i] = (uint8_t)word;
+			continue;
+		}
 		if (!member_at(t, &s.die, row->fields[i], &s.at[i], &type))
 			return false;
-		s.wide[i] = type_size(&type, word, &size) && size <= 8 ? (uint8_t)size : 0;
+		/* Of what is larger its first word counts. */
+		s.wide[i] = !type_size(&type, word, &size) ? 0 : size <= 8 ? (uint8_t)size : (uint8_t)word;
 	}
 	if (*row->from && (!member_at(t, &s.die, row->from, &offset, &type) || !type_peel(&type, &from) || !type_definition(t->ms, &from)))
 		return false;
@@ -273,7 +281,7 @@ static bool make_container(struct shapes *t, uint32_t at, const struct container
 	if (!s.unit && row->form <= FORM_HASH)
 		return false;
 	s.value = align_up((uint64_t)row->node_words * word, row->node_words ? alignment(t, &element, word) : word);
-	s.node = s.value + s.unit;
+	s.node = row->children_first ? 3u * word + 1 + s.unit : s.value + s.unit;
 	s.kind = SHAPE_CONTAINER;
 	name_container(t, &s);
 	t->list.at[at] = s;

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Containers of GLib and of Rust against what programs say of their own, alive and in a core; one that leads in a circle.
+# Containers of GLib, of Rust and of what clang builds with either library of C++ against what programs say of their own, alive and in a core; one that leads in a circle.
 set -u
 cd "$(dirname "$0")/../.." || exit
 cc=${CC:-gcc}
@@ -75,6 +75,31 @@ else
 		echo "SKIP containers of GLib in a core: needs gdb"
 	fi
 	end_child
+fi
+
+clang() { # NAME FLAG...: SKIP when it cannot
+	local name=$1
+	shift
+	# Else clang leaves out what a library instantiates itself, as libstdc++ does std::string.
+	if ! clang++ -w -g -gdwarf-5 -fstandalone-debug -std=c++17 "$@" -o "$tmp/cxx" fixtures/boxes/boxes.cc 2>"$tmp/log"; then
+		echo "SKIP containers of $name: needs libc++-dev ($(head -n 1 "$tmp/log"))"
+		return
+	fi
+	start "$tmp/cxx"
+	verdict "containers of $name" "$(compare "$child")"
+	local why=
+	"$FLOTSAM" tree "$child" top 0 >"$tmp/tree" 2>&1
+	grep -q 't_vector (thread variable, cxx, std::vector<long>, 23 items)' "$tmp/tree" &&
+		grep -q 'g_map (boxes.cc:[0-9]*, std::map<int, long>, 50 items)' "$tmp/tree" ||
+		why="tree does not say what they are: $(grep -E 'g_map|t_vector' "$tmp/tree")"
+	verdict "containers of $name in the tree" "$why"
+	end_child
+}
+if command -v clang++ >/dev/null; then
+	clang "libc++ by clang" -stdlib=libc++
+	clang "libstdc++ by clang" -stdlib=libstdc++
+else
+	echo "SKIP containers by clang: needs clang"
 fi
 
 rust() { # COMPILER
