@@ -222,6 +222,19 @@ static_checks() { # SUITE ROOT TRIPLET
 	done
 }
 
+# Pages of 64 KiB, in what the kernel says, in what it maps and with that in malloc.
+large_pages() { # LIBRARY ROOT TRIPLET FLAG...
+	local library=$1 root=$2 triplet=$3 name
+	local names=(clean freed mmapped noncontiguous sizes threads trimmed)
+	shift 3
+	mkdir -p "$tmp/large" || exit
+	for name in "${names[@]}"; do
+		"$cross" --sysroot="$root" -B"$root/usr/lib/$triplet" -std=gnu17 -O1 -g -w -pthread -static -Wl,-e,large_pages -o "$tmp/large/$name" \
+			"fixtures/src/$name.c" tests/support/large_pages.S "$@" >"$tmp/why" 2>&1 || { row "$library" 'qemu, 64 KiB pages' 0 1 0 "$tmp/why"; return; }
+	done
+	TRUTH_ONLY=$(IFS='|'; echo "${names[*]}") truth "$library" 'qemu, 64 KiB pages' kernel "$tmp/large" '' "$emulator" -p 65536
+}
+
 # A machine that is not this one: under qemu-user, which writes the core of a program that aborts. Such a core has neither the
 # names of mappings nor thread pointers.
 foreign_checks() { # SUITE ROOT TRIPLET FIXTURES
@@ -239,6 +252,7 @@ foreign_checks() { # SUITE ROOT TRIPLET FIXTURES
 	run_case arena_from_test emulated "$library" 'qemu, each way to arenas' "$4" "--sysroot $root" "$emulator" -L "$root"
 	run_case code_test emulated "$library" 'qemu, code' "$4" "--sysroot $root" "$emulator" -L "$root"
 	foreign_stacks "$library" "$root" "$version" "$4"
+	large_pages "$library" "$root" "$triplet" "${compat[@]}"
 	for kind in static static-pie; do
 		build_fixtures "$root" "$triplet" "$cross" '' "$tmp/$kind" -$kind -s -fPIE "${compat[@]}" || exit
 		mkdir -p "$root$tmp" && cp -r "$tmp/$kind" "$root$tmp" || exit
