@@ -68,6 +68,9 @@ void out_cell(struct out *o, const char *text, int width)
 void paragraph_begin(struct paragraph *p, struct out *o, const char *lead, int columns)
 {
 	int n = (int)strlen(lead);
+	/* A narrow terminal would break words. */
+	if (columns > o->width)
+		columns = o->width;
 	*p = (struct paragraph){ .out = o, .indent = n, .at = n, .columns = columns };
 	out_puts(o, lead);
 }

@@ -52,9 +52,11 @@ static void set_up_many(void)
 	start((char[]){ "many" });
 }
 
+static unsigned short columns = 80;
+
 static void terminal_open(struct terminal *t, unsigned short rows, const char *term)
 {
-	struct winsize size = { .ws_row = rows, .ws_col = 80 };
+	struct winsize size = { .ws_row = rows, .ws_col = columns };
 	memset(t, 0, sizeof *t);
 	t->pid = forkpty(&t->fd, NULL, NULL, &size);
 	ck_assert_int_ge(t->pid, 0);
@@ -216,6 +218,38 @@ START_TEST(pasted_lines_run_one_by_one)
 	terminal_type(&t, "\033[200~blocks leaked count\nblocks used count\n\033[201~\r");
 	EXPECT(&t, "blocks\r\n", 2);
 	terminal_end(&t);
+}
+END_TEST
+
+/* A narrow terminal: sentences are broken between words, and strips are as wide as it. */
+START_TEST(narrow_and_wide)
+{
+	static const struct { unsigned short columns; const char *line, *begin; int least, most; } t[] = {
+		{ 40, "why L1", "usable bytes", 30, 40 }, { 40, "map", "0x", 40, 40 }, { 100, "why L1", "usable bytes", 60, 80 }, { 100, "map", "0x", 90, 100 },
+	};
+	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+		struct terminal term;
+		int widest = 0;
+		columns = t[i].columns;
+		terminal_open(&term, 200, "dumb");
+		EXPECT(&term, "rings> ", 1);
+		terminal_forget(&term);
+		terminal_type(&term, t[i].line);
+		terminal_type(&term, "\r");
+		EXPECT(&term, "rings> ", 1);
+		const char *at = strchr(term.seen, '\n');
+		ck_assert_msg(at && strstr(at, t[i].begin), "%s", term.seen);
+		for (const char *end; (end = strstr(++at, "\r\n")); at = end + 1) {
+			bool strip = !strncmp(at, "0x", 2) && memchr(at, ':', (size_t)(end - at));
+			int n = (int)(end - at);
+			/* Other lines of map are short, or end where a sentence does. */
+			if (t[i].line[0] == 'w' || strip)
+				widest = n > widest ? n : widest;
+		}
+		ck_assert_msg(widest >= t[i].least && widest <= t[i].most, "%s at %d: %d wide: %s", t[i].line, t[i].columns, widest, term.seen);
+		terminal_end(&term);
+	}
+	columns = 80;
 }
 END_TEST
 
@@ -663,6 +697,7 @@ int main(void)
 	tcase_add_test(t, errors_help);
 	tcase_add_test(t, refreshes);
 	tcase_add_test(t, ranges_have_numbers);
+	tcase_add_test(t, narrow_and_wide);
 	tcase_add_test(t, empty_lists_and_numbers);
 	tcase_add_test(t, lines_without_a_terminal);
 	suite_add_tcase(s, t);
