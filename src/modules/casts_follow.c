@@ -38,6 +38,17 @@ struct follower {
 
 static const struct known_value nothing = { 0 };
 
+/* Displacements are a file's: they may be anything. */
+static int64_t moved(int64_t at, int64_t by)
+{
+	return (int64_t)((uint64_t)at + (uint64_t)by);
+}
+
+static int64_t distance(int64_t to, int64_t from)
+{
+	return (int64_t)((uint64_t)to - (uint64_t)from);
+}
+
 /* The innermost pointer that lies there: its target, and where in which struct it is. */
 struct member { uint32_t target, outer, offset; };
 
@@ -93,7 +104,7 @@ static struct known_value resolve(const struct follower *f, struct known_value v
 	const struct cast_global *g = v.kind == NUMBER ? global_at(f->m, (uint64_t)v.at) : NULL;
 	if (v.kind != NUMBER)
 		return v;
-	return g ? (struct known_value){ .kind = OBJECT, .type = g->type, .at = v.at - (int64_t)g->start } : nothing;
+	return g ? (struct known_value){ .kind = OBJECT, .type = g->type, .at = distance(v.at, (int64_t)g->start) } : nothing;
 }
 
 static bool is_whole(const struct follower *f, const struct known_value *v)
@@ -173,7 +184,7 @@ static bool held_at(const struct follower *f, const struct held *h, int64_t *ret
 	}
 	if (h->how != HELD_BASED || f->reg[h->reg].kind != STACK)
 		return false;
-	*ret = f->reg[h->reg].at + h->offset;
+	*ret = moved(f->reg[h->reg].at, h->offset);
 	return true;
 }
 
@@ -182,8 +193,8 @@ static const struct held *variable_on_stack(const struct follower *f, int64_t at
 	for (unsigned i = 0; i < f->n_active; i++) {
 		const struct held *h = &f->m->held.at[f->active[i]];
 		int64_t from;
-		if (held_at(f, h, &from) && at >= from && (uint64_t)(at - from) < table_type(f->t, h->type)->size) {
-			*ret_from = at - from;
+		if (held_at(f, h, &from) && at >= from && (uint64_t)distance(at, from) < table_type(f->t, h->type)->size) {
+			*ret_from = distance(at, from);
 			return h;
 		}
 	}
@@ -214,7 +225,7 @@ static bool memory_of(const struct follower *f, const struct code_place *p, stru
 	struct known_value v = p->base >= 0 ? f->reg[p->base] : (struct known_value){ .kind = NUMBER };
 	if (!p->known || v.kind == NOTHING || v.kind == UNTYPED)
 		return false;
-	v.at += p->disp;
+	v.at = moved(v.at, p->disp);
 	v = resolve(f, v);
 	*ret = (struct memory){ v, p->index >= 0 };
 	return v.kind == OBJECT || (v.kind == STACK && p->index < 0);
@@ -256,10 +267,10 @@ static bool pointer_in(struct follower *f, const struct memory *at, uint32_t *re
 static uint32_t variable_node(struct follower *f, const struct code_place *p, uint32_t *ret_type, uint32_t *ret_deep)
 {
 	struct known_value v = p->base >= 0 ? f->reg[p->base] : (struct known_value){ .kind = NUMBER };
-	const struct cast_global *g = v.kind == NUMBER && p->index < 0 ? global_at(f->m, (uint64_t)(v.at + p->disp)) : NULL;
+	const struct cast_global *g = v.kind == NUMBER && p->index < 0 ? global_at(f->m, (uint64_t)moved(v.at, p->disp)) : NULL;
 	const struct type *at = g ? table_type(f->t, g->type) : NULL;
 	*ret_deep = 0;
-	if (!at || at->kind != TYPE_POINTER || g->start != (uint64_t)(v.at + p->disp))
+	if (!at || at->kind != TYPE_POINTER || g->start != (uint64_t)moved(v.at, p->disp))
 		return 0;
 	*ret_type = g->type;
 	const struct type *to = table_type(f->t, at->target);
@@ -420,7 +431,7 @@ static bool agree(const struct follower *f, struct known_value *to, const struct
 		if (to->at == from->at)
 			return true;
 		/* A pointer that goes along an array of pointers. */
-		if (to->kind == OBJECT && table_type(f->t, to->type)->kind == TYPE_POINTER && !((to->at - from->at) % f->word))
+		if (to->kind == OBJECT && table_type(f->t, to->type)->kind == TYPE_POINTER && !(distance(to->at, from->at) % f->word))
 			return true;
 	}
 	*to = nothing;
@@ -502,7 +513,7 @@ static struct known_value computed(const struct follower *f, const struct code_o
 		return is_array(f, op->other) ? v : op->alu == ALU_ADD && is_array(f, op->src) ? f->reg[op->src] : nothing;
 	if (v.kind != STACK && v.kind != OBJECT && v.kind != NUMBER)
 		return nothing;
-	v.at += op->alu == ALU_ADD ? op->imm : -op->imm;
+	v.at = op->alu == ALU_ADD ? moved(v.at, op->imm) : distance(v.at, op->imm);
 	return v;
 }
 
@@ -514,7 +525,7 @@ static struct known_value address_of(const struct follower *f, const struct code
 		return nothing;
 	if (p->index >= 0)
 		return is_array(f, p->base) ? v : p->scale == 1 && is_array(f, p->index) ? f->reg[p->index] : nothing;
-	v.at += p->disp;
+	v.at = moved(v.at, p->disp);
 	return v;
 }
 
@@ -523,7 +534,7 @@ static void push(struct follower *f, const struct code_op *op)
 	struct known_value *sp = &f->reg[f->m->machine->sp];
 	if (sp->kind != STACK)
 		return;
-	sp->at -= f->word;
+	sp->at = distance(sp->at, f->word);
 	struct slot *s = slot_at(f, sp->at, true);
 	s->value = op->src >= 0 && op->src < CODE_REGISTERS ? f->reg[op->src] : nothing;
 }
@@ -535,7 +546,7 @@ static struct known_value pop(struct follower *f)
 	if (s)
 		v = s->value;
 	if (sp->kind == STACK)
-		sp->at += f->word;
+		sp->at = moved(sp->at, f->word);
 	return v;
 }
 
