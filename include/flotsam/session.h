@@ -17,6 +17,7 @@ struct session_options {
 	enum types_wanted types;
 	const char *said[MAX_SAID]; /* "ADDR=TYPE", "SYMBOL=TYPE": what the user knows; borrowed */
 	unsigned n_said;
+	bool guess;		/* types by shape and size alone, too */
 	void (*progress)(void *ctx, const char *text); /* never called while the target is stopped; may be NULL */
 	void *progress_ctx;
 	/* Called once, when the target is open and nothing of it was read that it made itself but a core's headers. May be NULL. */

@@ -5,8 +5,8 @@
 
 #include "flotsam/graph.h"
 
-enum identified_by { BY_SIZE, BY_VTABLE, BY_TEXT, BY_RUNTIME, BY_TAG, BY_DWARF, N_IDENTIFIED };
-const char *identified_by_name(enum identified_by by); /* "size", "vtable", "text", "runtime", "tag", "dwarf" */
+enum identified_by { BY_SIZE, BY_VTABLE, BY_TEXT, BY_RUNTIME, BY_TAG, BY_DWARF, BY_BYTES, N_IDENTIFIED };
+const char *identified_by_name(enum identified_by by); /* "size", "vtable", "text", "runtime", "tag", "dwarf", "content" */
 
 struct label { char *name; enum identified_by by; };
 struct typing;
@@ -15,6 +15,7 @@ struct types {
 	size_t n;
 	struct typing *typing;	/* NULL until types_infer() */
 	bool typed_labels;	/* labels tell of it */
+	bool guesses;		/* typing names by shape and size alone, too: marked */
 	struct types_priv *priv;
 };
 struct err *types_open(struct blocks *b, struct image *img, struct modules *ms, struct runtime *rt, struct types **ret) MUST_CHECK;
@@ -58,11 +59,12 @@ struct err *types_teach(struct types *t, uint64_t address, const char *name) MUS
 
 /* What blocks are by DWARF: types spread from variables along typed pointers. Higher ranks win; see types_tier(). */
 enum typed_by { TYPED_NOT, TYPED_FIELD, TYPED_VTABLE, TYPED_NODE, TYPED_CONTAINER, TYPED_PREFIX, TYPED_COUNTED, TYPED_FAMILY, TYPED_UNION /* a pointer of a union: only where nothing else speaks */, TYPED_TAUGHT /* by the user */,
-		TYPED_CAST /* code says what a void * points at */ };
+		TYPED_CAST /* code says what a void * points at */, TYPED_TAGGED /* by a pointer to a variable */, TYPED_GUESS };
 const char *typed_by_name(enum typed_by by); /* "field", "vtable" ... */
 enum typed_form { FORM_ONE, FORM_ARRAY, FORM_TAIL /* T, and more behind it */, FORM_FLEXIBLE, FORM_POINTERS };
 enum { RANK_TAUGHT = 60, RANK_VTABLE = 50, RANK_EXACT = 40, RANK_PREFIX = 35, RANK_FLEXIBLE = 30, RANK_FAMILY = 25, RANK_ARRAY = 20, RANK_CAST = 17, RANK_LOOSE_CAST = 15, RANK_LOOSE_ARRAY = 15,
-       RANK_EXACT_HEADER = 12, RANK_TAIL = 10, RANK_NUMBERS = 5, RANK_TEXT = 2, RANK_POOL = 28 /* a vtable, and room for more objects */, RANK_UNION = RANK_TAIL };
+       RANK_EXACT_HEADER = 12, RANK_TAIL = 10, RANK_NUMBERS = 5, RANK_TEXT = 2, RANK_POOL = 28 /* a vtable, and room for more objects */, RANK_UNION = RANK_TAIL,
+       RANK_TAGGED = 24 /* a header, and a tag that says which */, RANK_GUESS = 1 };
 struct typed { /* 8 bytes a block */
 	uint32_t type;		/* index into the table; 0: not known */
 	uint8_t rank;
@@ -80,6 +82,7 @@ struct typing {
 	struct typed_roots roots;
 	struct typed *of;	/* by block id */
 	uint64_t edges, misfits;/* pointers followed; to blocks too small for what they say */
+	struct map64 tags;	/* address of a global struct -> index into roots.list */
 	uint64_t prefix_hits[16]; /* by words: objects that begin so far behind their block's start */
 	double seconds_dwarf, seconds;
 	struct map64 in_use;	/* (type, usable bytes) -> blocks of tiers A and B; filled when first asked for */
@@ -89,6 +92,10 @@ struct typing {
 struct err *types_infer(struct types *t, void (*say)(void *ctx, const char *text), void *ctx) MUST_CHECK;
 /* "Session", "Entry[]", "Table + tail", "Node *[]": without numbers, so that blocks of a kind have one name. */
 void types_typed_name(const struct typing *t, const struct typed *of, struct strbuf *to);
+/* The same of a block, with its tag: "object [kind=text_kind]". */
+void types_tag_name(const struct types *t, const struct typed *of, uint64_t payload, struct strbuf *to);
+/* Whether shape and size alone name blocks, too, when types are told next. */
+void types_set_guesses(struct types *t, bool guesses);
 
 /* All used blocks by type, most bytes first; those without one by their label. */
 struct typed_row {
@@ -113,6 +120,7 @@ enum { MOST_LIKELY = 3 };
 struct likely_type {
 	uint32_t type;
 	unsigned fits;		/* of the blocks that were looked at */
+	unsigned pointers;	/* of all that fit: where the struct has some */
 	uint64_t in_use;	/* other blocks of that size are one, by tiers A and B */
 };
 struct likely {

@@ -8,7 +8,7 @@
 
 enum option_id { O_PID, O_CORE, O_FORMAT, O_OUTPUT, O_TOP, O_QUIET, O_VERBOSE, O_COLOR, O_SHOW, O_CLASS, O_STATE, O_MIN_SIZE, O_MAX_STOP, O_FORCE,
 		 O_NO_RESTART, O_SWAP, O_SHARED, O_SPOOL, O_SYSROOT, O_DEBUG_DIR, O_DEBUGINFOD, O_ARENA_FROM, O_INTERIOR, O_NO_RULE, O_NO_VECTOR, O_TAGGED, O_UNALIGNED,
-		 O_THREADS, O_TYPES, O_ISTYPE, O_ROOT, O_FAIL_ON, O_SUPPRESS, O_AGAINST, O_CONTENT, O_COMPRESS, O_NO_REFERENCES, O_INTERVAL, O_LOOK, O_GROWTH, O_LEVEL, O_HOLD, O_COUNT, O_METRICS, O_UNIT, O_CGROUP, O_MAIN, O_RUN, O_ROUNDS, O_PER, O_EXECUTE, O_SCRIPT, O_ONLY, O_HELP, O_VERSION };
+		 O_THREADS, O_TYPES, O_ISTYPE, O_GUESS, O_ROOT, O_FAIL_ON, O_SUPPRESS, O_AGAINST, O_CONTENT, O_COMPRESS, O_NO_REFERENCES, O_INTERVAL, O_LOOK, O_GROWTH, O_LEVEL, O_HOLD, O_COUNT, O_METRICS, O_UNIT, O_CGROUP, O_MAIN, O_RUN, O_ROUNDS, O_PER, O_EXECUTE, O_SCRIPT, O_ONLY, O_HELP, O_VERSION };
 
 enum option_group { G_OUTPUT, G_BLOCKS, G_CHECK, G_TIME, G_LOOK, G_RULES, G_OTHER };
 static const char *const group_names[] = { "output", "the list of blocks (flotsam blocks)", "flotsam check", "flotsam watch, flotsam exercise", "the look", "what counts as a pointer", "other" };
@@ -27,6 +27,7 @@ static const struct option_row {
 	{ O_COLOR, G_OUTPUT, 0, "color", "WHEN", "auto, always or never; NO_COLOR is honoured" },
 	{ O_TYPES, G_OUTPUT, 0, "types", "HOW", "labels by: vtable, or all: DWARF too" },
 	{ O_ISTYPE, G_OUTPUT, 0, "istype", "ADDR=TYPE", "--types=all, and the block there is of that type" },
+	{ O_GUESS, G_OUTPUT, 0, "guess", NULL, "--types=all, and by shape and size alone, marked ?" },
 	{ O_SHOW, G_OUTPUT, 0, "show-content", NULL, "show the target's text in files and pipes too" },
 	{ O_CLASS, G_BLOCKS, 0, "class", "CLASS", "definite, indirect, possible, reachable or runtime alone" },
 	{ O_STATE, G_BLOCKS, 0, "state", "STATE", "in this state alone: used, mmapped, tcache, top, ..." },
@@ -259,6 +260,10 @@ static struct err *apply(struct arguments *a, enum option_id id, const char *val
 		if (s->n_said == MAX_SAID)
 			return err_new(ERR_LIMIT, "more than %d times --istype", MAX_SAID);
 		s->said[s->n_said++] = value;
+		s->types = TYPES_ALL;
+		break;
+	case O_GUESS:
+		s->guess = true;
 		s->types = TYPES_ALL;
 		break;
 	case O_INTERIOR:

@@ -142,6 +142,9 @@ const char *cmd_tier_name(enum type_tier tier); /* NULL: unknown */
 /* How much is named, in a sentence; as keys of an open object. */
 void coverage_text(const struct typed_rows *r, struct strbuf *to);
 void coverage_json(const struct typed_rows *r, struct json *j);
+/* What of the program and its libraries has no DWARF: a sentence, or nothing; as a key of an open object. */
+void without_dwarf_text(const struct session *s, struct strbuf *to);
+void without_dwarf_json(const struct session *s, struct json *j);
 /* Blocks that nothing names, in groups; after cmd_need_typing(). */
 struct err *unknown_text(const struct arguments *a, struct session *s, struct out *o) MUST_CHECK;
 struct err *unknown_json(const struct arguments *a, struct session *s, struct json *j) MUST_CHECK;

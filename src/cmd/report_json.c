@@ -357,6 +357,22 @@ static void verdicts(const struct arguments *a, struct json *j, const struct ver
 	out_json_end_array(j);
 }
 
+static void types_named(struct json *j, struct session *s)
+{
+	struct typed_rows rows = { 0 };
+	if (!s->types || !s->types->typed_labels)
+		return;
+	struct err *e = types_rows(s->types, &rows);
+	if (!e) {
+		out_json_object(j, "types");
+		coverage_json(&rows, j);
+		without_dwarf_json(s, j);
+		out_json_end_object(j);
+	}
+	err_free(e);
+	typed_rows_free(&rows);
+}
+
 void report_json_write(const struct arguments *a, const struct report *r, const struct verdicts *v, struct json *j)
 {
 	out_json_object(j, NULL);
@@ -365,6 +381,7 @@ void report_json_write(const struct arguments *a, const struct report *r, const 
 	report_json_identity(j, r->session);
 	verdicts(a, j, v);
 	coverage(j, r);
+	types_named(j, r->session);
 	report_json_rss(j, r->session, &r->rss);
 	heap(j, r);
 	leaks(a, j, r);

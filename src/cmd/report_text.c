@@ -386,6 +386,28 @@ static void next(struct page *p)
 	strbuf_free(&t);
 }
 
+/* Labels by DWARF are worth as much as they name. */
+static void types_named(struct page *p)
+{
+	struct typed_rows rows = { 0 };
+	struct strbuf t = { 0 };
+	struct paragraph g;
+	if (!p->s->types || !p->s->types->typed_labels)
+		return;
+	struct err *e = types_rows(p->s->types, &rows);
+	if (!e) {
+		coverage_text(&rows, &t);
+		without_dwarf_text(p->s, &t);
+		paragraph_begin(&g, p->o, "", COLUMNS);
+		paragraph_add(&g, t.text ? t.text : "");
+		paragraph_end(&g);
+		out_puts(p->o, "\n");
+	}
+	err_free(e);
+	strbuf_free(&t);
+	typed_rows_free(&rows);
+}
+
 void report_text(const struct arguments *a, const struct report *r, const struct verdicts *v, struct out *o)
 {
 	struct page p = { a, r, r->session, o, o->width > COLUMNS ? o->width - COLUMNS : 0 };
@@ -396,6 +418,7 @@ void report_text(const struct arguments *a, const struct report *r, const struct
 	if (p.extra > 60)
 		p.extra = 60;
 	identity(&p);
+	types_named(&p);
 	report_verdict(a, r, v, o, COLUMNS);
 	out_puts(o, "\n");
 	rss_table_text(p.s, &p.r->rss, o);

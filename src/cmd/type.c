@@ -119,8 +119,8 @@ static void block_text(const struct arguments *a, const struct session *s, block
 		strbuf_free(&t);
 		return;
 	}
-	types_typed_name(s->types->typing, at, &t);
-	strbuf_puts(&t, at->doubt ? " ?" : "");
+	types_tag_name(s->types, at, address, &t);
+	strbuf_puts(&t, at->doubt && at->by != TYPED_GUESS ? " ?" : "");
 	put_line(o, "", &t);
 	out_printf(o, "tier %s, rank %.1f, by %s%s; %s usable bytes, %s of the type\n", cmd_tier_name(types_tier(at)), at->rank / 10.0,
 		   typed_by_name((enum typed_by)at->by), at->doubt ? ", another type fits as well" : "", text_count(blocks_usable(s->blocks, id)).text,
@@ -158,7 +158,7 @@ static void block_json(const struct session *s, block_id id, const struct eviden
 	const struct typed *at = &s->types->typing->of[id];
 	struct strbuf t = { 0 };
 	if (at->type)
-		types_typed_name(s->types->typing, at, &t);
+		types_tag_name(s->types, at, blocks_payload(s->blocks, id), &t);
 	out_json_address(j, "address", blocks_payload(s->blocks, id));
 	out_json_u64(j, "usable", blocks_usable(s->blocks, id));
 	out_json_string(j, "type", at->type ? t.text : NULL);

@@ -36,6 +36,39 @@ static uint64_t named(const struct typed_rows *r, bool bytes)
 	return bytes ? r->used.bytes - none->bytes : r->used.blocks - none->blocks;
 }
 
+static bool has_no_dwarf(const struct session *s, size_t i, const struct module **ret)
+{
+	struct module *m = modules_get(s->modules, i);
+	if (m->role != MODULE_PROGRAM && m->role != MODULE_OTHER)
+		return false;
+	modules_read_names(s->modules, m);
+	*ret = m;
+	return !m->have_dwarf;
+}
+
+void without_dwarf_text(const struct session *s, struct strbuf *t)
+{
+	enum { SHOWN = 4 };
+	const struct module *m;
+	size_t n = 0;
+	for (size_t i = 0; i < modules_count(s->modules); i++)
+		if (has_no_dwarf(s, i, &m) && n++ < SHOWN)
+			strbuf_printf(t, n == 1 ? " Without DWARF: %s" : ", %s", m->name);
+	if (n > SHOWN)
+		strbuf_printf(t, " and %zu more", n - SHOWN);
+	strbuf_puts(t, n ? "; what they alone know has no name." : "");
+}
+
+void without_dwarf_json(const struct session *s, struct json *j)
+{
+	const struct module *m;
+	out_json_array(j, "without_dwarf");
+	for (size_t i = 0; i < modules_count(s->modules); i++)
+		if (has_no_dwarf(s, i, &m))
+			out_json_string(j, NULL, m->path);
+	out_json_end_array(j);
+}
+
 /* Coverage first: what follows is worth as much as that. */
 void coverage_text(const struct typed_rows *r, struct strbuf *t)
 {
@@ -46,7 +79,7 @@ void coverage_text(const struct typed_rows *r, struct strbuf *t)
 	strbuf_puts(t, ").");
 }
 
-static void head_text(const struct typing *g, const struct typed_rows *r, struct out *o)
+static void head_text(struct session *s, const struct typing *g, const struct typed_rows *r, struct out *o)
 {
 	struct paragraph p;
 	struct strbuf t = { 0 };
@@ -55,6 +88,8 @@ static void head_text(const struct typing *g, const struct typed_rows *r, struct
 		      g->table->modules == 1 ? "" : "s", text_count(g->roots.globals).text, text_count(g->roots.tls).text, text_count(g->roots.locals).text);
 	if (!g->table->modules)
 		strbuf_puts(&t, " No module has DWARF: types need the debug symbols of the program.");
+	else
+		without_dwarf_text(s, &t);
 	if (g->table->cut || g->roots.cut)
 		strbuf_puts(&t, " There is more DWARF than is read.");
 	paragraph_begin(&p, o, "", 80);
@@ -83,7 +118,7 @@ void coverage_json(const struct typed_rows *r, struct json *j)
 	out_json_end_object(j);
 }
 
-static void head_json(const struct typing *g, const struct typed_rows *r, struct json *j)
+static void head_json(struct session *s, const struct typing *g, const struct typed_rows *r, struct json *j)
 {
 	coverage_json(r, j);
 	out_json_object(j, "dwarf");
@@ -94,6 +129,7 @@ static void head_json(const struct typing *g, const struct typed_rows *r, struct
 	out_json_u64(j, "locals", g->roots.locals);
 	out_json_u64(j, "frames", g->roots.frames);
 	out_json_u64(j, "frames_without_dwarf", g->roots.frames_dark);
+	without_dwarf_json(s, j);
 	out_json_bool(j, "complete", !g->table->cut && !g->roots.cut);
 	out_json_end_object(j);
 	out_json_u64(j, "pointers", g->edges);
@@ -151,7 +187,7 @@ static struct err *json(const struct arguments *a, struct session *s, const stru
 	out_json_init(&j, o, true);
 	out_json_object(&j, NULL);
 	out_json_string(&j, "schema", "flotsam.types/1");
-	head_json(s->types->typing, r, &j);
+	head_json(s, s->types->typing, r, &j);
 	rows_json(s, r, glob, &j);
 	struct err *e = unknown_json(a, s, &j);
 	out_json_end_object(&j);
@@ -164,7 +200,7 @@ static void list(const struct arguments *a, struct session *s, struct typed_rows
 	struct listing l;
 	bool text = cmd_is_text(a);
 	if (text)
-		head_text(s->types->typing, r, o);
+		head_text(s, s->types->typing, r, o);
 	listing_begin(&l, a, o, "types", columns, text ? TEXT_COLUMNS : N_COLUMNS);
 	for (size_t i = 0; i < r->list.n && !o->error; i++)
 		if (!glob || !fnmatch(glob, r->list.at[i].name, 0))

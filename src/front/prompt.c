@@ -209,6 +209,7 @@ static struct err *run_command(struct prompt *p, const struct arguments *a, cons
 	p->s->options.types = a->session.types;
 	if (p->s->modules)
 		modules_begin_question(p->s->modules);
+	p->s->options.guess = a->session.guess;
 	if (a->help && !strcmp(a->format ? a->format : "text", "json"))
 		help_json(&o, a->command, N_GROUPS);
 	else if (a->help)

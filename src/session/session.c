@@ -193,6 +193,7 @@ struct err *session_types(struct session *s)
 		TRY(types_open(s->blocks, s->image, s->modules, s->runtime, &s->types));
 		TRY(teach_again(s));
 	}
+	types_set_guesses(s->types, s->options.guess);
 	/* A census has the labels that it was written with. */
 	struct err *e = s->options.types == TYPES_ALL ? types_infer(s->types, s->options.progress, s->options.progress_ctx) : NULL;
 	if (e && e->kind != ERR_UNSUPPORTED)

@@ -215,7 +215,7 @@ struct err *types_likely(struct types *t, const block_id *ids, size_t n, struct 
 	if (keep)
 		qsort(list, keep, sizeof *list, compare);
 	for (size_t i = 0; i < keep && i < MOST_LIKELY; i++)
-		ret->at[ret->n++] = (struct likely_type){ list[i].type, list[i].fits, list[i].in_use };
+		ret->at[ret->n++] = (struct likely_type){ list[i].type, list[i].fits, list[i].strong + list[i].weak, list[i].in_use };
 	ret->more = (unsigned)(keep - ret->n);
 	free(list);
 	return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : NULL;

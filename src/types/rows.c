@@ -10,7 +10,7 @@ struct counting {
 
 static enum type_tier label_tier(enum identified_by by)
 {
-	return by == BY_SIZE ? TIER_NONE : by == BY_TEXT ? TIER_D : TIER_A;
+	return by == BY_SIZE ? TIER_NONE : by == BY_TEXT || by == BY_BYTES ? TIER_D : TIER_A;
 }
 
 enum type_tier types_block_tier(struct types *t, block_id id, uint64_t payload, uint64_t usable)
@@ -19,7 +19,10 @@ enum type_tier types_block_tier(struct types *t, block_id id, uint64_t payload, 
 	/* Asked for before the list of labels is looked at: it may move. */
 	uint32_t label = types_plain_label(t, id, payload, usable);
 	enum identified_by by = t->labels[label].by;
-	return types_prefer_typed(t->typing, at, by) ? types_tier(at) : label_tier(by);
+	if (types_prefer_typed(t->typing, at, by))
+		return types_tier(at);
+	label = types_known_label(t, id, payload, usable);
+	return label_tier(t->labels[label].by);
 }
 
 static struct typed_row *row_of(struct counting *c, uint64_t key)
@@ -36,15 +39,13 @@ static struct typed_row *row_of(struct counting *c, uint64_t key)
 	return row;
 }
 
-static void name_typed(struct counting *c, struct typed_row *row, const struct typed *at)
+static void name_typed(struct counting *c, struct typed_row *row, const struct typed *at, uint32_t label)
 {
-	struct strbuf name = { 0 };
-	types_typed_name(c->t->typing, at, &name);
-	row->name = name.text;
+	row->name = strdup(c->t->labels[label].name);
 	row->tier = types_tier(at);
 	row->by = typed_by_name(at->by);
 	row->type = at->type;
-	c->nomem |= name.failed || !name.text;
+	c->nomem |= !row->name;
 }
 
 static void name_labelled(struct counting *c, struct typed_row *row, uint32_t label)
@@ -61,14 +62,15 @@ static void count(struct counting *c, const struct block_cursor *b)
 	const struct typed *at = &c->t->typing->of[b->id];
 	uint32_t label = types_plain_label(c->t, b->id, b->payload, b->usable);
 	bool typed = types_prefer_typed(c->t->typing, at, c->t->labels[label].by);
-	uint64_t key = typed ? (uint64_t)at->type << 8 | at->form << 4 | types_tier(at) : 1ull << 62 | label;
+	label = typed ? types_typed_label(c->t, at, b->payload) : types_known_label(c->t, b->id, b->payload, b->usable);
+	uint64_t key = (uint64_t)label << 8 | (typed ? 1u << 4 | types_tier(at) : 0);
 	struct typed_row *row = row_of(c, key);
 	if (!row)
 		return;
 	if (row->sample == BLOCK_NONE) {
 		row->sample = b->id;
 		if (typed)
-			name_typed(c, row, at);
+			name_typed(c, row, at, label);
 		else
 			name_labelled(c, row, label);
 	}

@@ -88,6 +88,13 @@ struct err *types_teach(struct types *t, uint64_t address, const char *name)
 	return NULL;
 }
 
+void types_set_guesses(struct types *t, bool guesses)
+{
+	if (t->guesses != guesses)
+		types_forget(t);
+	t->guesses = guesses;
+}
+
 void types_forget(struct types *t)
 {
 	typing_free(t->typing);

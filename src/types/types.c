@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-static const char *const by_names[] = { "size", "vtable", "text", "runtime", "tag", "dwarf" };
+static const char *const by_names[] = { "size", "vtable", "text", "runtime", "tag", "dwarf", "content" };
 
 const char *identified_by_name(enum identified_by by)
 {
@@ -214,13 +214,16 @@ bool types_prefer_typed(const struct typing *g, const struct typed *at, enum ide
 	return by == BY_SIZE || by == BY_TEXT;
 }
 
-static uint32_t typed_label(struct types *t, const struct typed *at)
+uint32_t types_typed_label(struct types *t, const struct typed *at, uint64_t payload)
 {
 	struct strbuf name = { 0 };
-	uint64_t index, key = (uint64_t)at->type << 3 | at->form, hash;
+	uint64_t index, key = (uint64_t)at->type << 4 | (uint64_t)(at->by == TYPED_GUESS) << 3 | at->form, hash;
+	uint32_t root, offset;
+	if (types_is_tagged(t, at, payload, &root, &offset))
+		key |= ((uint64_t)root + 1) << 36;
 	if (map64_find(&t->priv->by_typed, key, &index))
 		return (uint32_t)index;
-	types_typed_name(t->typing, at, &name);
+	types_tag_name(t, at, payload, &name);
 	/* Types of several modules have one name, and one label. */
 	hash = name.text ? type_table_hash(name.text, name.n) | 1ull << 63 : 0;
 	if (map64_find(&t->priv->by_typed, hash, &index)) {
@@ -233,12 +236,29 @@ static uint32_t typed_label(struct types *t, const struct typed *at)
 	return (uint32_t)index;
 }
 
+static uint32_t content_label(struct types *t, uint32_t label, uint64_t payload, uint64_t usable)
+{
+	enum content c = t->labels[label].by == BY_SIZE ? types_content(t->priv, payload, usable) : CONTENT_UNKNOWN;
+	if (!c)
+		return label;
+	if (!t->priv->contents[c])
+		t->priv->contents[c] = intern(t, strdup(types_content_name(c)), BY_BYTES);
+	return t->priv->contents[c];
+}
+
+uint32_t types_known_label(struct types *t, block_id id, uint64_t payload, uint64_t usable)
+{
+	return content_label(t, types_plain_label(t, id, payload, usable), payload, usable);
+}
+
 uint32_t types_label_at(struct types *t, block_id id, uint64_t payload, uint64_t usable)
 {
 	uint32_t label = types_plain_label(t, id, payload, usable);
-	if (!t->typed_labels || !types_prefer_typed(t->typing, &t->typing->of[id], t->labels[label].by))
+	if (!t->typed_labels)
 		return label;
-	return typed_label(t, &t->typing->of[id]);
+	if (types_prefer_typed(t->typing, &t->typing->of[id], t->labels[label].by))
+		return types_typed_label(t, &t->typing->of[id], payload);
+	return content_label(t, label, payload, usable);
 }
 
 const char *types_name(struct types *t, block_id id)

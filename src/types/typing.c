@@ -1,7 +1,7 @@
 /* The passes: roots, vtables, pointers into blocks; each spreads until nothing is new. And what came of them. */
 #include "typing.h"
 
-static const char *const by_names[] = { "none", "field", "vtable", "node", "container-of", "prefix", "counted", "family", "union", "taught", "cast" };
+static const char *const by_names[] = { "none", "field", "vtable", "node", "container-of", "prefix", "counted", "family", "union", "taught", "cast", "tag", "guess" };
 
 const char *typed_by_name(enum typed_by by)
 {
@@ -22,6 +22,7 @@ static const struct pass { const char *what; bool (*run)(struct spread *s); } pa
 	{ "following pointers into blocks", interior },
 	{ "telling headers apart", spread_families },
 	{ "reading casts in code", spread_casts },
+	{ "reading tags", spread_tags },
 };
 enum { N_PASSES = sizeof passes / sizeof passes[0] };
 
@@ -93,9 +94,13 @@ struct err *types_infer(struct types *t, void (*say)(void *ctx, const char *text
 		typing_free(g);
 		return e;
 	}
-	g->seconds = monotonic_seconds() - start;
 	t->typing = g;
-	return NULL;
+	e = t->guesses ? types_guess_all(t) : NULL;
+	if (e)
+		types_forget(t);
+	else
+		g->seconds = monotonic_seconds() - start;
+	return e;
 }
 
 void typing_free(struct typing *g)
@@ -104,6 +109,7 @@ void typing_free(struct typing *g)
 		return;
 	typed_roots_free(&g->roots);
 	map64_free(&g->in_use);
+	map64_free(&g->tags);
 	free(g->of);
 	free(g);
 }
@@ -113,6 +119,7 @@ void types_typed_name(const struct typing *t, const struct typed *of, struct str
 	static const char *const behind[] = { [FORM_ONE] = "", [FORM_ARRAY] = "[]", [FORM_TAIL] = " + tail", [FORM_FLEXIBLE] = "", [FORM_POINTERS] = "[]" };
 	type_table_name(t->table, of->type, to);
 	strbuf_puts(to, behind[of->form]);
+	strbuf_puts(to, of->by == TYPED_GUESS ? "?" : "");
 }
 
 /* Why */
@@ -186,6 +193,7 @@ struct err *types_explain(struct types *t, block_id id, struct evidence *ret)
 	if (!e && s.nomem)
 		e = err_nomem();
 	free(s.parents);
+	map64_free(&again.tags);
 	free(again.of);
 	close_spread(&s);
 	return e;

@@ -5,6 +5,7 @@
 #include "flotsam/types.h"
 
 struct cpython;
+enum content { CONTENT_UNKNOWN, CONTENT_POINTERS, CONTENT_DOUBLES, CONTENT_RANDOM, N_CONTENTS };
 struct lesson { uint64_t address; uint32_t type; };
 struct types_priv {
 	struct blocks *b;
@@ -21,6 +22,7 @@ struct types_priv {
 	struct map64 by_typed;	/* (type, form), or the hash of its name -> label index */
 	struct unknown *unknown; /* NULL: nobody asked */
 	VEC(struct lesson) taught;
+	uint32_t contents[N_CONTENTS]; /* label index; 0: none yet */
 	size_t cap;
 	uint32_t *label_of;	/* by block id; NULL: found when asked for */
 };
@@ -126,12 +128,25 @@ bool spread_families(struct spread *s);
 bool spread_casts(struct spread *s);
 /* What an object's pointers say for its being of a type: below 0 against it. */
 double shape_agreement(struct spread *s, uint32_t type, uint64_t address);
+/* Headers with a pointer to a variable that says which. */
+bool spread_tags(struct spread *s);
 /* Objects with a vtable. */
 bool spread_vtables(struct spread *s);
 
 static inline uint64_t types_in_use_key(uint32_t type, uint64_t usable) { return (uint64_t)type << 32 ^ usable; }
 /* Without DWARF. */
 uint32_t types_plain_label(struct types *t, block_id id, uint64_t payload, uint64_t usable);
+/* The same; with typing what is known by its size alone may have a content. */
+uint32_t types_known_label(struct types *t, block_id id, uint64_t payload, uint64_t usable);
+/* The label of its type. */
+uint32_t types_typed_label(struct types *t, const struct typed *at, uint64_t payload);
+const char *types_content_name(enum content c);
+enum content types_content(const struct types_priv *priv, uint64_t payload, uint64_t usable);
+/* Which variable a header at `object` is tagged with: index into roots.list, and where the pointer stands. */
+bool types_tag(const struct types *t, uint32_t header, uint64_t object, uint32_t *ret_root, uint32_t *ret_offset);
+bool types_is_tagged(const struct types *t, const struct typed *of, uint64_t payload, uint32_t *ret_root, uint32_t *ret_offset);
+/* Names unknown blocks by shape and size; after types_infer(). */
+struct err *types_guess_all(struct types *t) MUST_CHECK;
 /* Whether its type says more than a label that it has otherwise. */
 bool types_prefer_typed(const struct typing *g, const struct typed *at, enum identified_by by);
 

@@ -182,6 +182,8 @@ static uint32_t source_of(struct finding_groups *f, const struct pointing *p, ui
 	uint32_t label = types_plain_label(f->t, p->block, p->payload, p->usable);
 	if (types_prefer_typed(f->t->typing, at, f->t->labels[label].by))
 		return typed_source(f, at, offset);
+	label = types_known_label(f->t, p->block, p->payload, p->usable);
+	offset = f->t->labels[label].by == BY_BYTES ? 0 : offset;
 	return f->t->labels[label].by == BY_SIZE ? 0 : intern_source(f, BY_LABELLED, label, offset);
 }
 
@@ -579,7 +581,9 @@ void types_source_name(struct types *t, const struct unknown_source *s, struct s
 			strbuf_printf(to, " of %s()", r->function);
 		return;
 	case BY_LABELLED:
-		strbuf_printf(to, "%s+0x%x", t->labels[s->what].name, s->offset);
+		strbuf_puts(to, t->labels[s->what].name);
+		if (s->offset)
+			strbuf_printf(to, "+0x%x", s->offset);
 		return;
 	case BY_GROUP:
 		strbuf_printf(to, "U%u", s->what);

@@ -117,6 +117,11 @@ static void check_reach(void)
 	json_decref(types);
 }
 
+static bool is_content(const char *kind)
+{
+	return !strcmp(kind, "doubles") || !strcmp(kind, "pointers") || !strcmp(kind, "random");
+}
+
 static const char *const taught[] = { "registry", "session", "note" };
 enum { N_TAUGHT = sizeof taught / sizeof *taught };
 
@@ -135,7 +140,7 @@ static void check_taught(void)
 		if (expect)
 			ck_assert_str_eq(label, kind);
 		else if (kind && strcmp(kind, "cache") != 0 && strcmp(kind, "other") != 0)
-			ck_assert_msg(label[0] >= '0' && label[0] <= '9', "a %s is called %s", kind, label);
+			ck_assert_msg((label[0] >= '0' && label[0] <= '9') == !is_content(kind), "a %s is called %s", kind, label);
 		named += expect;
 	}
 	ck_assert_uint_eq(named, 1 + count_of("session") + count_of("note"));
@@ -167,6 +172,62 @@ static void check_istype(void)
 	ck_assert_int_ne(ask_istype(address_of("session"), "nothing_of_that_name", &j), 0);
 	ck_assert_ptr_null(j);
 }
+
+/* What is no type: by its bytes, and by its shape alone where that is asked for. */
+static size_t count_labels(const char *option, const char *kind, const char *label)
+{
+	json_t *list = ask_json("blocks", option), *row;
+	size_t i, n = 0;
+	json_array_foreach(list, i, row) {
+		const char *is = kind_at(word(row, "address")), *called = json_string_value(json_object_get(row, "label"));
+		n += is && !strcmp(is, kind) && called && !strcmp(called, label);
+	}
+	json_decref(list);
+	return n;
+}
+
+static void check_contents(void)
+{
+	ck_assert_uint_eq(count_labels("--types=all", "doubles", "doubles[]?"), count_of("doubles"));
+	ck_assert_uint_eq(count_labels("--types=all", "pointers", "pointers[]"), count_of("pointers"));
+	ck_assert_uint_eq(count_labels("--types=all", "random", "compressed or random"), count_of("random"));
+}
+
+/* 40 pointers of a registry convince; the one of a session does not, and a note has none. */
+static void check_guess(void)
+{
+	ck_assert_uint_eq(count_labels("--guess", "registry", "registry?"), 1);
+	ck_assert_uint_eq(count_labels("--types=all", "registry", "registry?"), 0);
+	ck_assert_uint_eq(count_labels("--guess", "session", "56 B"), count_of("session"));
+	ck_assert_uint_eq(count_labels("--guess", "note", "72 B"), count_of("note"));
+}
+
+START_TEST(contents)
+{
+	truth = ask_start("unknown", "", NULL);
+	check_contents();
+	check_guess();
+	if (ask_core())
+		check_contents();
+	json_decref(truth);
+}
+END_TEST
+
+START_TEST(tags)
+{
+	static const char *const kinds[] = { "text_object", "list_object", "object [type=blob_type]" };
+	truth = ask_start("tags", "", NULL);
+	for (size_t i = 0; i < 3; i++)
+		ck_assert_uint_eq(count_labels("--types=all", kinds[i], kinds[i]), count_of(kinds[i]));
+	json_t *report = ask_json("report", "--types=all"), *coverage = json_object_get(json_object_get(report, "types"), "coverage");
+	ck_assert_int_ge(number(coverage, "named_blocks"), (int64_t)json_array_size(json_object_get(truth, "blocks")));
+	json_decref(report);
+	char *text = ask_text("report", "--types=all");
+	ck_assert_ptr_nonnull(strstr(text, "are named (blocks by tier: A"));
+	free(text);
+	json_decref(truth);
+}
+END_TEST
 
 START_TEST(reach)
 {
@@ -200,6 +261,8 @@ int main(void)
 	tcase_set_timeout(c, 300);
 	tcase_add_test(c, groups);
 	tcase_add_test(c, reach);
+	tcase_add_test(c, contents);
+	tcase_add_test(c, tags);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
