@@ -39,7 +39,7 @@ uint64_t glibc_neighbour(const struct glibc *g, const struct chunk_sink *sink, u
 {
 	uint64_t before;
 	enum block_state state;
-	if (!sink->before || !sink->before(sink->ctx, chunk, &before, &state) || !block_state_is_used(state))
+	if (!sink->before || !sink->before(sink->ctx, chunk, &before, &state) || !block_state_is_used(state) || glibc_is_tcache(g, before + g->header))
 		return 0;
 	return before + g->header;
 }

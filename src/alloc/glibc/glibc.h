@@ -144,6 +144,8 @@ size_t glibc_lost_arenas(struct glibc *g, const struct glibc_reader *r, uint64_t
 bool glibc_is_writable(const struct glibc *g, uint64_t address);
 /* Address of the first chunk at or behind `from`. */
 uint64_t glibc_first_chunk(const struct glibc *g, uint64_t from);
+/* Does one start at this payload address? malloc writes nothing beyond its end. */
+bool glibc_is_tcache(const struct glibc *g, uint64_t payload);
 /* A bin of a tcache: how many chunks its counter tells, and the first one's payload. */
 bool glibc_tcache_bin(const struct glibc *g, uint64_t tcache, unsigned i, uint64_t *ret_used, uint64_t *ret_entry);
 /* What a link of a tcache or fastbin that stands at `position` says. */

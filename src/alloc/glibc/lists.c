@@ -9,6 +9,19 @@ uint64_t glibc_reveal(const struct glibc *g, uint64_t position, uint64_t value)
 	return g->l->safe_linking ? value ^ position >> 12 : value;
 }
 
+/* A chunk is longer than its list says, and of what is too much whole chunks can be made: their headers stand there. Then its
+ * size was written to, and it is the list that is right. */
+static void anchor_behind(struct glibc *g, uint64_t chunk, uint64_t want, uint64_t size)
+{
+	uint64_t field, at = chunk + want, end = chunk + size;
+	for (; at < end && image_word(g->img, at + g->w, &field); at += chunk_size(field))
+		if ((at == chunk + want && !(field & PREV_INUSE)) || field & IS_MMAPPED || chunk_size(field) < g->min_chunk ||
+		    chunk_size(field) % g->granule || chunk_size(field) > end - at)
+			return;
+	if (at == end && size > want)
+		glibc_anchor(g, chunk + want, 0);
+}
+
 struct fastbin_walk {
 	uint64_t at, want;
 	uint64_t link;	/* where the link to `at` stands: payload address of the one before, or the head's own */
@@ -77,8 +90,10 @@ static bool fastbin_step(struct glibc *g, const struct chunk_sink *sink, struct 
 		return bad_fastbin(g, sink, f, "double-free", "a fastbin leads back into itself: a block was freed twice");
 	if (!block_state_is_used(state) && state != BLOCK_LOST)
 		return bad_fastbin(g, sink, f, "double-free", "a chunk in a fastbin is free on another account too");
-	if (size != f->want && state != BLOCK_LOST) /* rather a stray link than a stray size: what it names stays in use */
+	if (size != f->want && state != BLOCK_LOST) { /* rather a stray link than a stray size: what it names stays in use */
+		anchor_behind(g, chunk, f->want, size);
 		return bad_fastbin(g, sink, f, "bad-fastbin", "a link of a fastbin leads to a chunk of another size");
+	}
 	if (state == BLOCK_LOST && size != f->want) /* its list knows its size */
 		glibc_anchor(g, chunk + f->want, 0);
 	if (!sink->listed(sink->ctx, chunk, size, BLOCK_FASTBIN))
@@ -189,10 +204,27 @@ static bool entry_holds(struct caches *c, uint64_t entry, uint64_t link, uint64_
 	if (want && size != want && state == BLOCK_LOST)
 		glibc_anchor(g, entry - g->header + want, 0);
 	if (want && size != want && state != BLOCK_LOST) { /* rather a stray link than a stray size */
+		anchor_behind(g, entry - g->header, want, size);
 		bad_tcache(c, "bad-tcache", link, holder, entry, "a link of a thread's cache leads to a block of another size");
 		return false;
 	}
 	return true;
+}
+
+/* What a cache's list names is no block of its, but may have been one, which another chunk lies over now: then its link leads on. 0:
+ * it does not. Where links are plain, what it leads to has to bear the mark too: programs link their blocks likewise. */
+static uint64_t see_through(const struct caches *c, uint64_t entry, uint64_t tcache, unsigned bin)
+{
+	const struct glibc *g = c->g;
+	uint64_t next, key, size, want = bin_size(g, bin);
+	enum block_state state;
+	if (!want || entry % g->granule || !glibc_segment_at(g->alloc, entry) || !image_word(g->img, entry, &next))
+		return 0;
+	next = glibc_reveal(g, entry, next);
+	if (!next || next % g->granule || !c->sink->get(c->sink->ctx, next - g->header, &size, &state) || size != want || state != BLOCK_USED)
+		return 0;
+	bool marked = g->l->tcache.has_key && image_word(g->img, next + g->w, &key) && key == tcache;
+	return g->l->safe_linking || marked ? next : 0;
 }
 
 /* The list goes on to its end, whatever the count says: each chunk is listed once, so there is one. */
@@ -207,7 +239,16 @@ static void tcache_list(struct caches *c, size_t index, unsigned bin)
 	struct alloc_list l = { .state = BLOCK_TCACHE, .arena = -1, .tcache = (int)index, .index = bin, .head = link };
 	tcache_range(g, &l);
 	ptrdiff_t list = entry ? glibc_record(g, &l) : -1;
-	while (entry && entry_holds(c, entry, link, holder, bin)) {
+	while (entry) {
+		if (!entry_holds(c, entry, link, holder, bin)) {
+			uint64_t on = see_through(c, entry, tcache, bin);
+			if (!on)
+				break;
+			n++;
+			link = holder = entry;
+			entry = on;
+			continue;
+		}
 		if (!c->sink->get(c->sink->ctx, entry - g->header, &size, &state) ||
 		    !c->sink->listed(c->sink->ctx, entry - g->header, size, BLOCK_TCACHE))
 			break;
@@ -287,6 +328,31 @@ static void find_cut_off(struct caches *c, const struct cut_list *cut, uint64_t 
 	}
 }
 
+/* Where too few blocks are on lists to learn the mark from: the word that most of those have whose links are mangled as the lists
+ * of this size mangle them (2.34 and later, where the mark is random). malloc() wipes it (tcache_get). */
+static bool key_by_links(const struct caches *c, uint64_t want, uint64_t *ret)
+{
+	const struct glibc *g = c->g;
+	size_t lead = 0;
+	*ret = 0;
+	for (size_t i = 0; i < g->alloc->segments.n && want && g->l->safe_linking; i++) {
+		const struct segment *s = &g->alloc->segments.at[i];
+		uint64_t size = 0, other, link, key;
+		enum block_state state;
+		for (uint64_t at = s->start; s->arena != ARENA_MMAP && at < s->end && c->sink->get(c->sink->ctx, at, &size, &state) && !interrupted; at += size) {
+			uint64_t entry = at + g->header;
+			if (size != want || state != BLOCK_USED || !image_word(g->img, entry, &link) || !image_word(g->img, entry + g->w, &key) || !key)
+				continue;
+			link = glibc_reveal(g, entry, link);
+			if (link && (link % g->granule || !c->sink->get(c->sink->ctx, link - g->header, &other, &state) || other != want))
+				continue;
+			*ret = lead ? *ret : key;
+			lead += key == *ret ? 1 : (size_t)-1;
+		}
+	}
+	return lead;
+}
+
 void glibc_walk_tcaches(struct glibc *g, const struct chunk_sink *sink)
 {
 	struct caches c = { .g = g, .sink = sink };
@@ -307,11 +373,14 @@ void glibc_walk_tcaches(struct glibc *g, const struct chunk_sink *sink)
 		for (unsigned k = 0; k < g->l->tcache.bins; k++)
 			tcache_list(&c, i, k);
 	}
-	if (g->l->tcache.has_key && learn_key(&c, &own, &key)) {
+	bool learned = g->l->tcache.has_key && learn_key(&c, &own, &key);
+	if (learned)
 		check_keys(&c, own, key);
-		for (size_t i = 0; i < c.cut.n && !interrupted; i++)
+	for (size_t i = 0; i < c.cut.n && g->l->tcache.has_key && !interrupted; i++)
+		if (learned)
 			find_cut_off(&c, &c.cut.at[i], own ? c.cut.at[i].tcache : key);
-	}
+		else if (key_by_links(&c, c.cut.at[i].size, &key))
+			find_cut_off(&c, &c.cut.at[i], key);
 	vec_free(&c.keys);
 	vec_free(&c.cut);
 }

@@ -39,10 +39,10 @@ static bool holds_any(const struct glibc *g, uint64_t tcache)
 }
 
 enum tcache_fit { NO_TCACHE, DAMAGED_TCACHE, SOUND_TCACHE };
-enum { MOST_BAD_BINS = 8 /* counts in a word (2.27) */ };
+enum { MOST_BAD_BINS = 8 /* counts in a word (2.27) */, FEW_BAD_BINS = 2 };
 
 /* Does a tcache stand at this payload address? What a stray write has hit still shows in the other bins, if one of them
- * has a chunk of its own size. */
+ * has a chunk of its own size, or if nearly all of them are as they should be. */
 static enum tcache_fit tcache_at(const struct glibc *g, uint64_t at)
 {
 	uint64_t field, size, used, entry, want = align_up(g->l->tcache.size + g->w, g->granule);
@@ -59,14 +59,23 @@ static enum tcache_fit tcache_at(const struct glibc *g, uint64_t at)
 	}
 	if (!bad && sized)
 		return SOUND_TCACHE;
+	if (sized && bad <= FEW_BAD_BINS)
+		return DAMAGED_TCACHE;
 	return good && bad <= (sized ? MOST_BAD_BINS : 0) ? DAMAGED_TCACHE : NO_TCACHE;
+}
+
+bool glibc_is_tcache(const struct glibc *g, uint64_t payload)
+{
+	for (size_t i = 0; i < g->alloc->tcaches.n; i++)
+		if (g->alloc->tcaches.at[i].address == payload)
+			return true;
+	return false;
 }
 
 static void add_tcache(struct glibc *g, uint64_t at, int thread)
 {
-	for (size_t i = 0; i < g->alloc->tcaches.n; i++)
-		if (g->alloc->tcaches.at[i].address == at)
-			return;
+	if (glibc_is_tcache(g, at))
+		return;
 	struct alloc_tcache *slot = vec_push(&g->alloc->tcaches);
 	if (slot)
 		*slot = (struct alloc_tcache){ at, thread };
