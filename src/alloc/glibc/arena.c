@@ -98,6 +98,17 @@ static uint64_t top_limit(const struct glibc *g, const struct arena *a)
 	return glibc_read_heap(g, heap, &h) && h.owner == a->address && h.plausible ? heap + h.bytes : 0;
 }
 
+/* Top ends with a page, but malloc has more behind it: by its own count, and the kernel says that memory may be written up to just
+ * there and no further. */
+static bool is_cut_short(const struct glibc *g, uint64_t end, uint64_t limit)
+{
+	const struct picture *p = image_picture(g->img);
+	const struct mapping *m = limit > end ? picture_mapping(p, limit - 1) : NULL;
+	if (!m || !(m->prot & PROT_W) || m->start > end - 1 || m->end != limit)
+		return false;
+	return m + 1 == p->maps.at + p->maps.n || m[1].start != limit || !(m[1].prot & PROT_W);
+}
+
 /* Top is the one chunk that the first overrun of the last block hits, and an arena without it would be lost whole: what is
  * known beside it stands in. */
 static void read_top(struct glibc *g, struct arena *a)
@@ -106,11 +117,13 @@ static void read_top(struct glibc *g, struct arena *a)
 	bool readable = word_at(g, a->top + g->w, &field);
 	uint64_t size = chunk_size(field);
 	/* It ends with its page, so on i386 its size is no multiple of the alignment: payloads are, 8 bytes into the chunk. */
-	if (readable && size >= g->min_chunk && size % g->header == 0 && (a->top + size) % page == 0 && glibc_is_writable(g, a->top + size - 1)) {
+	uint64_t limit = top_limit(g, a);
+	if (readable && size >= g->min_chunk && size % g->header == 0 && (a->top + size) % page == 0 && glibc_is_writable(g, a->top + size - 1) &&
+	    !is_cut_short(g, a->top + size, limit)) {
 		a->top_bytes = size;
 		return;
 	}
-	uint64_t limit = top_limit(g, a), base = a->main ? g->sbrk_base : align_down(a->top, g->heap_max);
+	uint64_t base = a->main ? g->sbrk_base : align_down(a->top, g->heap_max);
 	bool inside = readable && a->top > base && a->top + g->min_chunk <= limit && (a->top + g->header) % g->granule == 0;
 	struct finding f = { .kind = "bad-top", .has_found = true };
 	if (inside) {

@@ -211,8 +211,8 @@ static bool bin_ends(struct glibc *g, const struct chunk_sink *sink, const struc
 /* One step; false when this list has ended. */
 static bool bin_step(struct glibc *g, const struct chunk_sink *sink, struct bin_walk *b)
 {
-	uint64_t size, on, back;
-	enum block_state state;
+	uint64_t size, on, back, before;
+	enum block_state state, state_before;
 	unsigned fd = b->backwards ? 3 : 2, bk = b->backwards ? 2 : 3;
 	if (b->at == b->head)
 		return bin_ends(g, sink, b);
@@ -241,6 +241,8 @@ static bool bin_step(struct glibc *g, const struct chunk_sink *sink, struct bin_
 		if (size != low)
 			glibc_anchor(g, b->at + low, 0);
 	}
+	if (sink->before && sink->before(sink->ctx, b->at, &before, &state_before) && state_before == BLOCK_LOST)
+		glibc_anchor(g, b->at, 0); /* that it was found is chance: what lies before it was judged without its list's word */
 	if (block_state_is_used(state))
 		called_used(g, sink, b, size, back == b->prev);
 	if (!b->backwards)

@@ -20,6 +20,7 @@ enum {
 	GAIN_WITNESS = 2,
 	GAIN_ANCHOR = 100,
 	COST_UNSEEN = 2,	/* a step from a lie to where nobody points */
+	GAIN_NEAR = 8,		/* so much better may another place be than one from which the lie differs in its lowest byte alone */
 	UNREACHED = INT32_MIN / 2,
 };
 /* Of a cell's `next`. */
@@ -157,7 +158,7 @@ static void add_landing(struct range *r, uint64_t i, struct landing *best)
 	struct walk *w = r->w;
 	const struct cell *end = &r->cells[i];
 	uint64_t at = r->from + i * w->g->granule, field, prev;
-	int32_t score = end->score - (i == r->n || seen(w, at) ? 0 : COST_UNSEEN);
+	int32_t score = end->score - (at < w->s->end && seen(w, at) ? 0 : COST_UNSEEN);
 	if (i < r->n && (!(end->next & IS_LIE) || end->next == IS_FENCE) && walk_load(w, at + w->g->w, &field) && !(field & PREV_INUSE)) {
 		if (walk_load(w, at, &prev) && prev % w->g->granule == 0 && prev >= w->g->min_chunk && prev / w->g->granule <= i) {
 			struct cell *c = &r->cells[i - prev / w->g->granule];
@@ -177,10 +178,43 @@ static bool is_end(struct range *r, uint64_t chunk, uint64_t field)
 	return end > chunk && (!r->w->a->main || align_up(end, page) - end < r->w->g->granule);
 }
 
+/* One byte too many, written over the lowest of a size: the true one is a near one, and a header that goes on stands there. That says
+ * where this header led, not that it is this one which lies: no score. */
+static void land_nearby(struct range *r, uint64_t i, uint64_t size)
+{
+	struct walk *w = r->w;
+	uint64_t near = size & ~(uint64_t)0xff, next, prev;
+	struct landing best = { UNREACHED, 0 };
+	struct cell *c = &r->cells[i];
+	for (uint64_t bytes = near; near && bytes < near + 0x100; bytes += w->g->granule) {
+		uint64_t to = i + bytes / w->g->granule, at = r->from + to * w->g->granule;
+		if (bytes == size || to >= r->n || r->cells[to].next & IS_LIE || r->cells[to].score <= best.score || !walk_load(w, at + w->g->w, &next))
+			continue;
+		if (next & PREV_INUSE || (walk_load(w, at, &prev) && prev == bytes))
+			best = (struct landing){ r->cells[to].score, (uint32_t)to };
+	}
+	if (best.score > UNREACHED && best.score - COST_LIE - COST_UNSEEN + GAIN_NEAR > c->score)
+		c->next = best.at | IS_LIE;
+}
+
+/* How much better than a lie a header must be to be believed. One that calls a chunk before it free of which nothing is to be seen
+ * contradicts that too, and its own size may lead to where it seems to be right for one step. */
+static int32_t margin(const struct range *r, uint64_t chunk, uint64_t field)
+{
+	struct walk *w = r->w;
+	uint64_t prev, before;
+	if (field & PREV_INUSE)
+		return 0;
+	bool noted = walk_load(w, chunk, &prev) && prev >= w->g->min_chunk && prev % w->g->granule == 0 && prev <= chunk - w->s->start &&
+		     walk_load(w, chunk - prev + w->g->w, &before) && chunk_size(before) == prev;
+	return noted ? 1 : COST_LIE / 2;
+}
+
 static void fill_cells(struct range *r)
 {
 	struct walk *w = r->w;
 	uint64_t field, to, shortest = w->g->min_chunk / w->g->granule;
+	bool anchor_next = false;
 	struct landing best = { UNREACHED, 0 };
 	for (uint64_t i = 0; i < r->n; i++)
 		r->cells[i] = (struct cell){ UNREACHED, 0 };
@@ -192,17 +226,23 @@ static void fill_cells(struct range *r)
 			add_landing(r, i + shortest, &best);
 		if (best.score > UNREACHED && best.score - COST_LIE > c->score)
 			*c = (struct cell){ best.score - COST_LIE, best.at | IS_LIE };
+		/* A list names a chunk that begins within this header's block, nearer than a chunk can end: it lies over that. */
+		if (anchor_next && shortest > 1 && r->cells[i + 1].score - COST_LIE > c->score)
+			*c = (struct cell){ r->cells[i + 1].score - COST_LIE, (uint32_t)(i + 1) | IS_LIE };
 		bool readable = walk_load(w, chunk + w->g->w, &field);
+		if (readable)
+			land_nearby(r, i, chunk_size(field));
 		if (readable && chunk_size(field) <= w->g->header && is_end(r, chunk, field)) {
 			if (2 * GAIN_HEADER > c->score)
 				*c = (struct cell){ 2 * GAIN_HEADER, IS_FENCE };
 		} else if (readable) {
 			int32_t score = step_score(r, chunk, field, &to);
 			/* Of equals the header is believed, unless it also contradicts the one before. */
-			if (score > UNREACHED && r->cells[to].score > UNREACHED && r->cells[to].score + score >= c->score + !(field & PREV_INUSE))
+			if (score > UNREACHED && r->cells[to].score > UNREACHED && r->cells[to].score + score >= c->score + margin(r, chunk, field))
 				*c = (struct cell){ r->cells[to].score + score, (uint32_t)to };
 		}
-		if (is_anchor(r, chunk))
+		anchor_next = is_anchor(r, chunk);
+		if (anchor_next)
 			c->score += GAIN_ANCHOR;
 	}
 }

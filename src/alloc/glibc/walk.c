@@ -131,7 +131,7 @@ static void suspect(struct walk *w, enum suspicion why, uint64_t chunk, uint64_t
 
 uint64_t walk_neighbour(const struct walk *w)
 {
-	return w->last && block_state_is_used(w->last_state) ? w->last + w->g->header : 0;
+	return w->last && block_state_is_used(w->last_state) && !glibc_is_tcache(w->g, w->last + w->g->header) ? w->last + w->g->header : 0;
 }
 
 static void odd_flags(struct walk *w, uint64_t chunk, uint64_t field, uint64_t expected, const char *text)
@@ -239,6 +239,12 @@ bool walk_lost(struct walk *w, uint64_t chunk, uint64_t size)
 			     (unsigned long long)size);
 		w->g->alloc->partial = true;
 		return emit(w, chunk, size, BLOCK_LOST);
+	}
+	if (size < w->g->min_chunk) {
+		findings_add_words(&w->g->alloc->findings, &f, "a free chunk begins %llu bytes behind this block's header: it lies over the block",
+				   (unsigned long long)size);
+		w->n_trail = 0;
+		return emit(w, chunk, size, BLOCK_FENCE);
 	}
 	f.has_expected = true;
 	f.expected = size | (w->last_state == BLOCK_FREE && w->last ? 0 : PREV_INUSE) | (w->a->main ? 0 : NON_MAIN);
