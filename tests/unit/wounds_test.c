@@ -87,13 +87,14 @@ static struct loss look(const struct made_heap *h, const struct session *s)
 	return l;
 }
 
-enum { WAYS = 10 };
-static uint64_t wounded(const struct made_heap *h, uint64_t old, unsigned way, uint64_t random)
+enum { WAYS = 12 };
+static uint64_t wounded(const struct made_heap *h, uint64_t address, uint64_t old, unsigned way, uint64_t random)
 {
 	uint64_t mask = h->o.word == 8 ? UINT64_MAX : UINT32_MAX;
 	const uint64_t values[WAYS] = {
 		0, UINT64_MAX, 0x4141414141414141, old ^ 1, old + 16, 0x21, old - 0x1000, old ^ 1ull << 4 * h->o.word,
 		h->blocks.at[random % h->blocks.n].chunk + random % 3 * 2 * h->o.word, 7,
+		address, h->mapping + random % 256 * 2 * h->o.word, /* the word itself, and what is no heap */
 	};
 	return values[way] & mask;
 }
@@ -139,7 +140,7 @@ static bool bearable(const struct made_heap *h, const struct made_word *word, ui
 
 static void wound(struct made_heap *h, const struct session *s, const struct made_word *word, unsigned way, uint64_t random)
 {
-	uint64_t old = heap_peek(h, word->address, h->o.word), v = wounded(h, old, way, random);
+	uint64_t old = heap_peek(h, word->address, h->o.word), v = wounded(h, word->address, old, way, random);
 	if (v == old)
 		return;
 	heap_poke(h, word->address, v, h->o.word);

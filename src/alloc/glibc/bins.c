@@ -75,7 +75,7 @@ static void bad_link(struct glibc *g, const struct chunk_sink *sink, const struc
 		return; /* told from the other side */
 	glibc_bad_list(g, &(struct finding){ .kind = "bad-link", .address = b->prev + g->header, .found = b->at, .has_found = true,
 					     .neighbour = b->prev == b->head ? 0 : glibc_neighbour(g, sink, b->prev) },
-		       "%s %s", b->prev == b->head ? "the head of a bin names" : "the next chunk of this free one is", text);
+		       "%s %s", b->prev == b->head ? "the head of a bin leads" : "the link of a free chunk to the next leads", text);
 }
 
 /* One of two links is wrong: this chunk's back link, or the one that led here. */
