@@ -160,7 +160,7 @@ END_TEST
 /* Types in a file that is not read: said, since nothing else tells why there are none. */
 START_TEST(split)
 {
-	ask_start("type_split", "", NULL);
+	truth = ask_start("type_split", "", NULL);
 	json_t *report = ask_json("report", "--types=all"), *finding;
 	size_t i, said = 0;
 	json_array_foreach(json_object_get(report, "findings"), i, finding)
