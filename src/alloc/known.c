@@ -123,7 +123,7 @@ static const char *musl(struct modules *ms, struct module *m, char version[16])
 			version[0] = '\0';
 	sscanf(version, "%u.%u.%u", &major, &minor, &patch);
 	unsigned n = major * 10000 + minor * 100 + patch;
-	return ng || n >= 10201 ? "musl mallocng" : old || n ? "musl oldmalloc" : "musl";
+	return ng ? "musl mallocng" : old ? "musl oldmalloc" : n >= 10201 ? "musl mallocng" : n ? "musl oldmalloc" : "musl";
 }
 
 const char *alloc_known_in(struct modules *ms, struct module *m, char version[16])

@@ -42,3 +42,14 @@ if fetch musl-tools; then
 	musl_build musl_static -static && check_not_walked 'musl, static' 'musl mallocng' null "$tmp/musl_static"
 	musl_build musl_stripped -static -s && check_not_walked 'musl, static and stripped' 'musl|unknown' null "$tmp/musl_stripped"
 fi
+# Its malloc before mallocng, which it can still be configured with; only a symbol tells that of a release that has both.
+if musl=$(scripts/build-musl.sh 2>"$tmp/log"); then
+	for kind in '' -static; do
+		"$musl/bin/musl-gcc" -w $kind -o "$tmp/old$kind" fixtures/src/allocations.c 2>"$tmp/log" ||
+			{ echo "not ok allocators: musl oldmalloc $kind: $(head -n 1 "$tmp/log")"; continue; }
+		[ -n "$kind" ] && version=null || version=$(tr '\0' '\n' <"$musl/lib/libc.so" | grep -aEx '1\.[0-9]+\.[0-9]+' | head -n 1 | sed 's/\./\\./g')
+		check_not_walked "musl oldmalloc${kind:+, static}" 'musl oldmalloc' "$version" "$tmp/old$kind"
+	done
+else
+	echo "SKIP allocators: musl oldmalloc: needs gcc, make and the source package musl ($(tail -n 1 "$tmp/log"))"
+fi
