@@ -63,7 +63,7 @@ enum typed_by { TYPED_NOT, TYPED_FIELD, TYPED_VTABLE, TYPED_NODE, TYPED_CONTAINE
 const char *typed_by_name(enum typed_by by); /* "field", "vtable" ... */
 enum typed_form { FORM_ONE, FORM_ARRAY, FORM_TAIL /* T, and more behind it */, FORM_FLEXIBLE, FORM_POINTERS };
 enum { RANK_TAUGHT = 60, RANK_VTABLE = 50, RANK_EXACT = 40, RANK_PREFIX = 35, RANK_FLEXIBLE = 30, RANK_FAMILY = 25, RANK_ARRAY = 20, RANK_CAST = 17, RANK_LOOSE_CAST = 15, RANK_LOOSE_ARRAY = 15,
-       RANK_EXACT_HEADER = 12, RANK_TAIL = 10, RANK_NUMBERS = 5, RANK_TEXT = 2, RANK_POOL = 28 /* a vtable, and room for more objects */, RANK_UNION = RANK_TAIL,
+       RANK_KIND_HEADER = 13, RANK_EXACT_HEADER = 12, RANK_TAIL = 10, RANK_NUMBERS = 5, RANK_TEXT = 2, RANK_POOL = 28 /* a vtable, and room for more objects */, RANK_UNION = RANK_TAIL,
        RANK_TAGGED = 24 /* a header, and a tag that says which */, RANK_GUESS = 1 };
 struct typed { /* 8 bytes a block */
 	uint32_t type;		/* index into the table; 0: not known */

@@ -399,66 +399,85 @@ static void add_id(struct spread *s, struct ids *ids, block_id id)
 		*slot = id;
 }
 
+static bool fits_tightly(struct spread *s, uint32_t type, block_id id)
+{
+	uint64_t usable = spread_usable(s, id) - (object_of(s, id) - spread_payload(s, id)), size = table_type(s->table, type)->size;
+	return size <= usable && usable - size < 1u << s->b->granule_shift;
+}
+
+/* A kind that others begin with in turn is the next round's header, unless it is all of the block. */
 static void name_all(struct spread *s, const struct ids *ids, uint32_t kind)
 {
 	for (size_t i = 0; kind && i < ids->list.n; i++) {
 		block_id id = ids->list.at[i];
+		uint8_t rank = table_type(s->table, kind)->header && !fits_tightly(s, kind, id) ? RANK_KIND_HEADER : RANK_FAMILY;
 		s->from = s->parents ? s->parents[id].from : (struct source){ 0, FROM_NOTHING };
-		spread_offer(s, id, kind, (uint64_t)s->g->of[id].base * s->word, RANK_FAMILY, TYPED_FAMILY, s->parents ? s->parents[id].word : 0, false);
+		spread_offer(s, id, kind, (uint64_t)s->g->of[id].base * s->word, rank, TYPED_FAMILY, s->parents ? s->parents[id].word : 0, false);
 		s->named++;
 	}
 }
 
-static void name_value(struct spread *s, struct family *f, const struct learned *l, unsigned n_learned, uint64_t v, double margin)
+/* Blocks of one size of which no member tells the kind are of the one kind that has this size and leads somewhere. */
+static void name_size(struct spread *s, const struct family *f, const struct ids *ids)
 {
-	struct ids ids = { 0 };
-	uint64_t is;
-	for (size_t i = 0; i < f->blocks.n && !s->nomem; i++)
-		if (read_value(s, object_of(s, f->blocks.at[i]) + f->offset, f->bytes, &is) && is == v)
-			add_id(s, &ids, f->blocks.at[i]);
-	if (ids.list.n && !s->nomem)
-		name_all(s, &ids, decide(s, f, l, n_learned, v, ids.list.at, ids.list.n, margin));
-	vec_free(&ids.list);
-}
-
-static bool fits_tightly(struct spread *s, uint32_t type, block_id id)
-{
-	uint64_t usable = blocks_usable(s->b, id) - (object_of(s, id) - blocks_payload(s->b, id)), size = table_type(s->table, type)->size;
-	return size <= usable && usable - size < 1u << s->b->granule_shift;
-}
-
-/* Where no member tells them apart (there are few, or all are of one kind), blocks of one size are of the one kind that has this
- * size and leads somewhere. */
-static void name_size(struct spread *s, struct family *f, uint64_t usable)
-{
-	struct ids ids = { 0 };
 	uint32_t kind = 0;
-	bool clear = true;
-	for (size_t i = 0; i < f->blocks.n && !s->nomem; i++)
-		if (blocks_usable(s->b, f->blocks.at[i]) == usable)
-			add_id(s, &ids, f->blocks.at[i]);
-	if (!ids.list.n || s->nomem || fits_tightly(s, f->header, ids.list.at[0]))
-		clear = false;
+	bool clear = !fits_tightly(s, f->header, ids->list.at[0]);
 	for (unsigned i = 0; i < f->n_kinds && clear; i++) {
-		bool tight = fits_tightly(s, f->kinds[i], ids.list.at[0]);
-		double x = tight || table_type(s->table, f->kinds[i])->flexible != NO_OFFSET ? score(s, f->kinds[i], ids.list.at, ids.list.n) : 0;
+		bool tight = fits_tightly(s, f->kinds[i], ids->list.at[0]);
+		double x = tight || table_type(s->table, f->kinds[i])->flexible != NO_OFFSET ? score(s, f->kinds[i], ids->list.at, ids->list.n) : 0;
 		if (x <= (tight ? 1.5 : 0))
 			continue;
 		clear = tight && (!kind || types_alike(s->table, kind, f->kinds[i]));
 		kind = f->kinds[i];
 	}
-	name_all(s, &ids, clear ? kind : 0);
-	vec_free(&ids.list);
+	name_all(s, ids, clear ? kind : 0);
 }
 
-static void name_sizes(struct spread *s, struct family *f)
+static void name_sizes(struct spread *s, const struct family *f, const block_id *ids, size_t n)
 {
 	uint64_t sizes[MOST_SIZES];
-	unsigned n = 0;
-	for (size_t i = 0; i < f->blocks.n; i++)
-		index_of(sizes, &n, MOST_SIZES, blocks_usable(s->b, f->blocks.at[i]));
-	for (unsigned i = 0; i < n && !s->nomem && !interrupted; i++)
-		name_size(s, f, sizes[i]);
+	unsigned n_sizes = 0;
+	for (size_t i = 0; i < n; i++)
+		index_of(sizes, &n_sizes, MOST_SIZES, blocks_usable(s->b, ids[i]));
+	for (unsigned k = 0; k < n_sizes && !s->nomem && !interrupted; k++) {
+		struct ids of = { 0 };
+		for (size_t i = 0; i < n && !s->nomem; i++)
+			if (blocks_usable(s->b, ids[i]) == sizes[k])
+				add_id(s, &of, ids[i]);
+		if (of.list.n && !s->nomem)
+			name_size(s, f, &of);
+		vec_free(&of.list);
+	}
+}
+
+/* A block for which the kind is too small, and another one is not. */
+static bool is_anothers(struct spread *s, const struct family *f, uint32_t kind, block_id id)
+{
+	const struct type *at = table_type(s->table, kind);
+	if (at->header || at->flexible != NO_OFFSET || fits_tightly(s, kind, id))
+		return false;
+	for (unsigned i = 0; i < f->n_kinds; i++)
+		if (fits_tightly(s, f->kinds[i], id))
+			return true;
+	return false;
+}
+
+/* One value may stand for several kinds, which another member tells apart, or their size alone. */
+static void name_value(struct spread *s, const struct family *f, const struct learned *l, unsigned n_learned, uint64_t v, double margin)
+{
+	struct ids ids = { 0 }, own = { 0 }, others = { 0 };
+	uint64_t is;
+	for (size_t i = 0; i < f->blocks.n && !s->nomem; i++)
+		if (read_value(s, object_of(s, f->blocks.at[i]) + f->offset, f->bytes, &is) && is == v)
+			add_id(s, &ids, f->blocks.at[i]);
+	uint32_t kind = ids.list.n && !s->nomem ? decide(s, f, l, n_learned, v, ids.list.at, ids.list.n, margin) : 0;
+	for (size_t i = 0; kind && i < ids.list.n; i++)
+		add_id(s, is_anothers(s, f, kind, ids.list.at[i]) ? &others : &own, ids.list.at[i]);
+	name_all(s, &own, kind);
+	name_sizes(s, f, others.list.at, others.list.n);
+	vec_free(&ids.list);
+	vec_free(&own.list);
+	vec_free(&others.list);
 }
 
 static void name_family(struct spread *s, struct family *f, struct map64 *members, double margin)
@@ -478,7 +497,7 @@ static void name_family(struct spread *s, struct family *f, struct map64 *member
 		s->nomem |= f->bytes && f->blocks.n >= SURE_OF && !map64_put(members, f->header, (uint64_t)f->offset << 8 | f->bytes);
 	}
 	if (!f->bytes)
-		name_sizes(s, f);
+		name_sizes(s, f, f->blocks.at, f->blocks.n);
 	if (!f->n_kinds || !f->bytes)
 		return;
 	learn(s, f, l, &n_learned);

@@ -24,7 +24,7 @@ enum shape shape_of(struct spread *s, uint32_t type, uint64_t address)
 	unsigned good = 0, bad = 0;
 	uint64_t v;
 	if (at->kind == TYPE_POINTER)
-		return !spread_word(s, address, &v) ? SHAPE_BAD : !v ? SHAPE_EMPTY : points_somewhere(s, v) ? SHAPE_GOOD : SHAPE_BAD;
+		return !spread_word(s, address, &v) ? SHAPE_BAD : !v || stands_for_none(s->table, v) ? SHAPE_EMPTY : points_somewhere(s, v) ? SHAPE_GOOD : SHAPE_BAD;
 	for (uint32_t i = 0; i < at->n_leaves && i < MOST_LOOKED_AT; i++) {
 		const struct type_leaf *l = &s->table->leaves.at[at->first_leaf + i];
 		if (l->weak)

@@ -128,9 +128,12 @@ static uint32_t tag_label(struct types *t, block_id id, uint64_t payload, uint64
 
 enum { TEXT_LEAST = 4, TEXT_LOOK = 64 };
 
-static bool printable(uint8_t c)
+/* Bytes of the printable character at p; 0: there is none. */
+static size_t printable(const uint8_t *p, size_t n)
 {
-	return (c >= 0x20 && c < 0x7f) || c == '\t' || c == '\n' || c == '\r' || c >= 0xc2;
+	uint32_t c;
+	size_t k = utf8_character(p, n, &c);
+	return c == '\t' || c == '\n' || c == '\r' || !utf8_drives_terminal(c) ? k : 0;
 }
 
 /* Length of the text at the block's start: at least four printable characters up to a NUL or for a whole look. */
@@ -142,9 +145,11 @@ static size_t text_length(const struct types_priv *priv, uint64_t payload, uint6
 		n = usable;
 	if (n > TEXT_LOOK)
 		n = TEXT_LOOK;
-	while (k < n && printable(p[k]))
-		k++;
-	if (k < TEXT_LEAST || (k < n && p[k]))
+	for (size_t character; k < n && (character = printable(p + k, n - k)); k += character)
+		;
+	/* The look may end within a character. */
+	bool cut = n == TEXT_LOOK && n - k < 4;
+	if (k < TEXT_LEAST || (k < n && p[k] && !cut))
 		return 0;
 	/* One address in five is six printable bytes and two zeros: a short word that leads somewhere is no text. */
 	uint64_t word;
@@ -204,7 +209,7 @@ bool types_prefer_typed(const struct typing *g, const struct typed *at, enum ide
 	if (at->type && at->by == TYPED_TAUGHT)
 		return true;
 	/* Of which only the header is known. */
-	if (!at->type || (at->form == FORM_TAIL && at->rank <= RANK_TAIL && table_type(g->table, at->type)->header))
+	if (!at->type || (at->form == FORM_TAIL && at->rank <= RANK_KIND_HEADER && table_type(g->table, at->type)->header))
 		return false;
 	if (types_tier(at) == TIER_D)
 		return by == BY_SIZE;

@@ -86,10 +86,15 @@ bool shape_is_sound(struct spread *s, uint32_t type, uint64_t address);
 enum shape { SHAPE_BAD, SHAPE_EMPTY, SHAPE_GOOD };
 enum shape shape_of(struct spread *s, uint32_t type, uint64_t address);
 bool points_somewhere(struct spread *s, uint64_t pointer);
+/* (void *)-1 and the like: MAP_FAILED, marks of empty and of deleted entries, errors. Nothing is mapped in the last page. */
+static inline bool stands_for_none(const struct type_table *t, uint64_t v)
+{
+	return (t->word == 4 ? UINT32_MAX : UINT64_MAX) - v < 4096;
+}
 /* Programs keep numbers in a void *. */
 static inline bool may_be_number(const struct type_table *t, const struct type_leaf *l, uint64_t v)
 {
-	return table_type(t, l->target)->kind == TYPE_VOID && v < 1u << 31;
+	return (table_type(t, l->target)->kind == TYPE_VOID && v < 1u << 31) || stands_for_none(t, v);
 }
 /* The outer type begins with the inner one; two types, perhaps of two modules, are called the same. */
 bool types_begins_with(const struct type_table *t, uint32_t outer, uint32_t inner);
