@@ -12,10 +12,10 @@ redis open redis
 sqlite open sqlite3
 tinyxml2 open tinyxml2
 xmllint open libxml2
-duktape held duktape
+duktape open duktape
 expat held expat
 jq held jq
-json-c held json-c
+json-c open json-c
 nlohmann held nlohmann-json3
 yaml held libyaml
 yaml-cpp held yaml-cpp'

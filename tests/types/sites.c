@@ -485,6 +485,59 @@ static bool of_library(uint64_t pc, char **ret, char **ret_how)
 	return true;
 }
 
+/* Structures that others begin with, by name. */
+struct beginning { char *header, *outer; };
+static struct beginning beginnings[1 << 14];
+static size_t n_beginnings;
+
+static void add_beginning(const char *header, const char *outer)
+{
+	for (size_t i = 0; i < n_beginnings; i++)
+		if (!strcmp(beginnings[i].header, header) && !strcmp(beginnings[i].outer, outer))
+			return;
+	if (n_beginnings < sizeof beginnings / sizeof beginnings[0])
+		beginnings[n_beginnings++] = (struct beginning){ strdup(header), strdup(outer) };
+}
+
+static void first_member(Dwarf_Die *outer)
+{
+	const char *alias = NULL, *name = dwarf_diename(outer);
+	Dwarf_Die child, type;
+	if (!name || dwarf_child(outer, &child) || dwarf_tag(&child) != DW_TAG_member || !type_of(&child, &type) || !peel(&type, &alias) ||
+	    dwarf_tag(&type) != DW_TAG_structure_type)
+		return;
+	const char *header = dwarf_diename(&type) ? dwarf_diename(&type) : alias;
+	if (header)
+		add_beginning(header, name);
+}
+
+static int read_beginnings(Dwfl_Module *m, void **user, const char *name, Dwarf_Addr start, void *ctx)
+{
+	Dwarf_Addr bias;
+	(void)user, (void)name, (void)start, (void)ctx;
+	for (Dwarf_Die *unit = NULL, child; (unit = dwfl_module_nextcu(m, unit, &bias));) {
+		if (dwarf_child(unit, &child))
+			continue;
+		do
+			if (dwarf_tag(&child) == DW_TAG_structure_type)
+				first_member(&child);
+		while (!dwarf_siblingof(&child, &child));
+	}
+	return DWARF_CB_OK;
+}
+
+static bool is_header(const char *type)
+{
+	static bool read;
+	size_t n = 0;
+	if (!read)
+		dwfl_getmodules(dwfl, read_beginnings, NULL, 0);
+	read = true;
+	for (size_t i = 0; i < n_beginnings; i++)
+		n += !strcmp(beginnings[i].header, type);
+	return n >= 2;
+}
+
 struct site { uint64_t frames[RECORD_FRAMES], bytes; char *type, *how; };
 
 /* Of two names for one pointer the one that says more: a caller may know the whole of what was made as its first part. */
@@ -521,8 +574,8 @@ static void resolve(struct site *s)
 		if (!t.returned)
 			break;
 	}
-	/* A small structure in front of more is a header: whoever knew the whole was not seen. */
-	if (s->type && size > 4 && size <= 16 && s->bytes % size && s->bytes > size) {
+	/* A small structure in front of more, or one that others begin with, is a header: whoever knew the whole was not seen. */
+	if (s->type && size > 4 && (size <= 16 || is_header(s->type)) && s->bytes % size && s->bytes > size) {
 		free(s->type);
 		free(s->how);
 		s->type = s->how = NULL;
