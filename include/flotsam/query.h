@@ -4,6 +4,7 @@
 #define FLOTSAM_QUERY_H
 
 #include "flotsam/memory.h"
+#include "flotsam/modules_values.h"
 
 struct leak_group {
 	unsigned number;	/* L1, L2... */

@@ -4,6 +4,7 @@
 #define FLOTSAM_TYPES_H
 
 #include "flotsam/graph.h"
+#include "flotsam/typetable.h"
 
 enum identified_by { BY_SIZE, BY_VTABLE, BY_TEXT, BY_RUNTIME, BY_TAG, BY_DWARF, BY_BYTES, N_IDENTIFIED };
 const char *identified_by_name(enum identified_by by); /* "size", "vtable", "text", "runtime", "tag", "dwarf", "content" */

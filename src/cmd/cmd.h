@@ -4,6 +4,7 @@
 #include "flotsam/cmd.h"
 #include "flotsam/corefile.h"
 #include "flotsam/diff.h"
+#include "flotsam/modules_code.h"
 #include "flotsam/profile.h"
 #include "flotsam/query.h"
 #include "flotsam/resources.h"

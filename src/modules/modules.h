@@ -2,7 +2,8 @@
 #ifndef MODULES_INTERNAL_H
 #define MODULES_INTERNAL_H
 
-#include "flotsam/modules.h"
+#include "flotsam/modules_code.h"
+#include "flotsam/modules_values.h"
 
 #include <elfutils/libdw.h>
 #include <elfutils/libdwelf.h>

@@ -3,6 +3,7 @@
 #define TYPES_TYPING_H
 
 #include "flotsam/types.h"
+#include "flotsam/modules_values.h"
 
 struct cpython;
 enum content { CONTENT_UNKNOWN, CONTENT_POINTERS, CONTENT_DOUBLES, CONTENT_RANDOM, N_CONTENTS };

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "flotsam/session.h"
+#include "flotsam/modules_code.h"
+#include "flotsam/modules_values.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -1,6 +1,7 @@
 /* main_arena and mp_ by the code that uses them: mallopt, malloc_trim and malloc_stats are exported by every glibc, and each
  * takes the address of main_arena; mallopt writes to mp_, malloc_stats reads it. */
 #include "glibc.h"
+#include "flotsam/modules_code.h"
 
 enum { N_FUNCTIONS = 3, MALLOPT = 0, MOST_USES = 4096 };
 static const char *const functions[N_FUNCTIONS] = { "mallopt", "malloc_trim", "malloc_stats" };
