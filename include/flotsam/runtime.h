@@ -46,7 +46,8 @@ struct runtime {
 	VEC(struct runtime_region) regions; /* of it; sorted, do not overlap */
 };
 
-struct err *runtime_find(struct image *img, struct modules *ms, struct runtime **ret) MUST_CHECK;
+/* pid: of the process, which its first thread has too; 0: unknown. */
+struct err *runtime_find(struct image *img, struct modules *ms, pid_t pid, struct runtime **ret) MUST_CHECK;
 void runtime_free(struct runtime *r);
 const struct runtime_extent *runtime_extent_at(const struct runtime *r, uint64_t address);
 /* Index of the first region that ends behind address; regions.n when none does. */

@@ -352,24 +352,28 @@ static void find_guard(struct finder *f)
 		f->r->have_guard = image_word(f->img, s.address, &f->r->guard);
 }
 
-/* The process's first thread has the process's id; the lowest of those that are left stands for it otherwise. */
-static pid_t main_thread_id(const struct finder *f)
+/* The process's first thread has the process's id, which need not be the lowest: ids begin anew. Without it the lowest of those that
+ * are left stands for it. */
+static pid_t main_thread_id(const struct finder *f, pid_t pid)
 {
 	const struct thread *t = f->p->threads.at;
 	pid_t least = t[0].tid;
-	for (size_t i = 1; i < f->p->threads.n; i++)
+	for (size_t i = 0; i < f->p->threads.n; i++) {
+		if (t[i].tid == pid)
+			return pid;
 		if (t[i].tid < least)
 			least = t[i].tid;
+	}
 	return least;
 }
 
-struct err *runtime_find(struct image *img, struct modules *ms, struct runtime **ret)
+struct err *runtime_find(struct image *img, struct modules *ms, pid_t pid, struct runtime **ret)
 {
 	struct runtime *r = calloc(1, sizeof *r);
 	if (!r)
 		return err_nomem();
 	struct finder f = { .r = r, .img = img, .ms = ms, .p = image_picture(img), .arch = image_arch(img) };
-	f.main_tid = f.p->threads.n ? main_thread_id(&f) : 0;
+	f.main_tid = f.p->threads.n ? main_thread_id(&f, pid) : 0;
 	bool ok = vec_reserve(&r->threads, f.p->threads.n + 1);
 	f.descriptor = f.arch->tls_below_tp ? 0 : descriptor_bytes(&f);
 	f.tls_below = f.arch->tls_below_tp ? static_tls(&f) : f.descriptor;

@@ -73,7 +73,7 @@ static struct err *look(struct session *s)
 		TRY(modules_refresh(s->modules, s->image));
 	else
 		TRY(modules_open(s->target, s->image, &s->options.modules, &s->modules));
-	TRY(runtime_find(s->image, s->modules, &s->runtime));
+	TRY(runtime_find(s->image, s->modules, s->target->pid, &s->runtime));
 	TRY(alloc_open(s->image, s->modules, s->runtime, &s->options.alloc, &s->alloc));
 	snprintf(s->version, sizeof s->version, "%s", s->alloc->facts.version);
 	s->timings.read = monotonic_seconds() - start;
