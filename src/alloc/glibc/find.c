@@ -122,6 +122,13 @@ static bool arena_by_relocations(const struct file_image *f, const struct arch *
 	return false;
 }
 
+/* Bytes of a segment that the file has: a header may say more. */
+static uint64_t segment_bytes(const struct file_image *f, const struct module_segment *s)
+{
+	uint64_t there = s->file_offset < f->m->file.n ? f->m->file.n - s->file_offset : 0;
+	return s->file_end - s->start < there ? s->file_end - s->start : there;
+}
+
 /* Words in place: REL and RELR relocations keep their addend there, and static executables need none. */
 static bool arena_in_place(const struct file_image *f, struct glibc_place *ret)
 {
@@ -129,9 +136,9 @@ static bool arena_in_place(const struct file_image *f, struct glibc_place *ret)
 		const struct module_segment *s = &f->m->segments[i];
 		if (!(s->prot & PROT_W))
 			continue;
-		for (uint64_t at = align_up(s->start, f->word); at + f->word <= s->file_end; at += f->word) {
-			uint64_t link = at - f->m->bias, value;
-			if (!file_word(f, link, &value) || value >= link || link - value > 4096)
+		for (uint64_t in = -s->start % f->word, n = segment_bytes(f, s); in + f->word <= n; in += f->word) {
+			uint64_t link = s->start + in - f->m->bias, value;
+			if (!span_word(f->m->file, s->file_offset + in, f->word, f->big, &value) || value >= link || link - value > 4096)
 				continue;
 			const struct glibc_layout *l = arena_next_at(f, link, value);
 			if (l) {
@@ -162,14 +169,14 @@ static void params_in_place(const struct file_image *f, struct glibc_place *ret,
 		const struct module_segment *s = &f->m->segments[i];
 		if (!(s->prot & PROT_W))
 			continue;
-		for (uint64_t at = align_up(s->start, w); at + 20 * w <= s->file_end; at += w) {
-			size_t off = s->file_offset + (at - s->start);
+		for (uint64_t in = -s->start % w, n = segment_bytes(f, s); in + 20 * w <= n; in += w) {
+			size_t off = s->file_offset + in;
 			if (!params_at(f, off))
 				continue;
 			for (unsigned k = 5 * w; k < 5 * w + 40; k += 4) {
-				uint32_t n = 0;
-				if (span_u32(f->m->file, off + k, f->big, &n) && n == 0x10000) {
-					ret->params = at;
+				uint32_t value = 0;
+				if (span_u32(f->m->file, off + k, f->big, &value) && value == 0x10000) {
+					ret->params = s->start + in;
 					*ret_n_mmaps_max = k;
 					return;
 				}
