@@ -73,11 +73,14 @@ static void likely(struct page *p, const struct leak_group *g)
 	for (unsigned i = 0; i < g->likely.n; i++) {
 		const struct likely_type *l = &g->likely.at[i];
 		struct strbuf name = { 0 }, shown = { 0 };
+		char right[80];
+		int n = snprintf(right, sizeof right, ": fits %u of %u looked at", l->fits, g->likely.looked_at);
+		if (l->in_use)
+			n += snprintf(right + n, sizeof right - (size_t)n, "; %s in use %s one", text_count(l->in_use).text, l->in_use == 1 ? "is" : "are");
 		type_table_name(p->r->session->types->typing->table, l->type, &name);
 		text_add_foreign(&shown, name.text ? name.text : "", p->o);
-		out_printf(p->o, "        %s %.*s", i ? "or" : "perhaps", COLUMNS - 66 + p->extra, shown.text ? shown.text : "");
-		out_printf(p->o, ": fits %u of %u looked at", l->fits, g->likely.looked_at);
-		out_printf(p->o, l->in_use ? "; %s in use %s one\n" : "\n", text_count(l->in_use).text, l->in_use == 1 ? "is" : "are");
+		out_printf(p->o, "        %s ", i ? "or" : "perhaps");
+		out_printf(p->o, "%.*s%s\n", COLUMNS - (i ? 11 : 16) - n + p->extra, shown.text ? shown.text : "", right);
 		strbuf_free(&name);
 		strbuf_free(&shown);
 	}

@@ -115,9 +115,12 @@ static void judge(struct spread *s, struct candidate *c, const block_id *ids, si
 		}
 }
 
-/* What libc and ld.so keep in blocks is known otherwise. */
+/* What libc and ld.so keep in blocks is known otherwise; their headers bring parts of it into every program (ISO C 7.1.3: names that
+ * begin with two underscores are theirs). */
 static bool is_libcs(const struct spread *s, const struct type *at)
 {
+	if (!strncmp(at->name, "__", 2) && !strstr(at->name, "::"))
+		return true;
 	const struct module *m = at->module < modules_count(s->t->priv->ms) ? modules_get(s->t->priv->ms, at->module) : NULL;
 	return m && (m->role == MODULE_LIBC || m->role == MODULE_LDSO || m->role == MODULE_LIBPTHREAD);
 }
