@@ -91,7 +91,7 @@ typed_heap() { # BLOCKS
 	value 'report --types=vtable' "$plain" s
 	value 'report --types=all' "$all" s
 	# The goal is one for 10 M blocks.
-	value '  beyond the report' "$(difference "$all" "$plain")" s "$(awk -v b="$blocks" 'BEGIN { print b * 15 / 1e7 }')" at-most
+	value '  beyond the report' "$(difference "$all" "$plain")" s "$(awk -v b="$blocks" 'BEGIN { g = b * 15 / 1e7; print g < 1 ? 1 : g }')" at-most
 	value '  beyond it, of the step types' "$(difference "$(median "$tmp/all_types")" "$(median "$tmp/plain_types")")" s
 	value '  beside its memory' "$(difference "$(median "$tmp/all_kib")" "$(median "$tmp/plain_kib")" |
 		awk -v n="$blocks" -v d="$dwarf_kib" '{ print ($1 - d) * 1024 / n }')" 'bytes a block, DWARF apart' 8 at-most

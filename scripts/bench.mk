@@ -13,4 +13,5 @@ bench:
 bench-built: $(BIN) $(BENCH)
 	$(Q)FLOTSAM='$(CURDIR)/$(BIN)' BENCH='$(CURDIR)/$(B)/bench' scripts/bench.sh
 	$(Q)FLOTSAM='$(CURDIR)/$(BIN)' BENCH='$(CURDIR)/$(B)/bench' scripts/bench-sites.sh
-	$(Q)FLOTSAM='$(CURDIR)/$(BIN)' BENCH='$(CURDIR)/$(B)/bench' scripts/bench-types.sh
+	$(Q)CXX='$(FIXTURE_CXX)' CC='$(FIXTURE_CC)' scripts/bench-dwarf.sh '$(CACHE)/bench/much-dwarf'
+	$(Q)FLOTSAM='$(CURDIR)/$(BIN)' BENCH='$(CURDIR)/$(B)/bench' BENCH_DWARF='$(CACHE)/bench/much-dwarf' scripts/bench-types.sh
