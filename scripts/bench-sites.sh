@@ -2,18 +2,8 @@
 # Measures `flotsam sites` on the largest shared library of this machine (fixtures/bench/code.c loads it): the whole command, and that
 # per 100 MB of code. Environment: FLOTSAM, BENCH (where code and yard are), BENCH_RUNS=7. The status is 0 whatever the figures are.
 set -u
-flotsam=${FLOTSAM:-build/release/flotsam} bench=${BENCH:-build/release/bench}
+. "$(dirname "$0")/bench.bash"
 runs=${BENCH_RUNS:-7}
-export LC_ALL=C
-
-tmp=$(mktemp -d) || exit
-program=
-finish() {
-	[ -n "$program" ] && kill "$program" 2>/dev/null && wait "$program" 2>/dev/null
-	rm -rf "$tmp"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
 
 number() { # KEY of the last report
 	sed -n "s/^ *\"$1\": \([0-9]*\),*\$/\1/p" "$tmp/report" | tail -n 1

@@ -3,30 +3,9 @@
 # (scripts/bench-dwarf.sh). Environment: FLOTSAM, BENCH (where typed and yard are), BENCH_TYPED='1M 10M', BENCH_TYPES_RUNS=3,
 # BENCH_DWARF: that program, empty for none. Each figure is a median; the status is 0 whatever the figures are.
 set -u
-flotsam=${FLOTSAM:-build/release/flotsam} bench=${BENCH:-build/release/bench}
+. "$(dirname "$0")/bench.bash"
 runs=${BENCH_TYPES_RUNS:-3} dwarf=${BENCH_DWARF-}
-export LC_ALL=C
 
-tmp=$(mktemp -d) || exit
-program=
-finish() {
-	[ -n "$program" ] && kill "$program" 2>/dev/null && wait "$program" 2>/dev/null
-	rm -rf "$tmp"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-median() {
-	sort -g "$1" | awk '{ v[NR] = $1 } END { if (NR) print v[int((NR + 1) / 2)] }'
-}
-value() { # NAME VALUE UNIT [GOAL at-most|at-least]
-	awk -v name="$1" -v v="$2" -v unit="$3" -v goal="${4-}" -v way="${5-}" 'BEGIN {
-		if (v == "") { printf "  %-34s not reported\n", name; exit }
-		printf "  %-34s %9.2f %s", name, v, unit
-		if (goal != "") printf "  %s", ((way == "at-most" ? v <= goal : v >= goal) ? "goal reached" : "GOAL NOT REACHED: " way " " goal)
-		print ""
-	}'
-}
 number() { # FILE KEY: the first of that name
 	sed -n "s/^ *\"$2\": \([-0-9.]*\),*\$/\1/p" "$1" | head -n 1
 }

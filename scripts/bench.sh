@@ -4,19 +4,9 @@
 # Each figure is a median with its spread. The plain copy and flotsam take turns in the same run, so only ratios carry over to
 # another machine. What a goal of the project was not reached by is said at the end of its line; the status is 0 all the same.
 set -u
-flotsam=${FLOTSAM:-build/release/flotsam} bench=${BENCH:-build/release/bench}
+. "$(dirname "$0")/bench.bash"
 runs=${BENCH_RUNS:-7} gcore_runs=${BENCH_GCORE:-1}
 cores=$(nproc)
-export LC_ALL=C
-
-tmp=$(mktemp -d) || exit
-heap=
-finish() {
-	[ -n "$heap" ] && kill "$heap" 2>/dev/null && wait "$heap" 2>/dev/null
-	rm -rf "$tmp"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
 
 # FILE OBJECT [CLASS] KEY: a number of one report, empty when it is not there.
 number() {
@@ -24,14 +14,6 @@ number() {
 		my $in = $object eq "" ? $_ : /"$object"\s*:\s*(\{(?:[^{}]|(?1))*\})/ ? $1 : "";
 		$in = $in =~ /"$keys[0]"\s*:\s*(\{[^{}]*\})/ ? $1 : "" if @keys > 1;
 		print "$1\n" if $in =~ /"$keys[-1]"\s*:\s*([-0-9.e+]+)/' "$@"
-}
-
-# FILE: a number a line -> "median min max"
-spread() {
-	sort -g "$1" 2>/dev/null | awk 'NF { v[++n] = $1 } END { if (n) print v[int((n + 1) / 2)], v[1], v[n] }'
-}
-median() {
-	spread "$1" | cut -d' ' -f1
 }
 
 # NAME FILE [GOAL-IN-SECONDS | xRATIO-TO-COPY]
@@ -44,14 +26,6 @@ row() {
 		if (gcore) printf "  %8.4f", m / gcore; else printf "  %8s", "-"
 		if (goal ~ /^x/) { goal = substr(goal, 2) * copy; }
 		if (goal != "") printf "  %s", m <= goal ? "goal reached" : "GOAL NOT REACHED: " sprintf("%.4f s", goal)
-		print ""
-	}'
-}
-value() { # NAME VALUE UNIT [GOAL at-most|at-least]
-	awk -v name="$1" -v v="$2" -v unit="$3" -v goal="${4-}" -v way="${5-}" 'BEGIN {
-		if (v == "") { printf "  %-34s not reported\n", name; exit }
-		printf "  %-34s %9.2f %s", name, v, unit
-		if (goal != "") printf "  %s", ((way == "at-most" ? v <= goal : v >= goal) ? "goal reached" : "GOAL NOT REACHED: " way " " goal)
 		print ""
 	}'
 }
@@ -180,13 +154,13 @@ measure() { # BLOCKS
 	rm -f "$tmp"/*
 	mkfifo "$tmp/hold"
 	"$bench/heap" "$1" "$tmp/ticks" <"$tmp/hold" >"$tmp/truth" &
-	heap=$!
+	program=$!
 	exec 7>"$tmp/hold"
 	while [ ! -s "$tmp/truth" ]; do
-		kill -0 $heap 2>/dev/null || { echo "bench: the heap was not built" >&2; exit 1; }
+		kill -0 $program 2>/dev/null || { echo "bench: the heap was not built" >&2; exit 1; }
 		sleep 0.1
 	done
-	pid=$heap
+	pid=$program
 	echo
 	echo "$1 blocks: $(cat "$tmp/truth")"
 	for run in $(seq "$runs"); do
@@ -226,8 +200,8 @@ measure() { # BLOCKS
 	print_prompt "$1"
 	print_census
 	exec 7>&-
-	wait $heap
-	heap=
+	wait $program
+	program=
 }
 
 print_table() {
