@@ -67,7 +67,7 @@ void miner_source(struct miner *m, uint32_t node, uint32_t type)
 
 struct use { uint32_t node, type; uint64_t places; };
 
-struct graph {
+struct flow_graph {
 	struct flow *forward, *backward; /* by what they begin with */
 	size_t n;
 	VEC(struct use) sinks, sources;	/* by node */
@@ -110,9 +110,9 @@ static bool list_uses(const struct map64 *from, struct use **ret, size_t *ret_n)
 	return true;
 }
 
-static bool open_graph(const struct miner *m, struct graph *g)
+static bool open_graph(const struct miner *m, struct flow_graph *g)
 {
-	*g = (struct graph){ .n = m->flows.n };
+	*g = (struct flow_graph){ .n = m->flows.n };
 	g->forward = malloc((g->n + 1) * sizeof *g->forward);
 	g->backward = malloc((g->n + 1) * sizeof *g->backward);
 	g->seen = calloc(m->nodes.n + 1, sizeof *g->seen);
@@ -128,7 +128,7 @@ static bool open_graph(const struct miner *m, struct graph *g)
 	return true;
 }
 
-static void close_graph(struct graph *g)
+static void close_graph(struct flow_graph *g)
 {
 	free(g->forward);
 	free(g->backward);
@@ -168,7 +168,7 @@ static void add_uses(struct outcomes *to, const struct use *uses, size_t n, uint
 }
 
 /* Breadth first, so that what is near comes first. */
-static void reach(struct graph *g, const struct flow *flows, const struct use *uses, size_t n_uses, uint32_t node, struct outcomes *to)
+static void reach(struct flow_graph *g, const struct flow *flows, const struct use *uses, size_t n_uses, uint32_t node, struct outcomes *to)
 {
 	struct { uint32_t node; uint8_t distance; } queue[MOST_REACHED];
 	unsigned head = 0, n = 1;
@@ -197,7 +197,7 @@ static void reach(struct graph *g, const struct flow *flows, const struct use *u
 	}
 }
 
-static void report_node(struct miner *m, struct graph *g, uint32_t node)
+static void report_node(struct miner *m, struct flow_graph *g, uint32_t node)
 {
 	uint64_t key = m->nodes.at[node], what = key & ((1ull << NODE_DEEP) - 1);
 	enum node_kind kind = key >> NODE_KIND;
@@ -225,7 +225,7 @@ static void report_node(struct miner *m, struct graph *g, uint32_t node)
 
 static void report(struct miner *m)
 {
-	struct graph g;
+	struct flow_graph g;
 	m->nomem |= !open_graph(m, &g);
 	for (uint32_t i = 1; i < m->nodes.n && !m->nomem && !interrupted; i++)
 		report_node(m, &g, i);
