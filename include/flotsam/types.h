@@ -66,7 +66,7 @@ enum typed_form { FORM_ONE, FORM_ARRAY, FORM_TAIL /* T, and more behind it */, F
 enum { RANK_TAUGHT = 60, RANK_VTABLE = 50, RANK_EXACT = 40, RANK_PREFIX = 35, RANK_FLEXIBLE = 30, RANK_FAMILY = 25, RANK_ARRAY = 20, RANK_CAST = 17, RANK_LOOSE_CAST = 15, RANK_LOOSE_ARRAY = 15,
        RANK_KIND_HEADER = 13, RANK_EXACT_HEADER = 12, RANK_TAIL = 10, RANK_NUMBERS = 5, RANK_TEXT = 2, RANK_POOL = 28 /* a vtable, and room for more objects */, RANK_UNION = RANK_TAIL,
        RANK_TAGGED = 24 /* a header, and a tag that says which */, RANK_GUESS = 1 };
-struct typed { /* 8 bytes a block */
+struct typed {
 	uint32_t type;		/* index into the table; 0: not known */
 	uint8_t rank;
 	uint8_t form : 3, moved : 2, doubt : 1; /* moved: so often it got another type; doubt: another type has the same rank */
@@ -81,7 +81,9 @@ static inline enum type_tier types_tier(const struct typed *t)
 struct typing {
 	struct type_table *table;
 	struct typed_roots roots;
-	struct typed *of;	/* by block id */
+	VEC(struct typed) kinds; /* all that some block is or was; the first: not known */
+	struct map64 by_kind;	/* its fields -> index */
+	uint32_t *of;		/* by block id: index into kinds. Few kinds, many blocks: typing_of() */
 	uint64_t edges, misfits;/* pointers followed; to blocks too small for what they say */
 	struct map64 tags;	/* address of a global struct -> index into roots.list */
 	uint64_t prefix_hits[16]; /* by words: objects that begin so far behind their block's start */
@@ -89,6 +91,7 @@ struct typing {
 	struct map64 in_use;	/* (type, usable bytes) -> blocks of tiers A and B; filled when first asked for */
 	bool in_use_known;
 };
+static inline struct typed typing_of(const struct typing *g, block_id id) { return g->kinds.at[g->of[id]]; }
 /* Types of all used blocks, once; it takes seconds. ERR_UNSUPPORTED of a census. */
 struct err *types_infer(struct types *t, void (*say)(void *ctx, const char *text), void *ctx) MUST_CHECK;
 /* "Session", "Entry[]", "Table + tail", "Node *[]": without numbers, so that blocks of a kind have one name. */

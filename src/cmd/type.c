@@ -107,7 +107,7 @@ static void rivals_text(const struct session *s, const struct evidence *e, const
 
 static void block_text(const struct arguments *a, const struct session *s, block_id id, const struct evidence *e, struct out *o)
 {
-	const struct typed *at = &s->types->typing->of[id];
+	const struct typed is = typing_of(s->types->typing, id), *at = &is;
 	struct strbuf t = { 0 };
 	uint64_t address = blocks_payload(s->blocks, id);
 	strbuf_printf(&t, "0x%" PRIx64 "  ", address);
@@ -155,7 +155,7 @@ static void step_json(struct json *j, const struct session *s, const struct evid
 
 static void block_json(const struct session *s, block_id id, const struct evidence *e, struct json *j)
 {
-	const struct typed *at = &s->types->typing->of[id];
+	const struct typed is = typing_of(s->types->typing, id), *at = &is;
 	struct strbuf t = { 0 };
 	if (at->type)
 		types_tag_name(s->types, at, blocks_payload(s->blocks, id), &t);
@@ -332,7 +332,7 @@ static struct err *of_block(const struct arguments *a, struct session *s, struct
 	struct evidence e = { 0 };
 	block_id id;
 	TRY(cmd_block(a, s, a->words[0], &id));
-	struct err *err = s->types->typing->of[id].type ? types_explain(s->types, id, &e) : NULL;
+	struct err *err = typing_of(s->types->typing, id).type ? types_explain(s->types, id, &e) : NULL;
 	if (!err && cmd_is_text(a)) {
 		block_text(a, s, id, &e, o);
 	} else if (!err) {

@@ -55,8 +55,8 @@ static const block_id *waiting(const struct spread *s, size_t ahead)
 
 static void fetch_object(struct spread *s, block_id id, bool known)
 {
-	const struct typed *t = &s->g->of[id];
-	fetch_targets(s, spread_place(s, id)->payload + (uint64_t)t->base * s->word, t->type, known);
+	struct typed t = typing_of(s->g, id);
+	fetch_targets(s, spread_place(s, id)->payload + (uint64_t)t.base * s->word, t.type, known);
 }
 
 void spread_fetch_queued(struct spread *s)

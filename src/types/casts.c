@@ -181,9 +181,9 @@ static void find_block(struct casting *c, uint32_t place, uint64_t pointer, uint
 	block_id id = blocks_at(s->b, pointer);
 	if (id == BLOCK_NONE || !block_state_is_used(blocks_state(s->b, id)) || c->found.n >= MOST_FOUND)
 		return;
-	const struct typed *at = &s->g->of[id];
+	struct typed at = typing_of(s->g, id);
 	uint64_t base = pointer - blocks_payload(s->b, id);
-	if (pointer < blocks_payload(s->b, id) || base >= blocks_usable(s->b, id) || base % s->word || (at->type && at->rank > RANK_TEXT))
+	if (pointer < blocks_payload(s->b, id) || base >= blocks_usable(s->b, id) || base % s->word || (at.type && at.rank > RANK_TEXT))
 		return;
 	/* What the program's own allocator puts in front of all its blocks. */
 	if (base && (base / s->word > MOST_PREFIX_WORDS || s->g->prefix_hits[base / s->word] < ADOPT_PREFIX))
@@ -210,7 +210,7 @@ static void find_elements(struct casting *c, uint32_t place, uint64_t pointer)
 	uint64_t v;
 	if (id == BLOCK_NONE || pointer < blocks_payload(s->b, id) || !block_state_is_used(blocks_state(s->b, id)))
 		return;
-	struct source from = s->g->of[id].type ? (struct source){ id, FROM_BLOCK } : s->from;
+	struct source from = typing_of(s->g, id).type ? (struct source){ id, FROM_BLOCK } : s->from;
 	uint64_t end = blocks_payload(s->b, id) + blocks_usable(s->b, id);
 	for (uint64_t at = pointer; at + s->word <= end && !interrupted && spread_word(s, at, &v); at += s->word)
 		if (v)
@@ -349,13 +349,13 @@ static void name_block(struct casting *c, const struct found *f, const struct ca
 	uint64_t address = blocks_payload(s->b, f->id) + f->base, usable = blocks_usable(s->b, f->id) - f->base;
 	struct fit fit = fit_type(s, a->type, address, usable);
 	enum type_kind kind = table_type(s->table, a->type)->kind;
-	if (!fit.rank || (kind != TYPE_CHAR && shape_of(s, a->type, address) == SHAPE_BAD) || (s->g->of[f->id].type && s->g->of[f->id].rank > RANK_TEXT))
+	if (!fit.rank || (kind != TYPE_CHAR && shape_of(s, a->type, address) == SHAPE_BAD) || (typing_of(s->g, f->id).type && typing_of(s->g, f->id).rank > RANK_TEXT))
 		return;
 	uint8_t rank = kind == TYPE_CHAR || kind == TYPE_NUMBER ? fit.rank : fit.rank >= RANK_EXACT ? RANK_CAST : RANK_LOOSE_CAST;
 	s->from = f->from;
 	c->named++;
 	spread_offer(s, f->id, a->type, f->base, rank, TYPED_CAST, f->word, false);
-	if (s->asked == f->id && s->evidence && s->g->of[f->id].type == a->type)
+	if (s->asked == f->id && s->evidence && typing_of(s->g, f->id).type == a->type)
 		s->evidence->places = a->places;
 }
 

@@ -75,7 +75,7 @@ static unsigned index_of(uint64_t *list, unsigned *n, unsigned most, uint64_t v)
 
 static uint64_t object_of(struct spread *s, block_id id)
 {
-	return spread_payload(s, id) + (uint64_t)s->g->of[id].base * s->word;
+	return spread_payload(s, id) + (uint64_t)typing_of(s->g, id).base * s->word;
 }
 
 /* Bits that the member's value says of the size of its block. */
@@ -142,14 +142,14 @@ static int fits_exactly(struct spread *s, block_id id, uint64_t pointer, uint32_
 static int says_right(struct spread *s, uint64_t pointer, uint32_t target)
 {
 	block_id id = blocks_at(s->b, pointer);
-	const struct typed *at = id == BLOCK_NONE ? NULL : &s->g->of[id];
+	struct typed at = id == BLOCK_NONE ? (struct typed){ 0 } : typing_of(s->g, id);
 	if (table_type(s->table, target)->kind == TYPE_CODE)
 		return modules_at(s->t->priv->ms, pointer) ? 1 : -1;
-	if (at && (!at->type || at->rank < RANK_ARRAY))
+	if (id != BLOCK_NONE && (!at.type || at.rank < RANK_ARRAY))
 		return fits_exactly(s, id, pointer, target);
-	if (!at || !at->type || !type_is_struct(table_type(s->table, target)) || pointer != object_of(s, id))
+	if (!at.type || !type_is_struct(table_type(s->table, target)) || pointer != object_of(s, id))
 		return 0;
-	if (types_alike(s->table, at->type, target) || types_begins_with(s->table, at->type, target) || types_is_kind(s->table, at->type, target))
+	if (types_alike(s->table, at.type, target) || types_begins_with(s->table, at.type, target) || types_is_kind(s->table, at.type, target))
 		return 1;
 	return -1;
 }
@@ -348,16 +348,16 @@ static void learn(struct spread *s, const struct family *f, struct learned *l, u
 	for (unsigned i = 0; i < f->n_kinds; i++)
 		s->nomem |= !map64_put(&kinds, f->kinds[i], 1);
 	for (block_id id = 0; id < s->b->n && !interrupted; id++) {
-		const struct typed *at = &s->g->of[id];
-		if (!at->type || at->by == TYPED_FAMILY || at->by == TYPED_PREFIX || at->by == TYPED_UNION || !map64_find(&kinds, at->type, &is) ||
+		struct typed at = typing_of(s->g, id);
+		if (!at.type || at.by == TYPED_FAMILY || at.by == TYPED_PREFIX || at.by == TYPED_UNION || !map64_find(&kinds, at.type, &is) ||
 		    !read_value(s, object_of(s, id) + f->offset, f->bytes, &v))
 			continue;
 		unsigned i = 0;
 		while (i < *n_learned && l[i].value != v)
 			i++;
 		if (i == *n_learned && i < MOST_VALUES)
-			l[(*n_learned)++] = (struct learned){ v, at->type, 0, 0 };
-		if (i < MOST_VALUES && l[i].type == at->type)
+			l[(*n_learned)++] = (struct learned){ v, at.type, 0, 0 };
+		if (i < MOST_VALUES && l[i].type == at.type)
 			l[i].n++;
 		else if (i < MOST_VALUES)
 			l[i].others++;
@@ -412,7 +412,7 @@ static void name_all(struct spread *s, const struct ids *ids, uint32_t kind)
 		block_id id = ids->list.at[i];
 		uint8_t rank = table_type(s->table, kind)->header && !fits_tightly(s, kind, id) ? RANK_KIND_HEADER : RANK_FAMILY;
 		s->from = s->parents ? s->parents[id].from : (struct source){ 0, FROM_NOTHING };
-		spread_offer(s, id, kind, (uint64_t)s->g->of[id].base * s->word, rank, TYPED_FAMILY, s->parents ? s->parents[id].word : 0, false);
+		spread_offer(s, id, kind, (uint64_t)typing_of(s->g, id).base * s->word, rank, TYPED_FAMILY, s->parents ? s->parents[id].word : 0, false);
 		s->named++;
 	}
 }
@@ -525,10 +525,10 @@ static struct family *family_of(struct spread *s, struct families *all, uint32_t
 static void collect(struct spread *s, struct families *all)
 {
 	for (block_id id = 0; id < s->b->n && !s->nomem && !interrupted; id++) {
-		const struct typed *at = &s->g->of[id];
-		if (!at->type || at->rank >= RANK_FAMILY || !table_type(s->table, at->type)->header)
+		struct typed at = typing_of(s->g, id);
+		if (!at.type || at.rank >= RANK_FAMILY || !table_type(s->table, at.type)->header)
 			continue;
-		struct family *f = family_of(s, all, at->type);
+		struct family *f = family_of(s, all, at.type);
 		block_id *slot = f ? vec_push(&f->blocks) : NULL;
 		s->nomem |= f && !slot;
 		if (slot)

@@ -46,8 +46,9 @@ struct err *types_guess_all(struct types *t)
 	}
 	for (block_id id = 0; id < t->priv->b->n && !e; id++) {
 		uint32_t group = u->group_of[id];
-		if (group && group <= n && s[group - 1].type)
-			t->typing->of[id] = (struct typed){ .type = s[group - 1].type, .rank = RANK_GUESS, .form = FORM_ONE, .by = TYPED_GUESS, .doubt = 1 };
+		struct typed guess = { .type = group && group <= n ? s[group - 1].type : 0, .rank = RANK_GUESS, .form = FORM_ONE, .by = TYPED_GUESS, .doubt = 1 };
+		if (guess.type && !typing_set(t->typing, id, guess))
+			e = err_nomem();
 	}
 	/* The groups are others now. */
 	unknown_free(t->priv->unknown);

@@ -97,7 +97,7 @@ void spread_interior(struct spread *s, block_id id, uint64_t offset, const struc
 		spread_offer(s, id, leaf->target, offset, RANK_EXACT, TYPED_COUNTED, word, false);
 		return;
 	}
-	if (!s->interior || s->g->of[id].type)
+	if (!s->interior || typing_of(s->g, id).type)
 		return;
 	uint32_t outer = container_of(s, id, leaf->target, offset, &any);
 	if (outer) {

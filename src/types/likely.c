@@ -55,13 +55,13 @@ static void lay_out(struct judging *j)
 static void judge_target(struct judging *j, uint32_t target, block_id id)
 {
 	const struct type_table *t = j->s->table;
-	const struct typed *at = &j->s->g->of[id];
+	struct typed at = typing_of(j->s->g, id);
 	const struct type *says = table_type(t, target);
 	if (!says->size || says->kind == TYPE_CHAR)
 		j->weak++;
-	else if (at->type && !at->base && (types_alike(t, at->type, target) || types_begins_with(t, at->type, target) || types_begins_with(t, target, at->type)))
+	else if (at.type && !at.base && (types_alike(t, at.type, target) || types_begins_with(t, at.type, target) || types_begins_with(t, target, at.type)))
 		j->strong++;
-	else if ((at->type && types_tier(at) <= TIER_B) || says->size > blocks_usable(j->s->b, id))
+	else if ((at.type && types_tier(&at) <= TIER_B) || says->size > blocks_usable(j->s->b, id))
 		j->against++;
 	else
 		j->weak++;
@@ -163,10 +163,10 @@ static bool note_in_use(struct typing *g, const struct blocks *b)
 	if (g->in_use_known)
 		return true;
 	for (blocks_begin(b, &c); blocks_next(&c) && !interrupted;) {
-		const struct typed *at = &g->of[c.id];
-		if (!at->type || at->form != FORM_ONE || at->base || types_tier(at) > TIER_B || !block_state_is_used(c.state))
+		struct typed at = typing_of(g, c.id);
+		if (!at.type || at.form != FORM_ONE || at.base || types_tier(&at) > TIER_B || !block_state_is_used(c.state))
 			continue;
-		uint64_t key = types_in_use_key(at->type, c.usable);
+		uint64_t key = types_in_use_key(at.type, c.usable);
 		if (!map64_find(&g->in_use, key, &count))
 			count = 0;
 		if (!map64_put(&g->in_use, key, count + 1))

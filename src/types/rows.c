@@ -15,12 +15,12 @@ static enum type_tier label_tier(enum identified_by by)
 
 enum type_tier types_block_tier(struct types *t, block_id id, uint64_t payload, uint64_t usable)
 {
-	const struct typed *at = &t->typing->of[id];
+	struct typed at = typing_of(t->typing, id);
 	/* Asked for before the list of labels is looked at: it may move. */
 	uint32_t label = types_plain_label(t, id, payload, usable);
 	enum identified_by by = t->labels[label].by;
-	if (types_prefer_typed(t->typing, at, by))
-		return types_tier(at);
+	if (types_prefer_typed(t->typing, &at, by))
+		return types_tier(&at);
 	label = types_known_label(t, id, payload, usable);
 	return label_tier(t->labels[label].by);
 }
@@ -59,24 +59,24 @@ static void name_labelled(struct counting *c, struct typed_row *row, uint32_t la
 
 static void count(struct counting *c, const struct block_cursor *b)
 {
-	const struct typed *at = &c->t->typing->of[b->id];
+	struct typed at = typing_of(c->t->typing, b->id);
 	uint32_t label = types_plain_label(c->t, b->id, b->payload, b->usable);
-	bool typed = types_prefer_typed(c->t->typing, at, c->t->labels[label].by);
-	label = typed ? types_typed_label(c->t, at, b->payload) : types_known_label(c->t, b->id, b->payload, b->usable);
-	uint64_t key = (uint64_t)label << 8 | (typed ? 1u << 4 | types_tier(at) : 0);
+	bool typed = types_prefer_typed(c->t->typing, &at, c->t->labels[label].by);
+	label = typed ? types_typed_label(c->t, &at, b->payload) : types_known_label(c->t, b->id, b->payload, b->usable);
+	uint64_t key = (uint64_t)label << 8 | (typed ? 1u << 4 | types_tier(&at) : 0);
 	struct typed_row *row = row_of(c, key);
 	if (!row)
 		return;
 	if (row->sample == BLOCK_NONE) {
 		row->sample = b->id;
 		if (typed)
-			name_typed(c, row, at, label);
+			name_typed(c, row, &at, label);
 		else
 			name_labelled(c, row, label);
 	}
 	row->blocks++;
 	row->bytes += b->usable;
-	row->doubtful += typed && at->doubt;
+	row->doubtful += typed && at.doubt;
 	struct class_sum *tier = &c->ret->tiers[row->tier];
 	tier->blocks++;
 	tier->bytes += b->usable;

@@ -56,14 +56,10 @@ static void add_rival(struct spread *s, uint32_t type, uint8_t rank, uint64_t wo
 
 static void assign(struct spread *s, block_id id, uint32_t type, uint64_t base, uint8_t rank, struct fit fit, enum typed_by by, uint64_t word)
 {
-	struct typed *at = &s->g->of[id];
-	at->moved += at->type && at->moved < MOST_MOVES;
-	at->type = type;
-	at->rank = rank;
-	at->form = fit.form & 7;
-	at->base = (uint8_t)(base / s->word);
-	at->by = by & 15;
-	at->doubt = 0;
+	struct typed was = typing_of(s->g, id);
+	struct typed is = { .type = type, .rank = rank, .form = fit.form & 7, .base = (uint8_t)(base / s->word), .by = by & 15 };
+	is.moved = (was.moved + (was.type && was.moved < MOST_MOVES)) & 3;
+	s->nomem |= !typing_set(s->g, id, is);
 	if (s->parents)
 		s->parents[id] = (struct parent){ word, s->from };
 	enqueue(s, id);
@@ -71,28 +67,30 @@ static void assign(struct spread *s, block_id id, uint32_t type, uint64_t base, 
 
 static void settle(struct spread *s, block_id id, uint32_t type, uint64_t base, uint8_t rank, struct fit fit, enum typed_by by, uint64_t word)
 {
-	struct typed *at = &s->g->of[id];
-	uint64_t old_base = (uint64_t)at->base * s->word;
-	if (!at->type) {
+	struct typed at = typing_of(s->g, id);
+	uint64_t old_base = (uint64_t)at.base * s->word;
+	if (!at.type) {
 		assign(s, id, type, base, rank, fit, by, word);
-	} else if (types_alike(s->table, at->type, type) && base == old_base) {
+	} else if (types_alike(s->table, at.type, type) && base == old_base) {
 		/* A better reason for the same: what was not followed before may be now. */
-		if (rank > at->rank && at->type == type) {
-			at->rank = rank;
-			at->form = fit.form & 7;
-			at->doubt = 0;
+		if (rank > at.rank && at.type == type) {
+			at.rank = rank;
+			at.form = fit.form & 7;
+			at.doubt = 0;
+			s->nomem |= !typing_set(s->g, id, at);
 			enqueue(s, id);
 		}
 	} else if (by == TYPED_UNION) {
 		return;
-	} else if (rank > at->rank || (at->by == TYPED_UNION && rank == at->rank)) {
-		if (at->moved < MOST_MOVES)
+	} else if (rank > at.rank || (at.by == TYPED_UNION && rank == at.rank)) {
+		if (at.moved < MOST_MOVES)
 			assign(s, id, type, base, rank, fit, by, word);
-	} else if (rank == at->rank && base == old_base && types_begins_with(s->table, type, at->type)) {
-		if (at->moved < MOST_MOVES)
+	} else if (rank == at.rank && base == old_base && types_begins_with(s->table, type, at.type)) {
+		if (at.moved < MOST_MOVES)
 			assign(s, id, type, base, rank, fit, by, word);
-	} else if (rank == at->rank && !types_begins_with(s->table, at->type, type)) {
-		at->doubt = 1;
+	} else if (!at.doubt && rank == at.rank && !types_begins_with(s->table, at.type, type)) {
+		at.doubt = 1;
+		s->nomem |= !typing_set(s->g, id, at);
 	}
 }
 
@@ -106,7 +104,7 @@ void spread_offer(struct spread *s, block_id id, uint32_t type, uint64_t base, u
 {
 	uint64_t payload = spread_payload(s, id), usable = spread_usable(s, id);
 	struct fit fit = base < usable ? fit_type(s, type, payload + base, usable - base) : (struct fit){ 0 };
-	uint32_t outer = fit.rank && !base && !rank && !weak && s->g->of[id].rank < RANK_FLEXIBLE ? spread_container_at_start(s, id, type, fit) : 0;
+	uint32_t outer = fit.rank && !base && !rank && !weak && typing_of(s->g, id).rank < RANK_FLEXIBLE ? spread_container_at_start(s, id, type, fit) : 0;
 	if (outer) {
 		spread_offer(s, id, outer, 0, RANK_FLEXIBLE, TYPED_CONTAINER, word, false);
 		return;
@@ -225,7 +223,7 @@ static void visit_characters(struct spread *s, const struct object *o, uint64_t 
 	if (!read_object(s, o, word, &v))
 		return;
 	block_id id = blocks_at(s->b, v);
-	if (id == BLOCK_NONE || blocks_payload(s->b, id) != v || !block_state_is_used(blocks_state(s->b, id)) || s->g->of[id].type)
+	if (id == BLOCK_NONE || blocks_payload(s->b, id) != v || !block_state_is_used(blocks_state(s->b, id)) || typing_of(s->g, id).type)
 		return;
 	for (uint32_t i = index; i > 0 && leaves[i - 1].offset == l->offset; i--)
 		if (may_be(s, leaves[i - 1].target, id))
@@ -273,20 +271,20 @@ static void visit_variable(struct spread *s, const struct object *o, uint32_t ty
 
 static void visit_block(struct spread *s, block_id id)
 {
-	const struct typed *t = &s->g->of[id];
-	const struct type *at = table_type(s->table, t->type);
-	uint64_t base = (uint64_t)t->base * s->word;
+	struct typed t = typing_of(s->g, id);
+	const struct type *at = table_type(s->table, t.type);
+	uint64_t base = (uint64_t)t.base * s->word;
 	struct object o = { spread_payload(s, id) + base, spread_usable(s, id) - base, NULL };
-	bool low = t->rank < RANK_FLEXIBLE;
+	bool low = t.rank < RANK_FLEXIBLE;
 	s->from = (struct source){ id, FROM_BLOCK };
-	if (t->form == FORM_ARRAY || t->form == FORM_POINTERS) {
-		visit_many(s, &o, 0, t->type, low || t->form == FORM_POINTERS);
+	if (t.form == FORM_ARRAY || t.form == FORM_POINTERS) {
+		visit_many(s, &o, 0, t.type, low || t.form == FORM_POINTERS);
 		return;
 	}
-	if (low && !shape_is_sound(s, t->type, o.address))
+	if (low && !shape_is_sound(s, t.type, o.address))
 		return;
-	visit_one(s, &o, 0, t->type);
-	if (t->form == FORM_FLEXIBLE && at->flexible < o.n)
+	visit_one(s, &o, 0, t.type);
+	if (t.form == FORM_FLEXIBLE && at->flexible < o.n)
 		visit_many(s, &o, at->flexible, at->element, true);
 }
 
@@ -327,7 +325,7 @@ bool spread_roots(struct spread *s)
 void spread_again(struct spread *s)
 {
 	for (block_id id = 0; id < s->b->n && !s->nomem; id++)
-		if (s->g->of[id].type)
+		if (typing_of(s->g, id).type)
 			enqueue(s, id);
 	s->outside_head = 0;
 }

@@ -97,9 +97,9 @@ static bool find_tags(struct spread *s)
 
 static void name_tagged(struct spread *s, struct map64 *kinds, block_id id)
 {
-	struct typed *at = &s->g->of[id];
-	uint64_t base = (uint64_t)at->base * s->word, object = blocks_payload(s->b, id) + base, kind;
-	uint32_t root, offset, header = at->type;
+	struct typed at = typing_of(s->g, id);
+	uint64_t base = (uint64_t)at.base * s->word, object = blocks_payload(s->b, id) + base, kind;
+	uint32_t root, offset, header = at.type;
 	if (!types_tag(s->t, header, object, &root, &offset))
 		return;
 	uint64_t key = (uint64_t)header << 32 | root;
@@ -110,10 +110,12 @@ static void name_tagged(struct spread *s, struct map64 *kinds, block_id id)
 	s->from = s->parents ? s->parents[id].from : (struct source){ 0, FROM_NOTHING };
 	if (kind && fit_type(s, (uint32_t)kind, object, blocks_usable(s->b, id) - base).rank)
 		spread_offer(s, id, (uint32_t)kind, base, RANK_FAMILY, TYPED_TAGGED, s->parents ? s->parents[id].word : 0, false);
-	if (at->type != header)
+	at = typing_of(s->g, id);
+	if (at.type != header)
 		return;
-	at->rank = RANK_TAGGED;
-	at->by = TYPED_TAGGED;
+	at.rank = RANK_TAGGED;
+	at.by = TYPED_TAGGED;
+	s->nomem |= !typing_set(s->g, id, at);
 }
 
 bool spread_tags(struct spread *s)
@@ -124,8 +126,8 @@ bool spread_tags(struct spread *s)
 	s->t->typing = s->g;
 	bool ok = find_tags(s);
 	for (block_id id = 0; ok && id < s->b->n && !s->nomem && !interrupted; id++) {
-		const struct typed *at = &s->g->of[id];
-		if (at->type && at->rank < RANK_TAGGED && table_type(s->table, at->type)->header)
+		struct typed at = typing_of(s->g, id);
+		if (at.type && at.rank < RANK_TAGGED && table_type(s->table, at.type)->header)
 			name_tagged(s, &kinds, id);
 	}
 	s->t->typing = was;

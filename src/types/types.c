@@ -261,8 +261,9 @@ uint32_t types_label_at(struct types *t, block_id id, uint64_t payload, uint64_t
 	uint32_t label = types_plain_label(t, id, payload, usable);
 	if (!t->typed_labels)
 		return label;
-	if (types_prefer_typed(t->typing, &t->typing->of[id], t->labels[label].by))
-		return types_typed_label(t, &t->typing->of[id], payload);
+	struct typed at = typing_of(t->typing, id);
+	if (types_prefer_typed(t->typing, &at, t->labels[label].by))
+		return types_typed_label(t, &at, payload);
 	return content_label(t, label, payload, usable);
 }
 

@@ -40,8 +40,7 @@ static struct err *open_spread(struct types *t, struct typing *g, struct spread 
 	const struct arch *a = image_arch(t->priv->img);
 	*s = (struct spread){ .t = t, .g = g, .table = g->table, .b = t->priv->b, .img = t->priv->img, .word = a->word, .big = a->big, .asked = BLOCK_NONE };
 	s->queued = calloc(s->b->n / 64 + 1, sizeof *s->queued);
-	g->of = calloc((size_t)s->b->n + 1, sizeof *g->of);
-	return s->queued && g->of && spread_find_embeds(s) ? NULL : err_nomem();
+	return s->queued && typing_open(g, s->b->n) && spread_find_embeds(s) ? NULL : err_nomem();
 }
 
 static struct err *run(struct spread *s, void (*say)(void *ctx, const char *text), void *ctx)
@@ -103,6 +102,33 @@ struct err *types_infer(struct types *t, void (*say)(void *ctx, const char *text
 	return e;
 }
 
+bool typing_open(struct typing *g, size_t n)
+{
+	g->of = calloc(n + 1, sizeof *g->of);
+	return g->of && vec_push(&g->kinds);
+}
+
+bool typing_set(struct typing *g, block_id id, struct typed is)
+{
+	uint64_t key = (uint64_t)is.type << 32 | (uint64_t)is.rank << 24 | (uint64_t)is.base << 16 | (uint64_t)is.by << 8 | is.form << 3 | is.moved << 1 | is.doubt, index;
+	if (!map64_find(&g->by_kind, key, &index)) {
+		struct typed *slot = vec_push(&g->kinds);
+		index = g->kinds.n - 1;
+		if (!slot || !map64_put(&g->by_kind, key, index))
+			return false;
+		*slot = is;
+	}
+	g->of[id] = (uint32_t)index;
+	return true;
+}
+
+void typing_close_kinds(struct typing *g)
+{
+	vec_free(&g->kinds);
+	map64_free(&g->by_kind);
+	free(g->of);
+}
+
 void typing_free(struct typing *g)
 {
 	if (!g)
@@ -110,7 +136,7 @@ void typing_free(struct typing *g)
 	typed_roots_free(&g->roots);
 	map64_free(&g->in_use);
 	map64_free(&g->tags);
-	free(g->of);
+	typing_close_kinds(g);
 	free(g);
 }
 
@@ -132,10 +158,10 @@ static void add_step(struct spread *s, struct evidence *e, const struct parent *
 		return;
 	*step = (struct evidence_step){ .block = BLOCK_NONE, .word = p->word };
 	if (p->from.kind == FROM_BLOCK) {
-		const struct typed *at = &s->g->of[p->from.index];
+		struct typed at = typing_of(s->g, p->from.index);
 		step->block = p->from.index;
-		step->object = blocks_payload(s->b, p->from.index) + (uint64_t)at->base * s->word;
-		step->type = at->type;
+		step->object = blocks_payload(s->b, p->from.index) + (uint64_t)at.base * s->word;
+		step->type = at.type;
 	} else if (p->from.kind == FROM_OUTSIDE) {
 		step->object = s->outside.at[p->from.index].address;
 		step->type = s->outside.at[p->from.index].type;
@@ -177,7 +203,7 @@ static void follow_back(struct spread *s, block_id id, struct evidence *e)
 struct err *types_explain(struct types *t, block_id id, struct evidence *ret)
 {
 	struct spread s;
-	if (!t->typing || !t->typing->of[id].type)
+	if (!t->typing || !typing_of(t->typing, id).type)
 		return err_new(ERR_NOT_FOUND, "no typed pointer leads to it");
 	struct typing again = { .table = t->typing->table, .roots = t->typing->roots };
 	struct err *e = open_spread(t, &again, &s);
@@ -194,7 +220,7 @@ struct err *types_explain(struct types *t, block_id id, struct evidence *ret)
 		e = err_nomem();
 	free(s.parents);
 	map64_free(&again.tags);
-	free(again.of);
+	typing_close_kinds(&again);
 	close_spread(&s);
 	return e;
 }

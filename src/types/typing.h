@@ -156,6 +156,10 @@ struct err *types_guess_all(struct types *t) MUST_CHECK;
 /* Whether its type says more than a label that it has otherwise. */
 bool types_prefer_typed(const struct typing *g, const struct typed *at, enum identified_by by);
 
+/* Nothing is known of n blocks. */
+bool typing_open(struct typing *g, size_t n);
+bool typing_set(struct typing *g, block_id id, struct typed is); /* false: no memory */
+void typing_close_kinds(struct typing *g);
 void typing_free(struct typing *g);
 void unknown_free(struct unknown *u);
 /* Finds u->reach. False: no memory, or interrupted. */

@@ -178,10 +178,10 @@ static uint32_t source_of(struct finding_groups *f, const struct pointing *p, ui
 		return intern_source(f, BY_VARIABLE, p->root, 0);
 	if (f->u->group_of[p->block])
 		return intern_source(f, BY_GROUP, f->u->group_of[p->block], 0);
-	const struct typed *at = &f->t->typing->of[p->block];
+	struct typed at = typing_of(f->t->typing, p->block);
 	uint32_t label = types_plain_label(f->t, p->block, p->payload, p->usable);
-	if (types_prefer_typed(f->t->typing, at, f->t->labels[label].by))
-		return typed_source(f, at, offset);
+	if (types_prefer_typed(f->t->typing, &at, f->t->labels[label].by))
+		return typed_source(f, &at, offset);
 	label = types_known_label(f->t, p->block, p->payload, p->usable);
 	offset = f->t->labels[label].by == BY_BYTES ? 0 : offset;
 	return f->t->labels[label].by == BY_SIZE ? 0 : intern_source(f, BY_LABELLED, label, offset);
@@ -468,9 +468,9 @@ static void add_types(const struct finding_groups *f, struct unknown_group *g, u
 
 static void list_types(const struct finding_groups *f, struct unknown_group *g)
 {
-	const struct typed *at = &f->t->typing->of[g->sample];
-	if (at->type)
-		add_types(f, g, at->type);
+	struct typed at = typing_of(f->t->typing, g->sample);
+	if (at.type)
+		add_types(f, g, at.type);
 	for (uint32_t i = 0; i < g->n_sources; i++) {
 		const struct unknown_source *s = &g->sources[i];
 		const struct type *of = s->kind == BY_MEMBER ? table_type(f->table, s->what) : NULL;

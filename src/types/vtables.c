@@ -18,9 +18,12 @@ static uint32_t type_of(struct spread *s, const char *class, uint64_t vtable, ui
 static uint32_t look_up(struct spread *s, struct map64 *known, uint64_t first, uint64_t usable)
 {
 	uint64_t id = 0;
+	/* Nearly each block's first word is another one; few of them are addresses of modules. */
+	if (!modules_at(s->t->priv->ms, first))
+		return 0;
 	if (map64_find(known, first, &id))
 		return (uint32_t)id;
-	const char *class = modules_at(s->t->priv->ms, first) ? modules_vtable_class(s->t->priv->ms, first) : NULL;
+	const char *class = modules_vtable_class(s->t->priv->ms, first);
 	id = class ? type_of(s, class, first, usable) : 0;
 	s->nomem |= !map64_put(known, first, id);
 	return (uint32_t)id;
