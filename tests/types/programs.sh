@@ -16,6 +16,10 @@ duktape open duktape
 expat held expat
 jq held jq
 json-c open json-c
+mujs open mujs
+cmark open cmark
+m4 open m4
+dash open dash
 nlohmann held nlohmann-json3
 yaml held libyaml
 yaml-cpp held yaml-cpp'
@@ -114,6 +118,21 @@ build_json-c() {
 	with_cmake "$1" json-c -DBUILD_TESTING=OFF -DBUILD_APPS=OFF -DDISABLE_WERROR=ON &&
 		gcc $flags -I"$1" -I"$work/json-c" -o "$2" "$here/programs/json-c.c" "$work/json-c/libjson-c.a"
 }
+build_mujs() { gcc $flags -I"$1" -o "$2" "$here/programs/mujs.c" "$1/one.c" -lm; }
+build_cmark() {
+	with_cmake "$1" cmark -DCMARK_TESTS=OFF -DCMARK_SHARED=OFF &&
+		gcc $flags -I"$1/src" -I"$work/cmark/src" -o "$2" "$here/programs/cmark.c" "$work/cmark/src/libcmark.a"
+}
+build_m4() {
+	mkdir -p "$work/m4" && (cd "$work/m4" && CFLAGS=$flags "$1/configure" --disable-nls && make -j"$(nproc)" -C lib AUTOMAKE=: ACLOCAL=: AUTOCONF=: AUTOHEADER=: && make -C src AUTOMAKE=: ACLOCAL=: AUTOCONF=: AUTOHEADER=:) >&2 && cp "$work/m4/src/m4" "$2"
+}
+feed_m4() { awk -f "$here/programs/m4.awk" >&7; }
+# Its Makefile.in is older than Debian's patch, and does not know priv.c.
+build_dash() {
+	mkdir -p "$work/dash" && (cd "$work/dash" && CFLAGS=$flags "$1/configure" --without-libedit && make LIBS="-I. -I.. -include config.h -DSHELL $flags $1/src/priv.c" AUTOMAKE=: ACLOCAL=: AUTOCONF=: AUTOHEADER=:) >&2 &&
+		cp "$work/dash/src/dash" "$2"
+}
+feed_dash() { awk -f "$here/programs/dash.awk" >&7; }
 build_nlohmann() { g++ $flags -std=c++17 -I"$1/include" -I"$1/single_include" -o "$2" "$here/programs/nlohmann.cc"; }
 build_yaml() {
 	with_cmake "$1" yaml -DBUILD_TESTING=OFF && gcc $flags -I"$1/include" -o "$2" "$here/programs/yaml.c" "$work/yaml/libyaml.a"
