@@ -116,6 +116,32 @@ static bool read_string(const struct reading *r)
 	return reading_owns(r, text, (capacity + 1) * unit);
 }
 
+/* The ABI before C++11's (_GLIBCXX_USE_CXX11_ABI=0; bits/cow_string.h): length, capacity and the count of other users stand in front
+ * of the text, and empty ones share one in the library. */
+static bool read_old_string(const struct reading *r)
+{
+	const struct container_heap *heap = &r->w->heap;
+	uint64_t text, length, capacity, bytes, header = 3ull * r->w->word, unit = r->s->unit;
+	if (!reading_number(r, 0, &text) || text < header || !word_at(r, text - header, &length) || !word_at(r, text - header + r->w->word, &capacity) ||
+	    length > capacity || capacity == UINT64_MAX || __builtin_mul_overflow(capacity + 1, unit, &bytes) || bytes > INT64_MAX)
+		return false;
+	r->h->items = length;
+	r->h->capacity = capacity;
+	if (!capacity)
+		return true;
+	uint64_t usable = heap->block ? heap->block(heap->ctx, text - header) : 0;
+	if (!usable)
+		return !(heap->block && r->w->lines.at[r->at->line].frame) && reading_owns(r, text - header, header + bytes);
+	if (usable < header + bytes)
+		return false;
+	/* Copies have the text in common: it is the first one's. */
+	if (heap->take(heap->ctx, text - header)) {
+		r->h->bytes = usable;
+		r->h->wasted = (capacity - length) * unit;
+	}
+	return true;
+}
+
 static bool read_deque(const struct reading *r)
 {
 	enum { BUFFER = 512 }; /* stl_deque.h: _GLIBCXX_DEQUE_BUF_SIZE */
@@ -248,6 +274,25 @@ static bool object(const struct reading *r, uint64_t address)
 	return false;
 }
 
+/* What a pointer owns. new T[n] keeps n in front of them where T has a destructor to be called (Itanium C++ ABI, 2.7); other rows
+ * have nothing that leads on. */
+static bool pointee(const struct reading *r, uint64_t address)
+{
+	uint64_t n, front = address - r->w->word, bytes = r->s->rows ? r->w->heap.block(r->w->heap.ctx, front) : 0;
+	if (!bytes) {
+		bool fresh = object(r, address);
+		if (fresh && !r->s->rows)
+			put(r, address);
+		return fresh;
+	}
+	bool counted = word_at(r, front, &n) && r->s->unit && n <= (bytes - r->w->word) / r->s->unit;
+	if (!object(r, front))
+		return false;
+	if (counted)
+		reading_put_row(r, address, n);
+	return true;
+}
+
 static bool read_shared(const struct reading *r)
 {
 	const struct container_heap *heap = &r->w->heap;
@@ -262,8 +307,31 @@ static bool read_shared(const struct reading *r)
 	if (!counts)
 		return !r->w->lines.at[r->at->line].frame;
 	bool within = v[0] > v[1] && v[0] - v[1] < counts, fresh = object(r, v[1]);
-	if (v[0] && (within ? fresh : object(r, v[0])))
+	if (within && fresh)
 		put(r, v[0]);
+	else if (!within && v[0])
+		pointee(r, v[0]);
+	return true;
+}
+
+/* A block of counts, and of an object made with it, stays as long as somebody looks at it. */
+static bool read_weak(const struct reading *r)
+{
+	const struct container_heap *heap = &r->w->heap;
+	uint64_t v[2];
+	uint8_t users[4];
+	if (!numbers(r, 2, v))
+		return false;
+	if (!v[1] || !heap->block)
+		return !v[1];
+	/* shared_ptr_base.h: _Sp_counted_base has a vtable, then _M_use_count and _M_weak_count, of type _Atomic_word */
+	if (!modules_read(r->w->ms, v[1] + r->w->word, users, sizeof users))
+		return false;
+	r->h->items = (users[0] | users[1] | users[2] | users[3]) != 0;
+	if (!heap->block(heap->ctx, v[1]))
+		return !r->w->lines.at[r->at->line].frame;
+	if (!r->h->items && object(r, v[1]))
+		r->h->wasted = r->h->bytes;
 	return true;
 }
 
@@ -276,12 +344,9 @@ static bool read_unique(const struct reading *r)
 	r->h->items = v != 0;
 	if (!v || !heap->block)
 		return true;
-	if (!heap->block(heap->ctx, v))
+	if (!heap->block(heap->ctx, v) && !(r->s->rows && heap->block(heap->ctx, v - r->w->word)))
 		return !r->w->lines.at[r->at->line].frame;
-	if (object(r, v))
-		put(r, v);
-	else
-		r->h->seen = true;
+	r->h->seen = !pointee(r, v);
 	return true;
 }
 
@@ -323,7 +388,7 @@ static read_form_fn *const forms[N_FORMS] = {
 	[FORM_GARRAY] = read_garray, [FORM_GPTRARRAY] = read_gptrarray, [FORM_GSTRING] = read_gstring, [FORM_GTREE] = read_gtree,
 	[FORM_SPAN] = read_span, [FORM_BITS] = read_bits, [FORM_STRING] = read_string, [FORM_DEQUE] = read_deque, [FORM_LIST] = read_list,
 	[FORM_CHAIN] = read_chain, [FORM_TREE] = read_tree, [FORM_HASH] = read_hash, [FORM_SHARED] = read_shared, [FORM_UNIQUE] = read_unique,
-	[FORM_OPTIONAL] = read_optional, [FORM_VARIANT] = read_variant,
+	[FORM_OLD_STRING] = read_old_string, [FORM_WEAK] = read_weak, [FORM_OPTIONAL] = read_optional, [FORM_VARIANT] = read_variant,
 };
 
 bool container_measure(struct container_search *w, const struct visit *at, struct holding *ret)

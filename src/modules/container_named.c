@@ -58,7 +58,7 @@ static void judge(struct naming *k, uint32_t at, bool pointer)
 		return;
 	if (k->found && rank <= (k->best->items == UNKNOWN ? 1 : k->best->items))
 		return;
-	struct container c = { .kind = shape->row->kind, .type = shape->type, .element = shape->element_type, .address = s.address, .element_bytes = shape->unit,
+	struct container c = { .kind = shape->kind_name, .type = shape->type, .element = shape->element_type, .address = s.address, .element_bytes = shape->unit,
 			       .items = items, .capacity = h.capacity, .bytes = h.bytes, .characters = form_is_text(shape->row->form) };
 	c.name = modules_keep(w->ms, way_to(k, at));
 	if (pointer && itself)

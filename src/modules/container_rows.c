@@ -15,6 +15,8 @@
 #define HASH(name, args) { .type = name, .kind = "std::" name, .form = FORM_HASH, .fields = HASH_FIELDS, .from = "._M_h", .argument = 1, .shown = args, \
 			   .node_words = 1, .step = "[]" }
 
+#define ADAPTOR(name) .type = name, .kind = "std::" name, .form = FORM_ADAPTOR, .fields = { ".c" }
+
 #define LIBCXX .scope = "std::__1::"
 #define LIBCXX_TREE(name, args) { .type = name, .kind = "std::" name, LIBCXX, .form = FORM_TREE, \
 				  .fields = { ".__tree_.__pair1_.__value_.__left_", ".__tree_.__pair3_.__value_" }, .from = ".__tree_", .shown = args, \
@@ -43,6 +45,8 @@ const struct container_row container_rows[] = {
 	  .fields = { "._M_impl._M_start", "._M_impl._M_finish", "._M_impl._M_end_of_storage" }, .from = "", .shown = 1, .step = "[]" },
 	{ .type = "basic_string", .kind = "std::string", .form = FORM_STRING,
 	  .fields = { "._M_dataplus._M_p", "._M_string_length", "._M_allocated_capacity", "._M_local_buf" }, .from = "", .shown = 1, .step = "[]" },
+	{ .type = "basic_string", .kind = "std::string", .form = FORM_OLD_STRING, .fields = { "._M_dataplus._M_p" }, .from = "", .shown = 1, .step = "[]" },
+	{ ADAPTOR("stack") }, { ADAPTOR("queue") }, { ADAPTOR("priority_queue") },
 	{ .type = "deque", .kind = "std::deque", .form = FORM_DEQUE,
 	  .fields = { "._M_impl._M_map", "._M_impl._M_map_size", "._M_impl._M_start._M_cur", "._M_impl._M_start._M_first", "._M_impl._M_start._M_node",
 		      "._M_impl._M_finish._M_cur", "._M_impl._M_finish._M_first", "._M_impl._M_finish._M_node" },
@@ -55,6 +59,7 @@ const struct container_row container_rows[] = {
 	HASH("unordered_map", 2), HASH("unordered_multimap", 2), HASH("unordered_set", 1), HASH("unordered_multiset", 1),
 	{ .type = "shared_ptr", .kind = "std::shared_ptr", .form = FORM_SHARED, .fields = { "._M_ptr", "._M_refcount._M_pi" }, .from = "", .shown = 1,
 	  .step = "->" },
+	{ .type = "weak_ptr", .kind = "std::weak_ptr", .form = FORM_WEAK, .fields = { "._M_ptr", "._M_refcount._M_pi" }, .from = "", .shown = 1 },
 	{ .type = "unique_ptr", .kind = "std::unique_ptr", .form = FORM_UNIQUE, .fields = { "._M_t._M_t._M_head_impl" }, .from = "", .shown = 1, .step = "->" },
 	{ .type = "optional", .kind = "std::optional", .form = FORM_OPTIONAL, .fields = { "._M_payload._M_engaged", "._M_payload._M_payload._M_value" },
 	  .from = "", .shown = 1, .step = "->" },
@@ -74,6 +79,7 @@ const struct container_row container_rows[] = {
 	{ .type = "unique_ptr", .kind = "std::unique_ptr", LIBCXX, .form = FORM_UNIQUE, .fields = { ".__ptr_.__value_" }, .from = "", .shown = 1, .step = "->" },
 	{ .type = "shared_ptr", .kind = "std::shared_ptr", LIBCXX, .form = FORM_SHARED, .fields = { ".__ptr_", ".__cntrl_" }, .from = "", .shown = 1,
 	  .step = "->" },
+	{ LIBCXX, ADAPTOR("stack") }, { LIBCXX, ADAPTOR("queue") }, { LIBCXX, ADAPTOR("priority_queue") },
 	RUST_VEC(".buf.inner.ptr", ".buf.inner.cap", ".len"), RUST_VEC(".buf.ptr", ".buf.cap", ".len"),
 	RUST_STRING(".vec.buf.inner.ptr", ".vec.buf.inner.cap", ".vec.len"), RUST_STRING(".vec.buf.ptr", ".vec.buf.cap", ".vec.len"),
 	RUST_DEQUE(FORM_RING, ".buf.inner.ptr", ".buf.inner.cap", ".len", ".head"), RUST_DEQUE(FORM_RING, ".buf.ptr", ".buf.cap", ".len", ".head"),

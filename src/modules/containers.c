@@ -350,12 +350,12 @@ static void list_lines(struct containers *c)
 			return;
 		}
 		*slot = l->sum;
-		slot->kind = s->row->kind;
+		slot->kind = s->kind_name;
 		slot->characters = form_is_text(s->row->form);
 		slot->name = l->name;
 		slot->where = l->where;
 		slot->line = l->source;
-		slot->type = s->type ? s->type : s->row->kind;
+		slot->type = s->type ? s->type : s->kind_name;
 		slot->element = s->element_type ? s->element_type : "";
 		slot->element_bytes = s->unit;
 	}

@@ -6,10 +6,11 @@
 
 enum { MAX_FIELDS = 8, NO_SHAPE = 0 /* of what leads nowhere */ };
 
-enum form { FORM_SPAN, FORM_BITS, FORM_STRING, FORM_DEQUE, FORM_LIST, FORM_CHAIN, FORM_TREE, FORM_VEC, FORM_TEXT, FORM_RING, FORM_OLD_RING, FORM_SWISS,
+enum form { FORM_SPAN, FORM_BITS, FORM_STRING, FORM_OLD_STRING, FORM_DEQUE, FORM_LIST, FORM_CHAIN, FORM_TREE, FORM_VEC, FORM_TEXT, FORM_RING, FORM_OLD_RING, FORM_SWISS,
 	    FORM_COUNT, FORM_GLIST, FORM_GSLIST, FORM_GQUEUE, FORM_GHASH, FORM_GARRAY, FORM_GPTRARRAY, FORM_GSTRING, FORM_GTREE, FORM_LIBCXX_TEXT, FORM_LIBCXX_DEQUE,
-	    FORM_HASH, FORM_SHARED, FORM_UNIQUE, FORM_OPTIONAL,
-	    FORM_VARIANT, N_FORMS };
+	    FORM_HASH, FORM_SHARED, FORM_WEAK, FORM_UNIQUE, FORM_OPTIONAL,
+	    FORM_VARIANT,
+	    FORM_ADAPTOR /* of the container that its first field is */, N_FORMS };
 
 /* A kind of container: a type's name, and where its members are. */
 struct container_row {
@@ -28,7 +29,7 @@ struct container_row {
 };
 static inline bool form_is_text(enum form f)
 {
-	return f == FORM_STRING || f == FORM_LIBCXX_TEXT || f == FORM_TEXT || f == FORM_GSTRING;
+	return f == FORM_STRING || f == FORM_OLD_STRING || f == FORM_LIBCXX_TEXT || f == FORM_TEXT || f == FORM_GSTRING;
 }
 extern const struct container_row container_rows[];
 extern const size_t n_container_rows;
@@ -51,6 +52,8 @@ struct shape { /* of a type */
 	uint64_t at[MAX_FIELDS]; /* offsets of the fields */
 	uint8_t wide[MAX_FIELDS];/* their bytes, up to 8 */
 	uint64_t value, node;	/* where the element lies in its node; the node's bytes */
+	bool rows;		/* a pointer to a row of elements */
+	const char *kind_name;	/* the row's, unless an adaptor's */
 	const char *type, *element_type;
 };
 struct shapes {

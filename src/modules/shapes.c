@@ -2,6 +2,8 @@
 #include "containers.h"
 #include "guard.h"
 
+#include <ctype.h>
+
 enum { MAX_SHAPES = 1 << 16, MAX_SHAPE_MEMBERS = 1 << 16, MAX_ALIGN_STEPS = 4096, LONGEST_TYPE = 1 << 16 };
 
 bool shapes_init(struct shapes *t, struct modules *ms)
@@ -82,11 +84,24 @@ static void shorten(char *name)
 		}
 	for (char *p; (p = strstr(name, " >"));)
 		cut_out(p, p + 1);
-	static const char text[] = "basic_string<char>", word[] = "string";
-	for (char *p; (p = strstr(name, text));) {
-		memcpy(p, word, strlen(word));
-		cut_out(p + strlen(word), p + strlen(text));
-	}
+	for (char *p; (p = strstr(name, " []"));)
+		cut_out(p, p + 1);
+	/* Each is shorter, and what comes first holds none of those behind it. */
+	static const char *const words[][2] = {
+		{ "basic_string<char>", "string" }, { "basic_string<wchar_t>", "wstring" }, { "basic_string_view<char>", "string_view" },
+		{ "long long unsigned int", "unsigned long long" }, { "long long int", "long long" }, { "long unsigned int", "unsigned long" },
+		{ "long int", "long" }, { "short unsigned int", "unsigned short" }, { "short int", "short" },
+	};
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+		for (char *p = name; (p = strstr(p, words[i][0]));) {
+			bool whole = p == name || !(isalnum((unsigned char)p[-1]) || p[-1] == '_');
+			char behind = p[strlen(words[i][0])];
+			if (whole && !isalnum((unsigned char)behind) && behind != '_') {
+				memcpy(p, words[i][1], strlen(words[i][1]));
+				cut_out(p + strlen(words[i][1]), p + strlen(words[i][0]));
+			}
+			p++;
+		}
 }
 
 static char *short_name(struct modules *ms, Dwarf_Die *type)
@@ -109,6 +124,12 @@ static bool is_named(const struct container_row *row, const char *name)
 	return strchr(row->type, '<') ? name[n] == ',' || name[n] == '>' || name[n] == ' ' : name[n] == '<';
 }
 
+/* With _GLIBCXX_DEBUG what checks is made of those of __cxx1998 (include/debug/debug.h). */
+static bool is_std(const char *scope)
+{
+	return !strcmp(scope, "std::") || !strcmp(scope, "std::__cxx11::") || !strcmp(scope, "std::__cxx1998::");
+}
+
 /* The first row at or behind `row` that is of this type. */
 static const struct container_row *row_of(struct shapes *t, Dwarf_Die *die, const struct container_row *row)
 {
@@ -117,7 +138,7 @@ static const struct container_row *row_of(struct shapes *t, Dwarf_Die *die, cons
 		if (!is_named(row, name))
 			continue;
 		scope = scope ? scope : type_scope(t->ms, die);
-		if (row->glib ? !*scope : row->scope ? !strcmp(scope, row->scope) : !strcmp(scope, "std::") || !strcmp(scope, "std::__cxx11::"))
+		if (row->glib ? !*scope : row->scope ? !strcmp(scope, row->scope) : is_std(scope))
 			return row;
 	}
 	return NULL;
@@ -202,14 +223,19 @@ static void name_container(struct shapes *t, struct shape *s)
 		AUTO_FREE char *name = short_name(t->ms, &arg);
 		strbuf_printf(&all, i ? ", %s" : "%s", name ? name : "?");
 	}
+	if (!all.n && s->row->shown && !s->row->plain)
+		strbuf_puts(&all, "void");
 	s->element_type = s->row->plain ? "char" : modules_keep(t->ms, all.text);
 	struct strbuf whole = { 0 };
-	if (s->row->form == FORM_LIBCXX_TEXT || (s->row->form == FORM_STRING && s->unit == 1))
-		strbuf_puts(&whole, "std::string");
+	const char *element = s->element_type ? s->element_type : "";
+	if (s->row->form == FORM_LIBCXX_TEXT || (form_is_text(s->row->form) && !strcmp(element, "char")))
+		strbuf_puts(&whole, s->kind_name);
+	else if (form_is_text(s->row->form) && !strcmp(element, "wchar_t"))
+		strbuf_puts(&whole, "std::wstring");
 	else if (s->row->plain)
-		strbuf_puts(&whole, s->row->kind);
+		strbuf_puts(&whole, s->kind_name);
 	else
-		strbuf_printf(&whole, "%s<%s>", s->row->form == FORM_STRING ? "std::basic_string" : s->row->kind, s->element_type ? s->element_type : "");
+		strbuf_printf(&whole, "%s<%s>", form_is_text(s->row->form) ? "std::basic_string" : s->kind_name, element);
 	s->type = modules_keep(t->ms, whole.text);
 }
 
@@ -245,12 +271,37 @@ static bool make_glib(struct shapes *t, uint32_t at)
 	if (!row || !row->glib)
 		return false;
 	s->row = row;
+	s->kind_name = row->kind;
 	s->kind = SHAPE_CONTAINER;
 	s->type = row->kind;
 	s->unit = row->form == FORM_GSTRING ? 1 : row->form == FORM_GARRAY ? 0 : modules_arch(t->ms)->word;
 	s->bytes = modules_arch(t->ms)->word;
 	s->element_type = row->form == FORM_GSTRING ? "char" : row->form == FORM_GARRAY ? "" : "gpointer";
 	return true;
+}
+
+static bool make_container(struct shapes *t, uint32_t at, const struct container_row *row);
+
+/* A stack is what it is made of, under its own name. */
+static bool make_adaptor(struct shapes *t, uint32_t at, const struct container_row *row)
+{
+	struct shape own = t->list.at[at];
+	Dwarf_Die type, inner;
+	uint64_t offset;
+	bool made = false;
+	if (!member_at(t, &own.die, row->fields[0], &offset, &type) || !type_peel(&type, &inner) || !type_definition(t->ms, &inner))
+		return false;
+	t->list.at[at].die = inner;
+	for (const struct container_row *of = container_rows; !made && (of = row_of(t, &t->list.at[at].die, of)); of++)
+		made = of->form != FORM_ADAPTOR && make_container(t, at, of);
+	struct shape *s = &t->list.at[at];
+	s->die = own.die;
+	s->kind_name = row->kind;
+	for (unsigned i = 0; made && i < MAX_FIELDS; i++)
+		s->at[i] += offset;
+	if (made)
+		name_container(t, s);
+	return made;
 }
 
 /* False: it is not as the row says, so it is taken for any structure. */
@@ -260,7 +311,10 @@ static bool make_container(struct shapes *t, uint32_t at, const struct container
 	unsigned word = modules_arch(t->ms)->word;
 	Dwarf_Die from = s.die, type, element;
 	uint64_t offset, size;
+	if (row->form == FORM_ADAPTOR)
+		return make_adaptor(t, at, row);
 	s.row = row;
+	s.kind_name = row->kind;
 	for (unsigned i = 0; i < MAX_FIELDS && row->fields[i]; i++) {
 		if (i && !strcmp(row->fields[i], "+")) {
 			s.at[i] = s.at[i - 1] + word;
@@ -274,20 +328,24 @@ static bool make_container(struct shapes *t, uint32_t at, const struct container
 	}
 	if (*row->from && (!member_at(t, &s.die, row->from, &offset, &type) || !type_peel(&type, &from) || !type_definition(t->ms, &from)))
 		return false;
-	if (!argument(&from, row->argument, &element) || !type_peel(&element, &type))
+	bool pointer = row->form == FORM_SHARED || row->form == FORM_WEAK || row->form == FORM_UNIQUE; /* those to void too */
+	bool known = argument(&from, row->argument, &element) && type_peel(&element, &type);
+	if (!known && !pointer)
 		return false;
-	if (!type_definition(t->ms, &type) || !type_size(&type, word, &s.unit))
+	/* unique_ptr<T[]> leads to items of T. */
+	s.rows = known && pointer && dwarf_tag(&type) == DW_TAG_array_type && type_ref(&type, DW_AT_type, &element) && type_peel(&element, &type);
+	if (!known || !type_definition(t->ms, &type) || !type_size(&type, word, &s.unit))
 		s.unit = 0;
 	if (!s.unit && row->form <= FORM_HASH)
 		return false;
-	s.value = align_up((uint64_t)row->node_words * word, row->node_words ? alignment(t, &element, word) : word);
+	s.value = align_up((uint64_t)row->node_words * word, known && row->node_words ? alignment(t, &element, word) : word);
 	s.node = row->children_first ? 3u * word + 1 + s.unit : s.value + s.unit;
 	s.kind = SHAPE_CONTAINER;
 	name_container(t, &s);
 	t->list.at[at] = s;
 	if (row->form == FORM_VARIANT)
 		add_alternatives(t, at, s.at[1]);
-	uint32_t of = row->form == FORM_VARIANT ? NO_SHAPE : shapes_of(t, &element);
+	uint32_t of = row->form == FORM_VARIANT || !known ? NO_SHAPE : shapes_of(t, &element);
 	t->list.at[at].element = of;
 	return true;
 }
