@@ -48,32 +48,27 @@ static void fetch_targets(struct spread *s, uint64_t address, uint32_t type, boo
 		fetch_target(s, address + s->table->leaves.at[t->first_leaf + i].offset, known);
 }
 
-static const block_id *waiting(const struct spread *s, size_t ahead)
-{
-	return s->head + ahead < s->queue.n ? &s->queue.at[s->head + ahead] : NULL;
-}
-
 static void fetch_object(struct spread *s, block_id id, bool known)
 {
 	struct typed t = typing_of(s->g, id);
 	fetch_targets(s, spread_place(s, id)->payload + (uint64_t)t.base * s->word, t.type, known);
 }
 
-void spread_fetch_queued(struct spread *s)
+void spread_fetch_ahead(struct spread *s)
 {
-	const block_id *id;
-	if ((id = waiting(s, PLACE_AHEAD))) {
-		blocks_prefetch_id(s->b, *id);
-		__builtin_prefetch(&s->g->of[*id]);
+	block_id id = rounds_ahead(&s->rounds, PLACE_AHEAD);
+	if (id != BLOCK_NONE) {
+		blocks_prefetch_id(s->b, id);
+		__builtin_prefetch(&s->g->of[id]);
 	}
-	if ((id = waiting(s, BYTES_AHEAD))) {
-		const struct block_place *at = spread_place(s, *id);
+	if ((id = rounds_ahead(&s->rounds, BYTES_AHEAD)) != BLOCK_NONE) {
+		const struct block_place *at = spread_place(s, id);
 		fetch_bytes(s, at->payload, at->usable);
 	}
-	if ((id = waiting(s, TARGETS_AHEAD)))
-		fetch_object(s, *id, false);
-	if ((id = waiting(s, KNOWN_AHEAD)))
-		fetch_object(s, *id, true);
+	if ((id = rounds_ahead(&s->rounds, TARGETS_AHEAD)) != BLOCK_NONE)
+		fetch_object(s, id, false);
+	if ((id = rounds_ahead(&s->rounds, KNOWN_AHEAD)) != BLOCK_NONE)
+		fetch_object(s, id, true);
 }
 
 void spread_fetch_element(struct spread *s, uint64_t address, uint64_t size, uint32_t type)

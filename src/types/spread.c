@@ -22,24 +22,6 @@ bool types_alike(const struct type_table *t, uint32_t a, uint32_t b)
 	return a == b || (x && y && !strcmp(x, y));
 }
 
-static void enqueue(struct spread *s, block_id id)
-{
-	if (s->queued[id / 64] >> id % 64 & 1)
-		return;
-	/* What was taken from the front gives its room back once it is half of all. */
-	if (s->head > 1024 && s->head * 2 > s->queue.n) {
-		memmove(s->queue.at, s->queue.at + s->head, (s->queue.n - s->head) * sizeof *s->queue.at);
-		s->queue.n -= s->head;
-		s->head = 0;
-	}
-	block_id *slot = vec_push(&s->queue);
-	s->nomem |= !slot;
-	if (slot) {
-		*slot = id;
-		s->queued[id / 64] |= 1ull << id % 64;
-	}
-}
-
 static void add_rival(struct spread *s, uint32_t type, uint8_t rank, uint64_t word)
 {
 	for (size_t i = 0; i < s->evidence->rivals.n; i++) {
@@ -62,7 +44,7 @@ static void assign(struct spread *s, block_id id, uint32_t type, uint64_t base, 
 	s->nomem |= !typing_set(s->g, id, is);
 	if (s->parents)
 		s->parents[id] = (struct parent){ word, s->from };
-	enqueue(s, id);
+	rounds_add(&s->rounds, id);
 }
 
 static void settle(struct spread *s, block_id id, uint32_t type, uint64_t base, uint8_t rank, struct fit fit, enum typed_by by, uint64_t word)
@@ -78,7 +60,7 @@ static void settle(struct spread *s, block_id id, uint32_t type, uint64_t base, 
 			at.form = fit.form & 7;
 			at.doubt = 0;
 			s->nomem |= !typing_set(s->g, id, at);
-			enqueue(s, id);
+			rounds_add(&s->rounds, id);
 		}
 	} else if (by == TYPED_UNION) {
 		return;
@@ -298,14 +280,15 @@ static void visit_outside(struct spread *s, size_t index)
 
 bool spread_run(struct spread *s)
 {
-	while (!s->nomem && !interrupted && (s->head < s->queue.n || s->outside_head < s->outside.n)) {
+	while (!s->nomem && !interrupted) {
 		if (s->outside_head < s->outside.n) {
 			visit_outside(s, s->outside_head++);
 			continue;
 		}
-		spread_fetch_queued(s);
-		block_id id = s->queue.at[s->head++];
-		s->queued[id / 64] &= ~(1ull << id % 64);
+		block_id id = rounds_take(&s->rounds);
+		if (id == BLOCK_NONE)
+			break;
+		spread_fetch_ahead(s);
 		visit_block(s, id);
 	}
 	return !s->nomem && !interrupted;
@@ -326,6 +309,6 @@ void spread_again(struct spread *s)
 {
 	for (block_id id = 0; id < s->b->n && !s->nomem; id++)
 		if (typing_of(s->g, id).type)
-			enqueue(s, id);
+			rounds_add(&s->rounds, id);
 	s->outside_head = 0;
 }

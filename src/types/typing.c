@@ -28,9 +28,8 @@ enum { N_PASSES = sizeof passes / sizeof passes[0] };
 
 static void close_spread(struct spread *s)
 {
-	vec_free(&s->queue);
+	rounds_close(&s->rounds);
 	vec_free(&s->outside);
-	free(s->queued);
 	free(s->embeds);
 	map64_free(&s->seen);
 }
@@ -39,8 +38,7 @@ static struct err *open_spread(struct types *t, struct typing *g, struct spread 
 {
 	const struct arch *a = image_arch(t->priv->img);
 	*s = (struct spread){ .t = t, .g = g, .table = g->table, .b = t->priv->b, .img = t->priv->img, .word = a->word, .big = a->big, .asked = BLOCK_NONE };
-	s->queued = calloc(s->b->n / 64 + 1, sizeof *s->queued);
-	return s->queued && typing_open(g, s->b->n) && spread_find_embeds(s) ? NULL : err_nomem();
+	return rounds_open(&s->rounds, s->b->n) && typing_open(g, s->b->n) && spread_find_embeds(s) ? NULL : err_nomem();
 }
 
 static struct err *run(struct spread *s, void (*say)(void *ctx, const char *text), void *ctx)

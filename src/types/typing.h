@@ -43,7 +43,21 @@ struct parent { /* kept when somebody asks why */
 
 struct embed { uint32_t type, offset, outer; };
 
-enum { N_PLACES = 256 };
+enum { N_PLACES = 256, ROUNDS_AHEAD = 32, ROUNDS_LEVELS = 6 };
+
+/* Which blocks are to be visited next, lowest first. */
+struct block_set { uint64_t *bits[ROUNDS_LEVELS]; unsigned levels; };
+struct rounds {
+	struct block_set sets[2];
+	unsigned now;		/* the set of this round; the other one is the next's */
+	block_id ahead[ROUNDS_AHEAD]; /* taken from it before they are needed, so that memory can be asked for */
+	unsigned first, n_ahead;
+};
+bool rounds_open(struct rounds *r, size_t n); /* false: no memory; closed all the same */
+void rounds_close(struct rounds *r);
+void rounds_add(struct rounds *r, block_id id);
+block_id rounds_take(struct rounds *r); /* BLOCK_NONE: no round has any */
+block_id rounds_ahead(const struct rounds *r, unsigned n); /* what will be taken after n others; BLOCK_NONE: not known yet */
 
 struct spread {
 	struct types *t;
@@ -53,10 +67,8 @@ struct spread {
 	struct image *img;
 	unsigned word;
 	bool big;
-	VEC(block_id) queue;
-	size_t head;
+	struct rounds rounds;
 	struct block_place places[N_PLACES]; /* of blocks that were asked for last, by the low bits of their ids */
-	uint64_t *queued;	/* bit per block */
 	VEC(struct outside) outside;
 	size_t outside_head;
 	struct map64 seen;	/* objects outside: hash of address and type */
@@ -110,8 +122,8 @@ void spread_reach(struct spread *s, uint64_t pointer, const struct type_leaf *le
 const struct block_place *spread_place(struct spread *s, block_id id);
 static inline uint64_t spread_payload(struct spread *s, block_id id) { return spread_place(s, id)->payload; }
 static inline uint64_t spread_usable(struct spread *s, block_id id) { return spread_place(s, id)->usable; }
-/* Asks memory for what the next of the queue will need, and the elements of an array behind this one. */
-void spread_fetch_queued(struct spread *s);
+/* Asks memory for what the next blocks will need, and the elements of an array behind this one. */
+void spread_fetch_ahead(struct spread *s);
 void spread_fetch_element(struct spread *s, uint64_t address, uint64_t size, uint32_t type);
 bool spread_roots(struct spread *s);
 /* What the user says. */
