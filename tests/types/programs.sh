@@ -14,13 +14,19 @@ tinyxml2 open tinyxml2
 xmllint open libxml2
 duktape open duktape
 expat held expat
+gawk open gawk
+hunspell held hunspell
+jimtcl held jimtcl
 jq held jq
 json-c open json-c
 mujs open mujs
 cmark open cmark
 m4 open m4
 dash open dash
+leveldb held leveldb
+libconfig held libconfig
 nlohmann held nlohmann-json3
+re2 open re2
 yaml held libyaml
 yaml-cpp held yaml-cpp'
 
@@ -140,3 +146,32 @@ build_yaml() {
 build_yaml-cpp() {
 	objects_of g++ "-std=c++17 -I$1/include" "$here/programs/yaml-cpp.cc $(echo "$1"/src/*.cpp)" && g++ -o "$2" "$work"/objects/*.o
 }
+build_gawk() {
+	cp -a "$1" "$work/gawk" && (cd "$work/gawk" && CFLAGS=$flags ./configure --disable-nls --disable-extensions --without-readline --without-mpfr && make -C support && make gawk) >&2 && cp "$work/gawk/gawk" "$2"
+}
+words_gawk="-f $here/programs/gawk.awk"
+build_jimtcl() {
+	cp -a "$1" "$work/jimtcl" && (cd "$work/jimtcl" && CFLAGS=$flags ./configure --disable-docs && make -j"$(nproc)" jimsh) >&2 && cp "$work/jimtcl/jimsh" "$2"
+}
+words_jimtcl=$here/programs/jimtcl.tcl
+build_libconfig() { objects_of gcc "-DHAVE_USELOCALE=0 -I$1/lib" "$here/programs/libconfig.c $(echo "$1"/lib/{libconfig,grammar,scanner,scanctx,strbuf}.c)" && gcc -o "$2" "$work"/objects/*.o; }
+build_leveldb() {
+	with_cmake "$1" leveldb -DLEVELDB_BUILD_TESTS=OFF -DLEVELDB_BUILD_BENCHMARKS=OFF -DHAVE_SNAPPY=OFF -DHAVE_TCMALLOC=OFF &&
+		g++ $flags -I"$1/include" -o "$2" "$here/programs/leveldb.cc" "$work/leveldb/libleveldb.a" -lpthread $(grep -q 'HAVE_SNAPPY 1' "$work/leveldb/include/port/port_config.h" && echo -lsnappy)
+}
+words_leveldb="$work/leveldb.dir"
+build_re2() {
+	# Its tables of Unicode are made from files of another package; none is asked for here.
+	mkdir -p "$work/re2" && printf '%s
+' '#include "re2/unicode_casefold.h"' '#include "re2/unicode_groups.h"' 'namespace re2 {' \
+		'extern const CaseFold unicode_casefold[] = {{0, 0, 0}}, unicode_tolower[] = {{0, 0, 0}};' \
+		'extern const int num_unicode_casefold = 0, num_unicode_tolower = 0, num_unicode_groups = 0, num_perl_groups = 0, num_posix_groups = 0;' \
+		'extern const UGroup unicode_groups[] = {{}}, perl_groups[] = {{}}, posix_groups[] = {{}};' '}' >"$work/re2/tables.cc" &&
+		objects_of g++ "-std=c++17 -I$1" "$here/programs/re2.cc $work/re2/tables.cc $(but 'test|fuzz|benchmark|pcre' "$1"/re2/*.cc "$1"/util/{rune,strutil}.cc)" &&
+		g++ -o "$2" "$work"/objects/*.o -lpthread
+}
+build_hunspell() {
+	objects_of g++ "-I$1/src/hunspell -DHUNSPELL_STATIC" "$here/programs/hunspell.cc $(echo "$1"/src/hunspell/*.cxx)" && g++ -o "$2" "$work"/objects/*.o
+}
+words_hunspell="$work/words.aff $work/words.dic"
+prepare_hunspell() { awk -v to="$work/words" -f "$here/programs/hunspell.awk"; }
