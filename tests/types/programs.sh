@@ -17,7 +17,7 @@ expat held expat
 gawk open gawk
 hunspell held hunspell
 jimtcl held jimtcl
-jq held jq
+jq open jq
 json-c open json-c
 mujs open mujs
 cmark open cmark
@@ -27,7 +27,7 @@ leveldb held leveldb
 libconfig held libconfig
 nlohmann held nlohmann-json3
 re2 open re2
-yaml held libyaml
+yaml open libyaml
 yaml-cpp held yaml-cpp'
 
 # COMPILER FLAGS SOURCES: objects in a folder of their own, one compiler a processor.
