@@ -254,12 +254,16 @@ static bool find_blocks(struct casting *c)
 static bool is_text(struct spread *s, uint64_t address, uint64_t n)
 {
 	uint8_t raw[16];
-	uint64_t k = n < sizeof raw ? n : sizeof raw, i = 0;
+	uint64_t k = n < sizeof raw ? n : sizeof raw, i = 0, first;
+	unsigned plain = 0;
 	if (!image_read(s->img, address, raw, k))
 		return false;
-	while (i < k && (raw[i] >= 0x80 || (raw[i] >= ' ' && raw[i] != 0x7f) || raw[i] == '\n' || raw[i] == '\t'))
-		i++;
-	return i && (i == k || !raw[i]);
+	for (; i < k && (raw[i] >= 0x80 || (raw[i] >= ' ' && raw[i] != 0x7f) || raw[i] == '\n' || raw[i] == '\t'); i++)
+		plain += raw[i] < 0x80;
+	/* Where memory is mapped decides whether all bytes of an address could be letters. */
+	if (i <= s->word && i + 3 > s->word && spread_word(s, address, &first) && points_somewhere(s, first))
+		return false;
+	return plain * 2 >= i && i && (i == k || !raw[i]);
 }
 
 /* Of what a size says: nothing where a chunk has room for any small object. */
@@ -318,6 +322,13 @@ static bool is_enough(const struct verdict *v, double share, double weight)
 	return share >= (v->exact ? 0.6 : 0.8) && weight >= (v->exact ? 0.05 : 0.5) && v->score + share >= 1;
 }
 
+/* Characters with a sign and those without are no rivals. */
+static bool same_kind(const struct casting *c, const struct place *p, unsigned a, unsigned b)
+{
+	const struct type_table *t = c->s->table;
+	return table_type(t, c->candidates.at[p->first + a].type)->kind == TYPE_CHAR && table_type(t, c->candidates.at[p->first + b].type)->kind == TYPE_CHAR;
+}
+
 static const struct candidate *decide(struct casting *c, const struct group *g, double margin)
 {
 	const struct place *p = &c->places.at[g->place];
@@ -331,11 +342,12 @@ static const struct candidate *decide(struct casting *c, const struct group *g, 
 	}
 	for (unsigned i = 0; i < p->n && possible > 0; i++) {
 		double x = v[i].score < 0 ? 0 : v[i].score + c->candidates.at[p->first + i].weight / possible;
+		bool same = best < p->n && same_kind(c, p, best, i);
 		if (x > most) {
-			second = most;
+			second = same ? second : most;
 			most = x;
 			best = i;
-		} else if (x > second) {
+		} else if (x > second && !same) {
 			second = x;
 		}
 	}

@@ -145,9 +145,11 @@ static int says_right(struct spread *s, uint64_t pointer, uint32_t target)
 	struct typed at = id == BLOCK_NONE ? (struct typed){ 0 } : typing_of(s->g, id);
 	if (table_type(s->table, target)->kind == TYPE_CODE)
 		return modules_at(s->t->priv->ms, pointer) ? 1 : -1;
-	if (id != BLOCK_NONE && (!at.type || at.rank < RANK_ARRAY))
+	if (id == BLOCK_NONE)
+		return spread_says_variable(s, pointer, target);
+	if (!at.type || at.rank < RANK_ARRAY)
 		return fits_exactly(s, id, pointer, target);
-	if (!at.type || !type_is_struct(table_type(s->table, target)) || pointer != object_of(s, id))
+	if (!type_is_struct(table_type(s->table, target)) || pointer != object_of(s, id))
 		return 0;
 	if (types_alike(s->table, at.type, target) || types_begins_with(s->table, at.type, target) || types_is_kind(s->table, at.type, target))
 		return 1;

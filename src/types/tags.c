@@ -84,7 +84,7 @@ static uint32_t kind_called(const struct type_table *t, uint32_t header, const c
 	return best >= second + MARGIN ? found : 0;
 }
 
-static bool find_tags(struct spread *s)
+bool spread_find_tags(struct spread *s)
 {
 	const struct typed_roots *roots = &s->g->roots;
 	for (uint32_t i = 0; i < roots->list.n && !s->nomem; i++) {
@@ -93,6 +93,15 @@ static bool find_tags(struct spread *s)
 			s->nomem |= !map64_put(&s->g->tags, r->address, i);
 	}
 	return !s->nomem;
+}
+
+int spread_says_variable(const struct spread *s, uint64_t pointer, uint32_t target)
+{
+	uint64_t index;
+	if (!type_is_struct(table_type(s->table, target)) || !map64_find(&s->g->tags, pointer, &index))
+		return 0;
+	uint32_t is = s->g->roots.list.at[index].type;
+	return types_alike(s->table, is, target) || types_begins_with(s->table, is, target) || types_is_kind(s->table, is, target) ? 1 : -1;
 }
 
 static void name_tagged(struct spread *s, struct map64 *kinds, block_id id)
@@ -124,7 +133,7 @@ bool spread_tags(struct spread *s)
 	struct typing *was = s->t->typing;
 	/* Asked of types that are being made. */
 	s->t->typing = s->g;
-	bool ok = find_tags(s);
+	bool ok = true;
 	for (block_id id = 0; ok && id < s->b->n && !s->nomem && !interrupted; id++) {
 		struct typed at = typing_of(s->g, id);
 		if (at.type && at.rank < RANK_TAGGED && table_type(s->table, at.type)->header)

@@ -38,7 +38,7 @@ static struct err *open_spread(struct types *t, struct typing *g, struct spread 
 {
 	const struct arch *a = image_arch(t->priv->img);
 	*s = (struct spread){ .t = t, .g = g, .table = g->table, .b = t->priv->b, .img = t->priv->img, .word = a->word, .big = a->big, .asked = BLOCK_NONE };
-	return rounds_open(&s->rounds, s->b->n) && typing_open(g, s->b->n) && spread_find_embeds(s) ? NULL : err_nomem();
+	return rounds_open(&s->rounds, s->b->n) && typing_open(g, s->b->n) && spread_find_embeds(s) && spread_find_tags(s) ? NULL : err_nomem();
 }
 
 static struct err *run(struct spread *s, void (*say)(void *ctx, const char *text), void *ctx)

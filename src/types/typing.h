@@ -146,6 +146,9 @@ bool spread_families(struct spread *s);
 bool spread_casts(struct spread *s);
 /* What an object's pointers say for its being of a type: below 0 against it. */
 double shape_agreement(struct spread *s, uint32_t type, uint64_t address);
+/* Which variable is where: s->g->tags. Of a pointer to one: 1: it is what the pointer says, -1: it is something else, 0: it leads to none. */
+bool spread_find_tags(struct spread *s);
+int spread_says_variable(const struct spread *s, uint64_t pointer, uint32_t target);
 /* Headers with a pointer to a variable that says which. */
 bool spread_tags(struct spread *s);
 /* Objects with a vtable. */

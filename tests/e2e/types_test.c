@@ -188,6 +188,13 @@ START_TEST(cast_types)
 }
 END_TEST
 
+/* What texts and addresses have alike, and what structs of one size have not. */
+START_TEST(voids)
+{
+	both("voids", 98);
+}
+END_TEST
+
 /* struct slot: {first, many, n, other} as the compiler lays it out for 64 bits. */
 START_TEST(layout)
 {
@@ -269,6 +276,7 @@ int main(void)
 	tcase_add_loop_test(c, type_units, 0, 2);
 	tcase_add_test(c, split);
 	tcase_add_test(c, cast_types);
+	tcase_add_test(c, voids);
 	tcase_add_test(c, layout);
 	tcase_add_test(c, lost_kinds);
 	suite_add_tcase(s, c);
