@@ -92,8 +92,19 @@ bool modules_container_of_thread(struct modules *ms, struct module *m, uint64_t 
 /* The same of a frame: those that own blocks in `heap`, which is not NULL. */
 bool modules_container_of_frame(struct modules *ms, const struct value_place *at, const struct container_heap *heap, uint64_t word,
 				struct container *ret);
-/* All types of all modules with DWARF, read when first asked for. It belongs to the modules; the next call may add to it. */
+/* The C library's own DWARF takes ten times as long as that of a small program, and rarely says what a program's blocks are. Whose of
+ * its files are read, and which of its frames are asked for their variables. Nobody asked: all. */
+struct libc_types {
+	bool (*of_module)(void *ctx, struct module *m);
+	bool (*of_frame)(void *ctx, const struct frame *f);
+	void *ctx;
+};
+void modules_choose_libc_types(struct modules *ms, const struct libc_types *choose); /* copied; before the table is read */
+/* All types of all modules with DWARF, read when first asked for; of the C library's what was chosen, or declared elsewhere. It
+ * belongs to the modules; the next call may add to it. */
 struct err *modules_type_table(struct modules *ms, struct type_table **ret) MUST_CHECK;
+/* With the rest of it: for names that people ask for. */
+struct err *modules_whole_type_table(struct modules *ms, struct type_table **ret) MUST_CHECK;
 /* Casts in the code of all modules but the C library's, found once and kept: where DWARF places variables in registers and on the
  * stack around loads and stores of such pointers, the code itself is the witness. The table grows by types that are met here. */
 struct err *modules_casts(struct modules *ms, const struct casts **ret) MUST_CHECK;

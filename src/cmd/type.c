@@ -308,10 +308,15 @@ static struct err *of_name(const struct arguments *a, struct session *s, struct 
 	for (unsigned i = 0; i < a->n_words; i++)
 		strbuf_printf(&name, i ? " %s" : "%s", a->words[i]);
 	uint32_t type = name.text ? type_table_find_readable(s->types->typing->table, name.text) : 0;
+	struct type_table *table;
+	struct err *e = type ? NULL : modules_whole_type_table(s->modules, &table);
+	if (!e && !type && name.text)
+		type = type_table_find_readable(table, name.text);
 	/* The first of that name may be one without members: a declaration of a plugin, an empty tag. */
 	for (uint32_t id = type; id && !table_type(s->types->typing->table, type)->n_members; id = table_type(s->types->typing->table, id)->next)
 		type = id;
-	struct err *e = type ? NULL : err_hint(err_new(ERR_NOT_FOUND, "no struct is called '%s'", name.text ? name.text : ""), "types lists what the heap is made of");
+	if (!e && !type)
+		e = err_hint(err_new(ERR_NOT_FOUND, "no struct is called '%s'", name.text ? name.text : ""), "types lists what the heap is made of");
 	strbuf_free(&name);
 	if (e)
 		return e;

@@ -238,7 +238,7 @@ static void report(struct miner *m)
 /* The blocks of the C library's own are known otherwise, and much of its code is of no interest to anybody else's. */
 static bool is_worth_it(const struct module *m)
 {
-	return m->role == MODULE_OTHER || m->role == MODULE_PROGRAM;
+	return (m->role == MODULE_OTHER || m->role == MODULE_PROGRAM) && !reader_is_libc(m);
 }
 
 static struct err *mine_module(struct miner *m, uint32_t index, csh decoder)

@@ -47,7 +47,7 @@ struct priv { /* of one module */
 	VEC(struct data_line) lines, thread_lines; /* of thread variables the address is the offset in the block */
 	VEC(struct unit_range) units;
 	VEC(struct named) named;
-	bool units_read, named_read;
+	bool units_read, named_read, types_read;
 	bool tls_offset_known, tls_offset_tried;
 	uint64_t tls_offset;
 	struct code *code;	/* NULL: not asked for yet */
@@ -66,6 +66,7 @@ struct modules {
 	struct map64 functions;	/* raw name of a symbol, by its pointer -> readable name */
 	struct allocation_sites *sites; /* NULL: not asked for yet */
 	struct type_reader *types; /* NULL: not asked for yet */
+	struct libc_types libc_types;
 	struct casts *casts;	/* of those types; NULL: not asked for yet */
 	VEC(char *) names;	/* strings that live as long as this */
 	size_t name_bytes;

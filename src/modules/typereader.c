@@ -373,13 +373,26 @@ static bool is_thread_variable(Dwarf_Die *die)
 	return ops[n - 1].atom == DW_OP_form_tls_address || ops[n - 1].atom == DW_OP_GNU_push_tls_address;
 }
 
+/* What glibc's headers declare and do not define, and malloc's blocks are: dirent.h, regex.h, spawn.h, search.h. Its FILE and what
+ * belongs to locales are found by the library's own lists of them. */
+static bool is_left_to_libc(const char *name)
+{
+	static const char *const names[] = { "__dirstream", "re_dfa_t", "__spawn_action", "_ENTRY" };
+	for (size_t i = 0; name && i < sizeof names / sizeof names[0]; i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	return false;
+}
+
 static void on_die(void *ctx, Dwarf_Die *die)
 {
 	struct type_reader *r = ctx;
 	Dwarf_Die of;
 	int tag = dwarf_tag(die);
-	if (is_struct(tag)) {
-		Dwarf_Die *slot = dwarf_hasattr(die, DW_AT_declaration) ? NULL : vec_push(&r->unit);
+	if (is_struct(tag) && dwarf_hasattr(die, DW_AT_declaration)) {
+		r->declares_libc = r->declares_libc || is_left_to_libc(dwarf_diename(die));
+	} else if (is_struct(tag)) {
+		Dwarf_Die *slot = vec_push(&r->unit);
 		if (slot)
 			*slot = *die;
 	} else if (tag == DW_TAG_typedef && type_ref(die, DW_AT_type, &of) && (is_struct(dwarf_tag(&of)) || dwarf_tag(&of) == DW_TAG_enumeration_type) &&
@@ -431,6 +444,49 @@ static void free_reader(struct type_reader *r)
 	free(r);
 }
 
+bool reader_is_libc(const struct module *m)
+{
+	static const char *const names[] = { "libm", "librt", "libdl", "libutil", "libmvec", "libresolv", "libnsl", "libanl", "libnss_files", "libnss_dns", "libnss_compat" };
+	if (m->role == MODULE_LIBC || m->role == MODULE_LDSO || m->role == MODULE_LIBPTHREAD)
+		return true;
+	for (size_t i = 0, n; i < sizeof names / sizeof names[0]; i++) {
+		n = strlen(names[i]);
+		/* libm.so.6, libm-2.31.so; not libmagic.so.1. */
+		if (!strncmp(m->name, names[i], n) && (!strncmp(m->name + n, ".so", 3) || !strncmp(m->name + n, "-2.", 3)))
+			return true;
+	}
+	return false;
+}
+
+enum part { PART_PROGRAM, PART_LIBC, PART_REST };
+
+static bool is_of_part(const struct type_reader *r, enum part part)
+{
+	const struct libc_types *c = &r->ms->libc_types;
+	if (!reader_is_libc(r->m) || part == PART_PROGRAM)
+		return !reader_is_libc(r->m) && part == PART_PROGRAM;
+	if (part == PART_REST)
+		return !priv_of(r->m)->types_read;
+	return !c->of_module || (r->declares_libc && r->m->role == MODULE_LIBC) || c->of_module(c->ctx, r->m);
+}
+
+static void read_part(struct type_reader *r, enum part part)
+{
+	for (size_t i = 0; i < r->ms->list.n && !r->nomem && !interrupted; i++) {
+		size_t before = r->t->types.n;
+		r->m = r->ms->list.at[i];
+		r->module = (uint32_t)i;
+		if (!is_of_part(r, part) || !modules_dwarf(r->ms, r->m))
+			continue;
+		priv_of(r->m)->types_read = true;
+		r->budget = TYPE_DIES;
+		modules_guarded(r->ms, r->m, read_module, r);
+		r->t->dies += TYPE_DIES - r->budget;
+		r->t->cut |= !r->budget;
+		r->t->modules += r->t->types.n > before;
+	}
+}
+
 static struct err *read_all(struct type_reader *r)
 {
 	uint32_t nothing;
@@ -438,20 +494,27 @@ static struct err *read_all(struct type_reader *r)
 	if (!r->t || !add_type(r, TYPE_VOID, &nothing))
 		return err_nomem();
 	r->t->word = modules_arch(r->ms)->word;
-	for (size_t i = 0; i < r->ms->list.n && !r->nomem && !interrupted; i++) {
-		size_t before = r->t->types.n;
-		r->m = r->ms->list.at[i];
-		r->module = (uint32_t)i;
-		if (!modules_dwarf(r->ms, r->m))
-			continue;
-		r->budget = TYPE_DIES;
-		modules_guarded(r->ms, r->m, read_module, r);
-		r->t->dies += TYPE_DIES - r->budget;
-		r->t->cut |= !r->budget;
-		r->t->modules += r->t->types.n > before;
-	}
+	read_part(r, PART_PROGRAM);
+	read_part(r, PART_LIBC);
 	TRY(failure(r));
 	return reader_finish(r);
+}
+
+struct err *modules_whole_type_table(struct modules *ms, struct type_table **ret)
+{
+	TRY(modules_type_table(ms, ret));
+	struct type_reader *r = ms->types;
+	if (r->whole)
+		return NULL;
+	read_part(r, PART_REST);
+	TRY(failure(r));
+	r->whole = true;
+	return reader_finish(r);
+}
+
+void modules_choose_libc_types(struct modules *ms, const struct libc_types *choose)
+{
+	ms->libc_types = *choose;
 }
 
 struct err *modules_type_table(struct modules *ms, struct type_table **ret)

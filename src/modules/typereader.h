@@ -25,10 +25,14 @@ struct type_reader {
 	size_t budget;
 	bool nomem;
 	size_t name_bytes;	/* of t->strings */
+	bool declares_libc;	/* a type that only the C library's own DWARF knows */
+	bool whole;		/* nothing of the C library is left out */
 };
 
 /* The type of an entry; 0 is void, and what could not be read. */
 uint32_t reader_resolve(struct type_reader *r, Dwarf_Die *type);
+/* A file of the C library's package. */
+bool reader_is_libc(const struct module *m);
 /* Reads the members of all structs that were met. */
 struct err *reader_finish(struct type_reader *r) MUST_CHECK;
 

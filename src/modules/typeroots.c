@@ -129,6 +129,7 @@ static void use_module(struct type_reader *r, const struct module *m)
 
 static void add_frames(struct gather *g)
 {
+	const struct libc_types *choose = &g->r->ms->libc_types;
 	struct frame *frames;
 	struct frame_registers *registers;
 	size_t n = modules_unwind_registers(g->r->ms, g->at.thread, &frames, &registers);
@@ -139,6 +140,10 @@ static void add_frames(struct gather *g)
 		g->at.frame = (unsigned)i;
 		g->function = frames[i].function;
 		g->found = false;
+		if (frames[i].module && reader_is_libc(frames[i].module) && choose->of_frame && !choose->of_frame(choose->ctx, &frames[i])) {
+			g->ret->frames++;
+			continue;
+		}
 		if (frames[i].module && modules_dwarf(g->r->ms, frames[i].module)) {
 			use_module(g->r, frames[i].module);
 			modules_guarded(g->r->ms, g->r->m, add_locals, g);
@@ -178,6 +183,8 @@ struct err *modules_typed_roots(struct modules *ms, modules_tls_fn *tls, const v
 	struct gather g = { .r = ms->types, .ret = ret, .at = { .tls = tls, .tls_ctx = tls_ctx }, .place = PLACE_GLOBAL };
 	for (size_t i = 0; i < ms->list.n && !interrupted && !g.r->nomem; i++) {
 		use_module(g.r, ms->list.at[i]);
+		if (!priv_of(g.r->m)->types_read)
+			continue;
 		g.n_lines = modules_variables(ms, g.r->m, &g.lines);
 		g.next = 0;
 		if (g.n_lines)

@@ -72,6 +72,10 @@ struct err *types_teach(struct types *t, uint64_t address, const char *name)
 		return err_new(ERR_UNSUPPORTED, "a census has no bytes whose types could be told");
 	TRY(modules_type_table(priv->ms, &table));
 	uint32_t type = type_called(table, name);
+	if (!type) {
+		TRY(modules_whole_type_table(priv->ms, &table));
+		type = type_called(table, name);
+	}
 	if (!type || !table_type(table, type)->size)
 		return err_hint(err_new(ERR_NOT_FOUND, type ? "of %s no more is known than its name" : "no struct is called '%s'", name),
 				table->modules ? "types lists what the heap is made of" : "no module has DWARF");

@@ -61,6 +61,8 @@ static bool thread_variable(const void *ctx, const struct thread *thread, struct
 static struct err *read_dwarf(struct types *t, struct typing *g)
 {
 	double start = monotonic_seconds();
+	struct libc_types choose = types_libc(t);
+	modules_choose_libc_types(t->priv->ms, &choose);
 	TRY(modules_type_table(t->priv->ms, &g->table));
 	TRY(modules_typed_roots(t->priv->ms, thread_variable, t, &g->roots));
 	g->seconds_dwarf = monotonic_seconds() - start;

@@ -175,6 +175,8 @@ bool types_prefer_typed(const struct typing *g, const struct typed *at, enum ide
 bool typing_open(struct typing *g, size_t n);
 bool typing_set(struct typing *g, block_id id, struct typed is); /* false: no memory */
 void typing_close_kinds(struct typing *g);
+/* Of the C library's types those that may lead to blocks. */
+struct libc_types types_libc(struct types *t);
 void typing_free(struct typing *g);
 void unknown_free(struct unknown *u);
 /* Finds u->reach. False: no memory, or interrupted. */

@@ -214,6 +214,43 @@ START_TEST(layout)
 }
 END_TEST
 
+static bool libc_has_dwarf(const json_t *types)
+{
+	json_t *dark = json_object_get(json_object_get(types, "dwarf"), "without_dwarf"), *path;
+	size_t i;
+	json_array_foreach(dark, i, path)
+		if (strstr(json_string_value(path), "libc.so"))
+			return false;
+	return true;
+}
+
+/* Nothing of libc's leads to a block of the program: its types are not read, and found when one is asked for by its name. */
+START_TEST(libc_unread)
+{
+	truth = ask_start("casts", "", NULL);
+	json_t *types = ask_json("types", NULL);
+	if (libc_has_dwarf(types)) {
+		json_t *state = ask_json("type", "malloc_state");
+		ck_assert_int_eq(number(json_object_get(types, "dwarf"), "modules"), 1);
+		ck_assert_str_eq(word(state, "type"), "malloc_state");
+		ck_assert_int_gt(number(state, "size"), 1000);
+		json_decref(state);
+	}
+	json_decref(types);
+}
+END_TEST
+
+/* A DIR is a struct that libc alone knows; what a locale was read from is on lists of libc's. */
+START_TEST(libc_read)
+{
+	truth = ask_start("standard_library", "", NULL);
+	json_t *types = ask_json("types", NULL);
+	if (libc_has_dwarf(types))
+		ck_assert_str_eq(word(row_of(types, "__dirstream"), "tier"), "A");
+	json_decref(types);
+}
+END_TEST
+
 /* How many of a group's blocks the fixture says are of a type; NULL: all of them. */
 static int64_t lost_of(int64_t size, const char *type)
 {
@@ -279,6 +316,8 @@ int main(void)
 	tcase_add_test(c, voids);
 	tcase_add_test(c, layout);
 	tcase_add_test(c, lost_kinds);
+	tcase_add_test(c, libc_unread);
+	tcase_add_test(c, libc_read);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
