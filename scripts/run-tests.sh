@@ -5,6 +5,8 @@
 # Environment: MODE, CC, FLOTSAM, FIXTURES, for check-all CACHE; VERBOSE=1 prints all output, TEST_JOBS=1 has no two at a time. Last line: N passed, N failed, N skipped
 set -u
 
+# What an earlier build found in code is not what this one finds.
+export FLOTSAM_CACHE=off
 export CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT:-120} CK_VERBOSITY=normal
 program_timeout=${PROGRAM_TIMEOUT:-600}
 

@@ -42,6 +42,11 @@ struct modules_options {
 	/* Where no debug file is: one of this build-id (in hexadecimal) from elsewhere, -1: none. NULL: nobody is asked. */
 	int (*fetch)(void *ctx, const char *build_id);
 	void *fetch_ctx;
+	/* What an earlier look kept under that name ([0-9a-f]*-[0-9]*): an open file, -1: nothing. And to keep what a file holds, in place of what
+	 * is there. NULL: nothing is kept. */
+	int (*recall)(void *ctx, const char *name);
+	void (*keep)(void *ctx, const char *name, int fd);
+	void *keep_ctx;
 };
 
 /* Finds all modules in the picture's mappings (live: opens files through the target) and adds their file bytes to the

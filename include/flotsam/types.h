@@ -87,6 +87,7 @@ struct typing {
 	uint64_t edges, misfits;/* pointers followed; to blocks too small for what they say */
 	struct map64 tags;	/* address of a global struct -> index into roots.list */
 	uint64_t prefix_hits[16]; /* by words: objects that begin so far behind their block's start */
+	const struct casts *casts; /* NULL: there is no code to read them in */
 	double seconds_dwarf, seconds;
 	struct map64 in_use;	/* (type, usable bytes) -> blocks of tiers A and B; filled when first asked for */
 	bool in_use_known;

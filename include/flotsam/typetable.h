@@ -97,8 +97,10 @@ struct cast { /* what lies behind such a pointer is, at so many places of the co
 };
 struct casts {
 	VEC(struct cast) list;	/* by outer, offset, address, deep; near before far, more places before fewer */
-	size_t functions;	/* that were decoded */
+	size_t modules, recalled; /* that have DWARF; of them those whose code an earlier look had read */
+	size_t functions;	/* that were decoded, then or now */
 	uint64_t code_bytes;
+	double seconds;
 	bool cut;		/* a limit was reached */
 };
 /* Those of one pointer, *ret_n of them; NULL: none. */

@@ -132,10 +132,22 @@ static void head_json(struct session *s, const struct typing *g, const struct ty
 	without_dwarf_json(s, j);
 	out_json_bool(j, "complete", !g->table->cut && !g->roots.cut);
 	out_json_end_object(j);
+	if (g->casts) {
+		out_json_object(j, "casts");
+		out_json_u64(j, "modules", g->casts->modules);
+		out_json_u64(j, "recalled", g->casts->recalled);
+		out_json_u64(j, "functions", g->casts->functions);
+		out_json_u64(j, "found", g->casts->list.n);
+		out_json_bool(j, "complete", !g->casts->cut);
+		out_json_end_object(j);
+	} else {
+		out_json_null(j, "casts");
+	}
 	out_json_u64(j, "pointers", g->edges);
 	out_json_u64(j, "misfits", g->misfits);
 	out_json_object(j, "timings");
 	out_json_double(j, "dwarf", g->seconds_dwarf, 3);
+	out_json_double(j, "casts", g->casts ? g->casts->seconds : 0, 3);
 	out_json_double(j, "types", g->seconds, 3);
 	out_json_end_object(j);
 }

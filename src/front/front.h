@@ -32,6 +32,8 @@ extern const char outside_pager[];
 
 /* Makes a small process that asks debuginfod's servers for debug files, and has the modules ask it. An error says what is missing. */
 struct err *fetcher_start(struct modules_options *o) MUST_CHECK;
+/* Makes a small process that keeps what is found in code in the user's cache folder, and has the modules ask it: where it cannot, they ask nobody. */
+void kept_start(struct modules_options *o);
 /* What such processes have: the caller's own rights. */
 void front_shed_rights(void);
 

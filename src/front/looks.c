@@ -62,6 +62,7 @@ struct err *front_open_session(const struct arguments *a, const char *kind, cons
 		return open_census(target, &options, ret);
 	if (a->debuginfod)
 		TRY(fetcher_start(&options.modules));
+	kept_start(&options.modules);
 	TRY(shut_in_early(kind));
 	return session_open(kind, target, &options, ret);
 }

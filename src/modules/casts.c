@@ -16,56 +16,80 @@ static const struct cast_machine machines[] = {
 	  32, 31, { 0, 1, 2, 3, 4, 5, 6, 7 }, 8, 0, 0, 0x4007ffff },
 };
 
-enum { NODE_KIND = 60, NODE_DEEP = 59 };
-
-uint32_t miner_node(struct miner *m, enum node_kind kind, bool deep, uint64_t what)
+uint32_t part_node(struct miner *m, struct cast_part *p, uint64_t key)
 {
-	uint64_t key = (uint64_t)kind << NODE_KIND | (uint64_t)deep << NODE_DEEP | (what & ((1ull << NODE_DEEP) - 1)), found;
-	if (map64_find(&m->by_key, key, &found))
+	uint64_t found;
+	if (map64_find(&p->by_key, key, &found))
 		return (uint32_t)found;
-	m->result->cut |= m->nodes.n >= CASTS_NODES;
-	uint64_t *slot = m->nodes.n < CASTS_NODES ? vec_push(&m->nodes) : NULL;
+	m->result->cut |= p->nodes.n >= CASTS_NODES;
+	bool failed = !p->nodes.n && !vec_push(&p->nodes); /* the first is none */
+	uint64_t *slot = !failed && p->nodes.n < CASTS_NODES ? vec_push(&p->nodes) : NULL;
 	if (!slot)
 		return 0;
 	*slot = key;
-	found = m->nodes.n - 1;
-	m->nomem |= !map64_put(&m->by_key, key, found);
+	found = p->nodes.n - 1;
+	m->nomem |= !map64_put(&p->by_key, key, found);
 	return (uint32_t)found;
 }
 
-void miner_flow(struct miner *m, uint32_t from, uint32_t to)
+void part_flow(struct miner *m, struct cast_part *p, uint32_t from, uint32_t to)
 {
 	uint64_t key = (uint64_t)from << 32 | to, seen;
-	if (m->quiet || !from || !to || from == to || m->flows.n >= CASTS_FLOWS || map64_find(&m->flow_seen, key, &seen))
+	if (!from || !to || from == to || p->flows.n >= CASTS_FLOWS || map64_find(&p->flow_seen, key, &seen))
 		return;
-	struct flow *slot = vec_push(&m->flows);
-	m->nomem |= !slot || !map64_put(&m->flow_seen, key, 1);
+	struct flow *slot = vec_push(&p->flows);
+	m->nomem |= !slot || !map64_put(&p->flow_seen, key, 1);
 	if (slot)
 		*slot = (struct flow){ from, to };
 }
 
-static void count(struct miner *m, struct map64 *uses, uint32_t node, uint32_t type)
+void part_use(struct miner *m, struct map64 *uses, uint32_t node, uint32_t type, uint64_t places)
 {
 	uint64_t key = (uint64_t)node << 32 | type, n = 0;
-	if (m->quiet || !node || uses->n >= CASTS_USES)
+	if (!node || uses->n >= CASTS_USES)
 		return;
 	map64_find(uses, key, &n);
-	m->nomem |= !map64_put(uses, key, n + 1);
+	m->nomem |= !map64_put(uses, key, n + places);
+}
+
+void part_free(struct cast_part *p)
+{
+	vec_free(&p->nodes);
+	vec_free(&p->flows);
+	map64_free(&p->by_key);
+	map64_free(&p->flow_seen);
+	map64_free(&p->sinks);
+	map64_free(&p->sources);
+}
+
+uint32_t miner_node(struct miner *m, enum node_kind kind, bool deep, uint64_t what)
+{
+	return part_node(m, &m->part, node_key(kind, deep, what));
+}
+
+void miner_flow(struct miner *m, uint32_t from, uint32_t to)
+{
+	if (!m->quiet)
+		part_flow(m, &m->part, from, to);
+}
+
+static void count(struct miner *m, struct map64 *uses, uint32_t node, uint32_t type)
+{
+	if (!m->quiet)
+		part_use(m, uses, node, type, 1);
 }
 
 void miner_sink(struct miner *m, uint32_t node, uint32_t type)
 {
-	count(m, &m->sinks, node, type);
+	count(m, &m->part.sinks, node, type);
 }
 
 void miner_source(struct miner *m, uint32_t node, uint32_t type)
 {
-	count(m, &m->sources, node, type);
+	count(m, &m->part.sources, node, type);
 }
 
 /* What a node reaches */
-
-struct use { uint32_t node, type; uint64_t places; };
 
 struct flow_graph {
 	struct flow *forward, *backward; /* by what they begin with */
@@ -91,7 +115,7 @@ static int compare_uses(const void *a, const void *b)
 	return x->type < y->type ? -1 : x->type > y->type;
 }
 
-static bool list_uses(const struct map64 *from, struct use **ret, size_t *ret_n)
+bool part_list_uses(const struct map64 *from, struct use **ret, size_t *ret_n)
 {
 	VEC(struct use) list = { 0 };
 	for (size_t i = 0; i < from->cap; i++) {
@@ -112,16 +136,16 @@ static bool list_uses(const struct map64 *from, struct use **ret, size_t *ret_n)
 
 static bool open_graph(const struct miner *m, struct flow_graph *g)
 {
-	*g = (struct flow_graph){ .n = m->flows.n };
+	*g = (struct flow_graph){ .n = m->whole.flows.n };
 	g->forward = malloc((g->n + 1) * sizeof *g->forward);
 	g->backward = malloc((g->n + 1) * sizeof *g->backward);
-	g->seen = calloc(m->nodes.n + 1, sizeof *g->seen);
-	if (!g->forward || !g->backward || !g->seen || !list_uses(&m->sinks, &g->sinks.at, &g->sinks.n) ||
-	    !list_uses(&m->sources, &g->sources.at, &g->sources.n))
+	g->seen = calloc(m->whole.nodes.n + 1, sizeof *g->seen);
+	if (!g->forward || !g->backward || !g->seen || !part_list_uses(&m->whole.sinks, &g->sinks.at, &g->sinks.n) ||
+	    !part_list_uses(&m->whole.sources, &g->sources.at, &g->sources.n))
 		return false;
 	for (size_t i = 0; i < g->n; i++) {
-		g->forward[i] = m->flows.at[i];
-		g->backward[i] = (struct flow){ m->flows.at[i].to, m->flows.at[i].from };
+		g->forward[i] = m->whole.flows.at[i];
+		g->backward[i] = (struct flow){ m->whole.flows.at[i].to, m->whole.flows.at[i].from };
 	}
 	qsort(g->forward, g->n, sizeof *g->forward, compare_flows);
 	qsort(g->backward, g->n, sizeof *g->backward, compare_flows);
@@ -199,10 +223,10 @@ static void reach(struct flow_graph *g, const struct flow *flows, const struct u
 
 static void report_node(struct miner *m, struct flow_graph *g, uint32_t node)
 {
-	uint64_t key = m->nodes.at[node], what = key & ((1ull << NODE_DEEP) - 1);
-	enum node_kind kind = key >> NODE_KIND;
+	uint64_t key = m->whole.nodes.at[node], what = node_what(key);
+	enum node_kind kind = node_kind(key);
 	struct outcomes to = { .n = 0 };
-	struct cast c = { .deep = key >> NODE_DEEP & 1 };
+	struct cast c = { .deep = node_is_deep(key) };
 	if (kind != NODE_FIELD && kind != NODE_VARIABLE && kind != NODE_INCOMPLETE)
 		return;
 	if (kind == NODE_VARIABLE)
@@ -227,10 +251,81 @@ static void report(struct miner *m)
 {
 	struct flow_graph g;
 	m->nomem |= !open_graph(m, &g);
-	for (uint32_t i = 1; i < m->nodes.n && !m->nomem && !interrupted; i++)
+	for (uint32_t i = 1; i < m->whole.nodes.n && !m->nomem && !interrupted; i++)
 		report_node(m, &g, i);
 	close_graph(&g);
 	type_casts_sort(m->result);
+}
+
+/* Of one module into that of all */
+
+/* Variables and functions are each module's own. */
+static uint64_t key_of_all(const struct miner *m, uint64_t key)
+{
+	uint64_t base = 0;
+	enum node_kind kind = node_kind(key);
+	if (kind == NODE_LOCAL)
+		base = m->variables_before;
+	else if (kind == NODE_PARAMETER)
+		base = m->functions_before * CASTS_ARGUMENTS;
+	else if (kind == NODE_RESULT)
+		base = m->functions_before;
+	return node_key(kind, node_is_deep(key), node_what(key) + base);
+}
+
+static void merge_uses(struct miner *m, const struct map64 *from, struct map64 *to, const uint32_t *node)
+{
+	struct use *list;
+	size_t n;
+	if (!part_list_uses(from, &list, &n)) {
+		m->nomem = true;
+		return;
+	}
+	for (size_t i = 0; i < n && !m->nomem; i++)
+		part_use(m, to, node[list[i].node], list[i].type, list[i].places);
+	free(list);
+}
+
+static void merge(struct miner *m)
+{
+	AUTO_FREE uint32_t *node = calloc(m->part.nodes.n + 1, sizeof *node);
+	m->nomem |= !node;
+	for (size_t i = 1; i < m->part.nodes.n && !m->nomem; i++)
+		node[i] = part_node(m, &m->whole, key_of_all(m, m->part.nodes.at[i]));
+	for (size_t i = 0; i < m->part.flows.n && !m->nomem; i++)
+		part_flow(m, &m->whole, node[m->part.flows.at[i].from], node[m->part.flows.at[i].to]);
+	if (!m->nomem) {
+		merge_uses(m, &m->part.sinks, &m->whole.sinks, node);
+		merge_uses(m, &m->part.sources, &m->whole.sources, node);
+	}
+	part_free(&m->part);
+}
+
+/* Nodes that nothing flows to or from, and that nothing says anything of, are left out. */
+static void drop_idle_nodes(struct miner *m)
+{
+	struct cast_part all = m->part, *p = &m->part;
+	AUTO_FREE bool *busy = calloc(all.nodes.n + 1, sizeof *busy);
+	struct map64 *uses[] = { &all.sinks, &all.sources };
+	m->nomem |= !busy;
+	for (size_t i = 0; i < all.flows.n && busy; i++)
+		busy[all.flows.at[i].from] = busy[all.flows.at[i].to] = true;
+	for (int u = 0; u < 2 && busy; u++)
+		for (size_t i = 0; i < uses[u]->cap; i++)
+			if (uses[u]->used[i])
+				busy[uses[u]->keys[i] >> 32] = true;
+	m->part = (struct cast_part){ 0 };
+	AUTO_FREE uint32_t *node = calloc(all.nodes.n + 1, sizeof *node);
+	m->nomem |= !node;
+	for (size_t i = 1; i < all.nodes.n && !m->nomem; i++)
+		node[i] = busy[i] ? part_node(m, p, all.nodes.at[i]) : 0;
+	for (size_t i = 0; i < all.flows.n && !m->nomem; i++)
+		part_flow(m, p, node[all.flows.at[i].from], node[all.flows.at[i].to]);
+	if (!m->nomem) {
+		merge_uses(m, &all.sinks, &p->sinks, node);
+		merge_uses(m, &all.sources, &p->sources, node);
+	}
+	part_free(&all);
 }
 
 /* Driver */
@@ -241,16 +336,54 @@ static bool is_worth_it(const struct module *m)
 	return (m->role == MODULE_OTHER || m->role == MODULE_PROGRAM) && !reader_is_libc(m);
 }
 
-static struct err *mine_module(struct miner *m, uint32_t index, csh decoder)
+static void at_module(struct miner *m, uint32_t index)
 {
 	m->r->module = index;
 	m->r->m = m->ms->list.at[index];
+}
+
+static struct err *read_code(struct miner *m, uint32_t index, csh decoder)
+{
+	size_t decoded = m->result->functions;
+	uint64_t code_bytes = m->result->code_bytes;
+	bool cut = m->result->cut;
+	m->variables = 0;
+	m->functions.n = 0;
+	map64_free(&m->by_entry);
+	m->result->cut = false;
+	miner_read_variables(m);
+	at_module(m, index);
+	struct err *e = m->nomem || interrupted ? NULL : miner_follow(m, decoder);
+	if (!e && !m->nomem && !interrupted)
+		drop_idle_nodes(m);
+	/* What others left too little room for would be kept as all there is. */
+	if (!e && !m->nomem && !interrupted && !priv_of(m->r->m)->broken && (!m->result->cut || !code_bytes))
+		miner_keep(m, m->result->functions - decoded, m->result->code_bytes - code_bytes, m->result->cut);
+	m->result->cut |= cut;
+	return e;
+}
+
+static struct err *mine_module(struct miner *m, uint32_t index, csh decoder)
+{
+	at_module(m, index);
 	if (!is_worth_it(m->r->m) || !modules_dwarf(m->ms, m->r->m))
 		return NULL;
-	miner_read_variables(m);
-	m->r->module = index;
-	m->r->m = m->ms->list.at[index];
-	return m->nomem || interrupted ? NULL : miner_follow(m, decoder);
+	uint32_t variables;
+	size_t functions;
+	m->result->modules++;
+	if (miner_recall(m, &variables, &functions)) {
+		m->result->recalled++;
+	} else {
+		at_module(m, index);
+		TRY(read_code(m, index, decoder));
+		variables = m->variables;
+		functions = m->functions.n;
+	}
+	if (!m->nomem && !interrupted)
+		merge(m);
+	m->variables_before += variables;
+	m->functions_before += functions;
+	return NULL;
 }
 
 static struct err *mine(struct miner *m)
@@ -260,8 +393,8 @@ static struct err *mine(struct miner *m)
 	for (size_t i = 0; i < sizeof machines / sizeof machines[0]; i++)
 		if (machines[i].elf_machine == a->elf_machine)
 			m->machine = &machines[i];
-	if (!m->machine || !vec_push(&m->nodes))
-		return m->machine ? err_nomem() : NULL;
+	if (!m->machine)
+		return NULL;
 	TRY(code_decoder(m->ms, &decoder));
 	struct err *e = NULL;
 	for (size_t i = 0; i < m->ms->list.n && !e && !m->nomem && !interrupted; i++)
@@ -278,13 +411,9 @@ static void free_miner(struct miner *m)
 	vec_free(&m->ranges);
 	vec_free(&m->functions);
 	vec_free(&m->globals);
-	vec_free(&m->nodes);
-	vec_free(&m->flows);
 	map64_free(&m->by_entry);
-	map64_free(&m->by_key);
-	map64_free(&m->flow_seen);
-	map64_free(&m->sinks);
-	map64_free(&m->sources);
+	part_free(&m->part);
+	part_free(&m->whole);
 }
 
 static void free_casts(struct casts *c)
@@ -300,12 +429,14 @@ struct err *modules_casts(struct modules *ms, const struct casts **ret)
 	TRY(modules_type_table(ms, &t));
 	if (!ms->casts) {
 		struct miner m = { .ms = ms, .r = ms->types, .result = calloc(1, sizeof *m.result) };
+		double start = monotonic_seconds();
 		struct err *e = m.result ? mine(&m) : err_nomem();
 		free_miner(&m);
 		if (e) {
 			free_casts(m.result);
 			return e;
 		}
+		m.result->seconds = monotonic_seconds() - start;
 		ms->casts = m.result;
 	}
 	*ret = ms->casts;

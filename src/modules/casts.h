@@ -54,8 +54,27 @@ struct cast_function {
 	bool promising;		/* it has a variable that leads to a pointer that says little */
 };
 
-enum node_kind { NODE_FIELD, NODE_VARIABLE, NODE_INCOMPLETE, NODE_LOCAL, NODE_PARAMETER, NODE_RESULT };
+enum node_kind { NODE_FIELD, NODE_VARIABLE, NODE_INCOMPLETE, NODE_LOCAL, NODE_PARAMETER, NODE_RESULT, N_NODE_KINDS };
+/* What a node is, as a number: its kind, whether it is deep, and which one of these it is. */
+enum { NODE_KIND = 60, NODE_DEEP = 59 };
+static inline uint64_t node_key(enum node_kind kind, bool deep, uint64_t what)
+{
+	return (uint64_t)kind << NODE_KIND | (uint64_t)deep << NODE_DEEP | (what & ((1ull << NODE_DEEP) - 1));
+}
+static inline enum node_kind node_kind(uint64_t key) { return key >> NODE_KIND; }
+static inline bool node_is_deep(uint64_t key) { return key >> NODE_DEEP & 1; }
+static inline uint64_t node_what(uint64_t key) { return key & ((1ull << NODE_DEEP) - 1); }
 struct flow { uint32_t from, to; };
+struct use { uint32_t node, type; uint64_t places; };
+
+/* What code says: that of one module, or all of it. */
+struct cast_part {
+	VEC(uint64_t) nodes;	/* their keys; 0 is none */
+	struct map64 by_key;
+	VEC(struct flow) flows;
+	struct map64 flow_seen;
+	struct map64 sinks, sources; /* node << 32 | type -> places */
+};
 
 struct cast_global { uint64_t start, end; uint32_t type; };
 
@@ -69,12 +88,10 @@ struct miner {
 	VEC(struct cast_function) functions;
 	VEC(struct cast_global) globals;/* of one module; by start */
 	struct map64 by_entry;		/* address -> function */
-	uint32_t variables;
-	VEC(uint64_t) nodes;		/* their keys; 0 is none */
-	struct map64 by_key;
-	VEC(struct flow) flows;
-	struct map64 flow_seen;
-	struct map64 sinks, sources;	/* node << 32 | type -> places */
+	uint32_t variables;	/* of one module, as functions are */
+	uint64_t variables_before, functions_before; /* of the modules that were read before */
+	struct cast_part part;	/* of one module */
+	struct cast_part whole;
 	size_t budget;
 	bool plain_c;			/* the unit that is read now */
 	bool quiet;			/* nothing is noted */
@@ -86,6 +103,18 @@ uint32_t miner_node(struct miner *m, enum node_kind kind, bool deep, uint64_t wh
 void miner_flow(struct miner *m, uint32_t from, uint32_t to);
 void miner_sink(struct miner *m, uint32_t node, uint32_t type);
 void miner_source(struct miner *m, uint32_t node, uint32_t type);
+
+/* The same of a part, whatever it is. */
+uint32_t part_node(struct miner *m, struct cast_part *p, uint64_t key);
+void part_flow(struct miner *m, struct cast_part *p, uint32_t from, uint32_t to);
+void part_use(struct miner *m, struct map64 *uses, uint32_t node, uint32_t type, uint64_t places);
+void part_free(struct cast_part *p);
+bool part_list_uses(const struct map64 *from, struct use **ret, size_t *ret_n); /* by node and type; the caller frees */
+
+/* What an earlier look found in the code of r->m, into m->part. False: nothing that may be used; the part is empty. */
+bool miner_recall(struct miner *m, uint32_t *ret_variables, size_t *ret_functions);
+/* Keeps m->part for the next one. */
+void miner_keep(struct miner *m, size_t decoded, uint64_t code_bytes, bool cut);
 
 /* Variables, functions and globals of r->m. */
 void miner_read_variables(struct miner *m);

@@ -42,7 +42,7 @@ static const char *keep(struct type_reader *r, char *text)
 	return *slot = text;
 }
 
-static bool find_key(struct type_reader *r, uint64_t key, uint32_t *ret)
+static bool find_key(const struct type_reader *r, uint64_t key, uint32_t *ret)
 {
 	uint64_t id;
 	bool found = map64_find(&r->by_key, key, &id);
@@ -51,7 +51,7 @@ static bool find_key(struct type_reader *r, uint64_t key, uint32_t *ret)
 }
 
 /* Pointers, arrays, numbers and code: what they are made of says all. */
-static uint32_t simple(struct type_reader *r, enum type_kind kind, uint32_t target, uint64_t count, uint64_t size, const char *name)
+uint32_t reader_simple(struct type_reader *r, enum type_kind kind, uint32_t target, uint64_t count, uint64_t size, const char *name)
 {
 	uint32_t id;
 	uint64_t key = mix(mix(mix(mix(0x51, kind), target), count), size);
@@ -69,6 +69,33 @@ static uint32_t simple(struct type_reader *r, enum type_kind kind, uint32_t targ
 	at->name = kept;
 	r->nomem |= !map64_put(&r->by_key, key, id);
 	return id;
+}
+
+static uint64_t struct_key(enum type_kind kind, const char *name, uint64_t size, uint64_t line)
+{
+	return mix(mix(mix(mix(0x52, kind), type_table_hash(name, strlen(name))), size), line);
+}
+
+uint32_t reader_find(const struct type_reader *r, enum type_kind kind, const char *name, uint64_t size, uint64_t line)
+{
+	uint32_t id;
+	if (!name || !find_key(r, struct_key(kind, name, size, line), &id))
+		return 0;
+	const struct type *t = table_type(r->t, id);
+	return t->kind == kind && t->name && t->size == size && t->line == line ? id : 0;
+}
+
+const struct unread *reader_entry(const struct type_reader *r, uint32_t type)
+{
+	size_t lo = 0, hi = r->unread.n;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		if (r->unread.at[mid].id < type)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < r->unread.n && r->unread.at[lo].id == type ? &r->unread.at[lo] : NULL;
 }
 
 static void add_name(struct type_reader *r, uint32_t id)
@@ -122,7 +149,7 @@ static uint32_t add_struct(struct type_reader *r, Dwarf_Die *die)
 	}
 	enum type_kind kind = kind_of(die, size);
 	type_number(die, DW_AT_decl_line, &line);
-	uint64_t key = owned ? mix(mix(mix(mix(0x52, kind), type_table_hash(name, strlen(name))), size), line) : 0;
+	uint64_t key = owned ? struct_key(kind, name, size, line) : 0;
 	if (owned && find_key(r, key, &id)) {
 		free(owned);
 		r->nomem |= !map64_put(&r->by_die, (uintptr_t)die->addr, (uint64_t)id + 1);
@@ -156,7 +183,7 @@ static uint32_t declared(struct type_reader *r, Dwarf_Die *die)
 	if (!id)
 		id = first;
 	if (!id && name)
-		id = simple(r, TYPE_INCOMPLETE, 0, 0, 0, name);
+		id = reader_simple(r, TYPE_INCOMPLETE, 0, 0, 0, name);
 	free(owned);
 	return id;
 }
@@ -178,10 +205,10 @@ static uint32_t plain(struct type_reader *r, Dwarf_Die *die)
 		if (!type_size(die, word, &size))
 			return 0;
 		const char *name = dwarf_diename(die);
-		return simple(r, size == 1 ? TYPE_CHAR : TYPE_NUMBER, 0, 0, size, name ? name : "?");
+		return reader_simple(r, size == 1 ? TYPE_CHAR : TYPE_NUMBER, 0, 0, size, name ? name : "?");
 	}
 	case DW_TAG_subroutine_type:
-		return simple(r, TYPE_CODE, 0, 0, 0, NULL);
+		return reader_simple(r, TYPE_CODE, 0, 0, 0, NULL);
 	default:
 		return 0;
 	}
@@ -189,7 +216,7 @@ static uint32_t plain(struct type_reader *r, Dwarf_Die *die)
 
 static uint32_t pointer_to(struct type_reader *r, uint32_t target)
 {
-	return simple(r, TYPE_POINTER, target, 0, r->t->word, NULL);
+	return reader_simple(r, TYPE_POINTER, target, 0, r->t->word, NULL);
 }
 
 static uint32_t array_of(struct type_reader *r, uint32_t element, uint64_t count)
@@ -197,7 +224,7 @@ static uint32_t array_of(struct type_reader *r, uint32_t element, uint64_t count
 	uint64_t size;
 	if (__builtin_mul_overflow(table_type(r->t, element)->size, count, &size))
 		return 0;
-	return simple(r, TYPE_ARRAY, element, count, size, NULL);
+	return reader_simple(r, TYPE_ARRAY, element, count, size, NULL);
 }
 
 struct layer { bool pointer; uint64_t count; }; /* around a type, outermost first */

@@ -33,6 +33,12 @@ struct type_reader {
 uint32_t reader_resolve(struct type_reader *r, Dwarf_Die *type);
 /* A file of the C library's package. */
 bool reader_is_libc(const struct module *m);
+/* A type that is neither a struct nor an enumeration, by what it is made of. */
+uint32_t reader_simple(struct type_reader *r, enum type_kind kind, uint32_t target, uint64_t count, uint64_t size, const char *name);
+/* A struct, a union or an enumeration that was met; 0: none. */
+uint32_t reader_find(const struct type_reader *r, enum type_kind kind, const char *name, uint64_t size, uint64_t line);
+/* The entry that a struct, a union or an enumeration was read from; NULL: it is no such type. */
+const struct unread *reader_entry(const struct type_reader *r, uint32_t type);
 /* Reads the members of all structs that were met. */
 struct err *reader_finish(struct type_reader *r) MUST_CHECK;
 

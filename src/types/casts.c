@@ -437,6 +437,7 @@ bool spread_casts(struct spread *s)
 	struct casting c = { .s = s };
 	/* Where no code can be read there are no casts. */
 	AUTO_ERR struct err *e = modules_casts(s->t->priv->ms, &c.casts);
+	s->g->casts = e ? NULL : c.casts;
 	if (e || !c.casts->list.n)
 		return !interrupted;
 	find_places(&c);
