@@ -194,12 +194,14 @@ struct err *session_types(struct session *s)
 		TRY(teach_again(s));
 	}
 	types_set_guesses(s->types, s->options.guess);
+	/* What the user taught, and what a command before this one found out, is said from then on wherever blocks are named. */
+	bool all = s->options.types == TYPES_ALL || s->said.n || s->types->typing;
 	/* A census has the labels that it was written with. */
-	struct err *e = s->options.types == TYPES_ALL ? types_infer(s->types, s->options.progress, s->options.progress_ctx) : NULL;
+	struct err *e = all ? types_infer(s->types, s->options.progress, s->options.progress_ctx) : NULL;
 	if (e && e->kind != ERR_UNSUPPORTED)
 		return e;
 	err_free(e);
-	s->types->typed_labels = s->options.types == TYPES_ALL && s->types->typing;
+	s->types->typed_labels = all && s->types->typing;
 	s->timings.types += monotonic_seconds() - start;
 	return NULL;
 }
