@@ -5,10 +5,11 @@
 #include <signal.h>
 #include <unistd.h>
 
-/* Progress goes to a terminal alone, after 0.3 s, on one line that is wiped at the end. */
+/* Progress goes to a terminal alone that can wipe a line, after 0.3 s, on one line that is wiped at the end. */
 void progress_begin(struct progress *p)
 {
-	*p = (struct progress){ monotonic_seconds(), isatty(STDERR_FILENO), false };
+	const char *term = getenv("TERM");
+	*p = (struct progress){ monotonic_seconds(), isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0, false };
 }
 
 void progress_show(void *ctx, const char *text)
