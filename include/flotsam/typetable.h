@@ -14,7 +14,7 @@ enum { NO_OFFSET = UINT32_MAX, MOST_TYPE_ARGUMENTS = 4 };
 struct type_member { /* as it is written: of a struct, in order; of an enumeration its values, with each one as the offset */
 	const char *name;	/* NULL: a base class, or nameless */
 	uint32_t type, offset, bytes;
-	uint16_t bits;		/* of a bit-field; else 0 */
+	uint16_t bits : 12, bit : 3; /* of a bit-field, and where in the first byte it begins; else 0 */
 	bool base;
 	bool weak;		/* of a union or a variant: it need not be what the bytes are */
 };
@@ -48,6 +48,7 @@ struct type {
 	bool header;		/* two or more larger structs begin with it: a pointer to it does not say which */
 	uint32_t node, node_base; /* of a container, and of its nodes: the node, and what pointers to it say; 0: it is none */
 	bool cut;		/* there was more of it than may be kept */
+	bool virtual_bases;	/* where those lie, an object's vtable says */
 };
 
 struct type_table {

@@ -192,7 +192,7 @@ static void block_json(const struct session *s, block_id id, const struct eviden
 
 /* Layout */
 
-struct line { uint64_t offset, bytes; const struct type_member *member; /* NULL: a hole */ };
+struct line { uint64_t offset, bytes; const struct type_member *member; /* NULL: a hole, or */ bool bases; /* virtual bases, somewhere in there */ };
 
 static void layout_line(struct out *o, const struct session *s, const struct line *l)
 {
@@ -204,7 +204,7 @@ static void layout_line(struct out *o, const struct session *s, const struct lin
 		if (l->member->bits)
 			strbuf_printf(&t, " : %u", l->member->bits);
 	} else {
-		strbuf_puts(&t, "-- hole");
+		strbuf_puts(&t, l->bases ? "-- virtual bases, and holes: a vtable says where" : "-- hole");
 	}
 	char lead[48];
 	snprintf(lead, sizeof lead, "%8" PRIu64 " %7" PRIu64 "  ", l->offset, l->bytes);
@@ -219,34 +219,51 @@ static void layout_member_json(struct json *j, const struct session *s, const st
 	out_json_object(j, NULL);
 	out_json_u64(j, "offset", l->offset);
 	out_json_u64(j, "bytes", l->bytes);
-	out_json_bool(j, "hole", !l->member);
+	out_json_bool(j, "hole", !l->member && !l->bases);
 	out_json_string(j, "name", l->member ? l->member->name : NULL);
 	if (l->member)
 		add_type(&name, s, l->member->type);
 	out_json_string(j, "type", l->member ? name.text : NULL);
 	out_json_u64(j, "bits", l->member ? l->member->bits : 0);
+	out_json_u64(j, "bit", l->member ? l->member->bit : 0);
 	out_json_bool(j, "base", l->member && l->member->base);
 	out_json_end_object(j);
 	strbuf_free(&name);
 }
 
+/* It, or one of its bases, has bases whose place is not that of the type. */
+static bool has_virtual_bases(const struct type_table *t, const struct type *at)
+{
+	const struct type *todo[32] = { at };
+	for (size_t n = 1, left = 1000; n && left--;) {
+		at = todo[--n];
+		if (at->virtual_bases)
+			return true;
+		for (uint32_t i = 0; i < at->n_members && n < 32; i++)
+			if (t->members.at[at->first_member + i].base)
+				todo[n++] = table_type(t, t->members.at[at->first_member + i].type);
+	}
+	return false;
+}
+
 /* Members in order, with what lies between them. Returns the bytes of holes. */
 static uint64_t each_line(const struct session *s, const struct type *at, void (*put)(void *ctx, const struct session *s, const struct line *l), void *ctx)
 {
+	const struct type_table *t = s->types->typing->table;
+	bool bases = has_virtual_bases(t, at);
 	uint64_t end = 0, holes = 0;
-	for (uint32_t i = 0; i < at->n_members; i++) {
-		const struct type_member *m = &s->types->typing->table->members.at[at->first_member + i];
-		if (m->offset > end && !m->weak) {
-			holes += m->offset - end;
-			put(ctx, s, &(struct line){ end, m->offset - end, NULL });
+	for (uint32_t i = 0; i <= at->n_members && at->n_members; i++) {
+		const struct type_member *m = i < at->n_members ? &t->members.at[at->first_member + i] : NULL;
+		uint64_t next = m ? m->offset : at->size;
+		if (next > end && !(m && m->weak)) {
+			holes += bases ? 0 : next - end;
+			put(ctx, s, &(struct line){ end, next - end, NULL, bases });
 		}
-		put(ctx, s, &(struct line){ m->offset, m->bytes, m });
-		uint64_t behind = (uint64_t)m->offset + (m->bits ? (m->bits + 7u) / 8 : m->bytes);
+		if (!m)
+			break;
+		put(ctx, s, &(struct line){ m->offset, m->bytes, m, false });
+		uint64_t behind = (uint64_t)m->offset + (m->bits ? (m->bit + m->bits + 7u) / 8 : m->bytes);
 		end = behind > end ? behind : end;
-	}
-	if (end < at->size && at->n_members) {
-		holes += at->size - end;
-		put(ctx, s, &(struct line){ end, at->size - end, NULL });
 	}
 	return holes;
 }
@@ -302,6 +319,26 @@ static void begin_json(struct json *j, struct out *o)
 	out_json_string(j, "schema", "flotsam.type/1");
 }
 
+/* One that is called so in a namespace, or nearly so. */
+static struct err *no_struct(const struct type_table *t, const char *name)
+{
+	struct err *e = err_new(ERR_NOT_FOUND, "no struct is called '%s'", name);
+	struct strbuf like = { 0 };
+	size_t n = strlen(name);
+	bool found = false;
+	for (uint32_t id = 1; n && id < t->types.n && !found && !interrupted; id++) {
+		const struct type *at = table_type(t, id);
+		size_t of = type_is_struct(at) && at->name ? strlen(at->name) : 0;
+		found = of > n + 2 && of < 256 && !strcmp(at->name + of - n, name) && !memcmp(at->name + of - n - 2, "::", 2);
+		found |= of && of < 256 && n > 2 && cmd_resembles(name, at->name);
+		if (found)
+			type_table_name(t, id, &like);
+	}
+	e = found && like.text ? err_hint(e, "did you mean type %s?", like.text) : err_hint(e, "types lists what the heap is made of");
+	strbuf_free(&like);
+	return e;
+}
+
 static struct err *of_name(const struct arguments *a, struct session *s, struct out *o)
 {
 	struct strbuf name = { 0 };
@@ -316,7 +353,7 @@ static struct err *of_name(const struct arguments *a, struct session *s, struct 
 	for (uint32_t id = type; id && !table_type(s->types->typing->table, type)->n_members; id = table_type(s->types->typing->table, id)->next)
 		type = id;
 	if (!e && !type)
-		e = err_hint(err_new(ERR_NOT_FOUND, "no struct is called '%s'", name.text ? name.text : ""), "types lists what the heap is made of");
+		e = no_struct(table, name.text ? name.text : "");
 	strbuf_free(&name);
 	if (e)
 		return e;

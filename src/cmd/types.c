@@ -39,7 +39,7 @@ static uint64_t named(const struct typed_rows *r, bool bytes)
 static bool has_no_dwarf(const struct session *s, size_t i, const struct module **ret)
 {
 	struct module *m = modules_get(s->modules, i);
-	if (m->role != MODULE_PROGRAM && m->role != MODULE_OTHER)
+	if (m->role != MODULE_PROGRAM && m->role != MODULE_OTHER && m->role != MODULE_LIBSTDCXX)
 		return false;
 	modules_read_names(s->modules, m);
 	*ret = m;

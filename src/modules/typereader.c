@@ -199,8 +199,13 @@ static uint32_t plain(struct type_reader *r, Dwarf_Die *die)
 		return dwarf_hasattr(die, DW_AT_declaration) ? declared(r, die) : add_struct(r, die);
 	case DW_TAG_enumeration_type:
 		return add_struct(r, die);
+	case DW_TAG_ptr_to_member_type: {
+		/* To a function: its address, and what to add to `this` (Itanium C++ ABI, 2.3). */
+		Dwarf_Die to;
+		bool two = type_ref(die, DW_AT_type, &to) && type_peel(&to, &to) && dwarf_tag(&to) == DW_TAG_subroutine_type;
+		return reader_simple(r, TYPE_NUMBER, 0, 0, two ? 2 * word : word, "pointer to member");
+	}
 	case DW_TAG_base_type:
-	case DW_TAG_ptr_to_member_type:
 	case DW_TAG_subrange_type: {
 		if (!type_size(die, word, &size))
 			return 0;
@@ -290,7 +295,8 @@ static struct type_member *add_member(struct type_reader *r, Dwarf_Die *die, boo
 	}
 	*m = (struct type_member){ .name = dwarf_diename(die), .type = type, .offset = (uint32_t)at.offset, .bytes = (uint32_t)size, .weak = weak };
 	m->base = dwarf_tag(die) == DW_TAG_inheritance;
-	m->bits = at.bits > UINT16_MAX ? 0 : (uint16_t)at.bits;
+	m->bits = at.bits > 0xfff ? 0 : (uint16_t)at.bits & 0xfff;
+	m->bit = at.bits ? at.bit_offset % 8 & 7 : 0;
 	m->offset += (uint32_t)(at.bits ? at.bit_offset / 8 : 0);
 	return m;
 }
@@ -337,6 +343,7 @@ static void read_members(struct type_reader *r, const struct unread *u)
 		return;
 	do {
 		int tag = dwarf_tag(&child);
+		of.virtual_bases |= tag == DW_TAG_inheritance && dwarf_hasattr(&child, DW_AT_virtuality);
 		if (tag == DW_TAG_member || tag == DW_TAG_inheritance)
 			add_member(r, &child, is_union);
 		else if (tag == DW_TAG_variant_part)
@@ -347,6 +354,7 @@ static void read_members(struct type_reader *r, const struct unread *u)
 			add_enumerator(r, &child);
 	} while (++n < MEMBERS_OF_ONE && !dwarf_siblingof(&child, &child));
 	struct type *at = &r->t->types.at[u->id];
+	at->virtual_bases = of.virtual_bases;
 	memcpy(at->arguments, of.arguments, sizeof at->arguments);
 	at->n_arguments = of.n_arguments;
 	at->first_member = (uint32_t)first;

@@ -93,7 +93,7 @@ uint32_t type_table_find_readable(const struct type_table *t, const char *name)
 {
 	uint32_t found = type_table_find(t, name);
 	uint64_t hash = type_table_hash(name, strlen(name));
-	for (uint32_t id = 0; !found && strchr(name, '<') && id < t->types.n && !interrupted; id++) {
+	for (uint32_t id = 0; !found && id < t->types.n && !interrupted; id++) {
 		struct strbuf readable = { 0 };
 		if (!type_is_struct(table_type(t, id)) || !table_type(t, id)->name || !strchr(table_type(t, id)->name, '<'))
 			continue;

@@ -251,6 +251,95 @@ START_TEST(libc_read)
 }
 END_TEST
 
+/* What gdb says of each type that the fixture has an object of. NULL: there is no gdb, or one without Python. */
+static json_t *by_gdb(void)
+{
+	char program[64];
+	json_t *row, *j;
+	size_t i, room = 1 << 16, n = 0;
+	char *types = malloc(room);
+	int status;
+	snprintf(program, sizeof program, "/proc/%d/exe", (int)asked.pid);
+	json_array_foreach(json_object_get(truth, "blocks"), i, row)
+		n += (size_t)snprintf(types + n, room - n, i ? "\n%s" : "%s", word(row, "type"));
+	setenv("TYPES", types, 1);
+	free(types);
+	const char *argv[] = { "gdb", "-nx", "-batch", "-iex", "set debuginfod enabled off", "-x", "tests/support/layouts.py", program, NULL };
+	j = have_program("gdb") ? run_json((char *const *)(uintptr_t)argv, &status) : NULL;
+	unsetenv("TYPES");
+	return j;
+}
+
+/* Bytes that no field is in. */
+static int64_t bytes_between(const json_t *fields, int64_t size)
+{
+	json_t *f;
+	size_t i;
+	char *used = calloc(1, (size_t)size + 1);
+	json_array_foreach(fields, i, f) {
+		int64_t bit = number(f, "bit"), end = bit + (number(f, "bits") ? number(f, "bits") : 8 * number(f, "bytes"));
+		for (int64_t b = bit / 8; b < (end + 7) / 8 && b < size; b++)
+			used[b] = 1;
+	}
+	int64_t between = 0;
+	for (int64_t b = 0; b < size; b++)
+		between += !used[b];
+	free(used);
+	return json_array_size(fields) ? between : 0;
+}
+
+/* Where virtual bases lie, a type does not say. */
+static bool has_virtual_bases(const char *type)
+{
+	return !strncmp(type, "virtual_", 8) || !strcmp(type, "diamond");
+}
+
+static void check_layout(const json_t *gdb)
+{
+	const char *type = word(gdb, "type");
+	char name[128];
+	snprintf(name, sizeof name, "%s", type);
+	json_t *j = ask_json("type", name), *members = json_object_get(j, "members"), *fields = json_object_get(gdb, "fields"), *m;
+	size_t i, at = 0;
+	ck_assert_int_eq(number(j, "size"), number(gdb, "size"));
+	for (i = json_array_size(fields); i-- > 0;)
+		if (json_is_null(json_object_get(json_array_get(fields, i), "bit")))
+			json_array_remove(fields, i);
+	json_array_foreach(members, i, m) {
+		if (!json_is_string(json_object_get(m, "type")))
+			continue;
+		json_t *f = json_array_get(fields, at++);
+		ck_assert_msg(f, "%s has no more than %zu members", type, at - 1);
+		const char *called = json_string_value(json_object_get(m, "name")), *want = json_string_value(json_object_get(f, "name"));
+		bool base = json_is_true(json_object_get(f, "base"));
+		ck_assert_msg(json_is_true(json_object_get(m, "base")) == base, "%s: member %zu", type, at);
+		if (!base && want)
+			ck_assert_msg(called && !strcmp(called, want), "%s: %s is called %s", type, want, called ? called : "nothing");
+		ck_assert_msg(number(m, "offset") * 8 + number(m, "bit") == number(f, "bit") && number(m, "bytes") == number(f, "bytes")
+			&& number(m, "bits") == number(f, "bits"), "%s.%s: offset %d", type, want ? want : "", (int)number(m, "offset"));
+	}
+	ck_assert_uint_eq(at, json_array_size(fields));
+	int64_t holes = has_virtual_bases(type) ? 0 : bytes_between(fields, number(gdb, "size"));
+	ck_assert_msg(number(j, "holes") == holes, "%s: %d bytes of holes, not %d", type, (int)number(j, "holes"), (int)holes);
+	json_decref(j);
+}
+
+START_TEST(layouts)
+{
+	truth = ask_start("layouts", "", NULL);
+	json_t *all = by_gdb(), *one;
+	size_t i;
+	if (!all) {
+		puts("SKIP layouts: needs gdb");
+		return;
+	}
+	ck_assert_uint_gt(json_array_size(all), 30);
+	json_array_foreach(all, i, one)
+		check_layout(one);
+	json_decref(all);
+}
+END_TEST
+
 /* How many of a group's blocks the fixture says are of a type; NULL: all of them. */
 static int64_t lost_of(int64_t size, const char *type)
 {
@@ -315,6 +404,7 @@ int main(void)
 	tcase_add_test(c, cast_types);
 	tcase_add_test(c, voids);
 	tcase_add_test(c, layout);
+	tcase_add_test(c, layouts);
 	tcase_add_test(c, lost_kinds);
 	tcase_add_test(c, libc_unread);
 	tcase_add_test(c, libc_read);
