@@ -12,17 +12,12 @@ struct place { /* members, or a variable: where such pointers stand */
 	size_t first;
 	unsigned n;
 };
-struct found { /* a block without a type that such a pointer leads to */
+struct found { /* a block without a type that such a pointer leads to; there may be millions */
 	block_id id;
-	uint32_t group, base;
-	struct source from;
-	uint64_t word;
+	uint32_t group : 24, base : 8;
 };
 struct group {
-	uint32_t place, samples;
-	uint32_t n;
-	block_id sample[SAMPLES];
-	uint32_t base[SAMPLES];
+	uint32_t place, n;
 	size_t first;		/* of found, once they are sorted */
 };
 
@@ -31,10 +26,13 @@ struct casting {
 	const struct casts *casts;
 	VEC(struct place) places;
 	VEC(struct candidate) candidates;
+	bool *wanted;		/* by type: there may be such members in its blocks */
 	struct map64 by_leaf, by_deep, by_root; /* leaf, leaf whose pointers are meant, address of a variable -> place */
 	VEC(struct group) groups;
 	struct map64 by_key;
 	VEC(struct found) found;
+	VEC(struct parent) pointers; /* to them, when somebody asks why */
+	struct map64 by_block;	/* -> pointers */
 	uint64_t named;
 };
 
@@ -110,6 +108,20 @@ static bool says_little(const struct type_table *t, uint32_t target)
 	return k == TYPE_VOID || k == TYPE_INCOMPLETE || k == TYPE_CHAR;
 }
 
+/* Whose members have candidates, and structs that end in rows of such. */
+static void find_wanted(struct casting *c)
+{
+	const struct type_table *t = c->s->table;
+	uint64_t place;
+	for (uint32_t type = 1; c->wanted && type < t->types.n; type++) {
+		const struct type *at = table_type(t, type);
+		for (uint64_t i = at->first_leaf; type_is_struct(at) && i < (uint64_t)at->first_leaf + at->n_leaves; i++)
+			c->wanted[type] |= map64_find(&c->by_leaf, i, &place) || map64_find(&c->by_deep, i, &place);
+	}
+	for (uint32_t type = 1; c->wanted && type < t->types.n; type++)
+		c->wanted[type] |= table_type(t, type)->flexible != NO_OFFSET && c->wanted[table_type(t, type)->element];
+}
+
 static void find_places(struct casting *c)
 {
 	const struct type_table *t = c->s->table;
@@ -175,6 +187,17 @@ static uint32_t group_of(struct casting *c, uint32_t place, block_id id, uint32_
 	return (uint32_t)index;
 }
 
+static void keep_pointer(struct casting *c, block_id id, uint64_t word, struct source from)
+{
+	uint64_t first;
+	if (map64_find(&c->by_block, id, &first))
+		return;
+	struct parent *slot = vec_push(&c->pointers);
+	c->s->nomem |= !slot || !map64_put(&c->by_block, id, c->pointers.n - 1);
+	if (slot)
+		*slot = (struct parent){ word, from };
+}
+
 static void find_block(struct casting *c, uint32_t place, uint64_t pointer, uint64_t word, struct source from)
 {
 	struct spread *s = c->s;
@@ -193,13 +216,10 @@ static void find_block(struct casting *c, uint32_t place, uint64_t pointer, uint
 	s->nomem |= group != UINT32_MAX && !f;
 	if (!f)
 		return;
-	*f = (struct found){ id, group, (uint32_t)base, from, word };
-	struct group *g = &c->groups.at[group];
-	g->n++;
-	if (g->samples < SAMPLES) {
-		g->sample[g->samples] = id;
-		g->base[g->samples++] = (uint32_t)base;
-	}
+	*f = (struct found){ id, group & 0xffffff, base & 0xff };
+	c->groups.at[group].n++;
+	if (s->parents)
+		keep_pointer(c, id, word, from);
 }
 
 /* All that a void ** leads to. */
@@ -239,11 +259,12 @@ static void ask(void *ctx, struct spread *s, uint64_t pointer, const struct type
 static bool find_blocks(struct casting *c)
 {
 	struct spread *s = c->s;
-	c->groups.n = c->found.n = 0;
+	c->groups.n = c->found.n = c->pointers.n = 0;
 	map64_free(&c->by_key);
+	map64_free(&c->by_block);
 	s->asks = ask;
 	s->asks_ctx = c;
-	spread_again(s);
+	spread_again(s, c->wanted);
 	bool ok = spread_roots(s);
 	s->asks = NULL;
 	return ok;
@@ -287,13 +308,16 @@ static double size_says(const struct spread *s, const struct fit *fit, uint64_t 
 struct verdict { double score; bool exact, empty; /* exact: all are of its size; empty: no pointer of any says anything */ };
 
 /* How well a type fits a group's blocks. Below 0: not at all. */
-static struct verdict judge(struct spread *s, const struct group *g, const struct candidate *a)
+static struct verdict judge(struct casting *c, const struct group *g, const struct candidate *a)
 {
+	struct spread *s = c->s;
 	const struct type *at = table_type(s->table, a->type);
 	struct verdict v = { .exact = true, .empty = true };
-	unsigned bad = 0;
-	for (unsigned i = 0; i < g->samples; i++) {
-		uint64_t address = blocks_payload(s->b, g->sample[i]) + g->base[i], n = blocks_usable(s->b, g->sample[i]) - g->base[i];
+	unsigned bad = 0, samples = g->n < SAMPLES ? g->n : SAMPLES;
+	for (unsigned i = 0; i < samples; i++) {
+		/* From all over the group. */
+		const struct found *f = &c->found.at[g->first + (uint64_t)i * g->n / samples];
+		uint64_t address = blocks_payload(s->b, f->id) + f->base, n = blocks_usable(s->b, f->id) - f->base;
 		struct fit fit = fit_type(s, a->type, address, n);
 		if (!fit.rank)
 			return (struct verdict){ .score = -1 };
@@ -310,7 +334,7 @@ static struct verdict judge(struct spread *s, const struct group *g, const struc
 		v.score += (agreement > 2 ? 2 : agreement < -2 ? -2 : agreement) + size_says(s, &fit, at->size, n);
 	}
 	/* Some may be used before they are set, most may not. */
-	v.score = bad * 10 > g->samples ? -1 : v.score / g->samples;
+	v.score = bad * 10 > samples ? -1 : v.score / samples;
 	return v;
 }
 
@@ -336,7 +360,7 @@ static const struct candidate *decide(struct casting *c, const struct group *g, 
 	unsigned best = p->n;
 	double possible = 0, most = 0, second = 0;
 	for (unsigned i = 0; i < p->n; i++) {
-		v[i] = judge(c->s, g, &c->candidates.at[p->first + i]);
+		v[i] = judge(c, g, &c->candidates.at[p->first + i]);
 		if (v[i].score >= 0)
 			possible += c->candidates.at[p->first + i].weight;
 	}
@@ -358,15 +382,18 @@ static const struct candidate *decide(struct casting *c, const struct group *g, 
 static void name_block(struct casting *c, const struct found *f, const struct candidate *a)
 {
 	struct spread *s = c->s;
-	uint64_t address = blocks_payload(s->b, f->id) + f->base, usable = blocks_usable(s->b, f->id) - f->base;
+	struct parent by = { 0 };
+	uint64_t address = blocks_payload(s->b, f->id) + f->base, usable = blocks_usable(s->b, f->id) - f->base, index;
 	struct fit fit = fit_type(s, a->type, address, usable);
 	enum type_kind kind = table_type(s->table, a->type)->kind;
 	if (!fit.rank || (kind != TYPE_CHAR && shape_of(s, a->type, address) == SHAPE_BAD) || (typing_of(s->g, f->id).type && typing_of(s->g, f->id).rank > RANK_TEXT))
 		return;
 	uint8_t rank = kind == TYPE_CHAR || kind == TYPE_NUMBER ? fit.rank : fit.rank >= RANK_EXACT ? RANK_CAST : RANK_LOOSE_CAST;
-	s->from = f->from;
+	if (map64_find(&c->by_block, f->id, &index))
+		by = c->pointers.at[index];
+	s->from = by.from;
 	c->named++;
-	spread_offer(s, f->id, a->type, f->base, rank, TYPED_CAST, f->word, false);
+	spread_offer(s, f->id, a->type, f->base, rank, TYPED_CAST, by.word, false);
 	if (s->asked == f->id && s->evidence && typing_of(s->g, f->id).type == a->type)
 		s->evidence->places = a->places;
 }
@@ -408,10 +435,13 @@ static bool name_groups(struct casting *c, double margin)
 
 static void close_casting(struct casting *c)
 {
+	free(c->wanted);
 	vec_free(&c->places);
 	vec_free(&c->candidates);
 	vec_free(&c->groups);
 	vec_free(&c->found);
+	vec_free(&c->pointers);
+	map64_free(&c->by_block);
 	map64_free(&c->by_leaf);
 	map64_free(&c->by_deep);
 	map64_free(&c->by_root);
@@ -440,8 +470,10 @@ bool spread_casts(struct spread *s)
 	s->g->casts = e ? NULL : c.casts;
 	if (e || !c.casts->list.n)
 		return !interrupted;
+	c.wanted = calloc(s->table->types.n + 1, sizeof *c.wanted);
 	find_places(&c);
-	bool ok = !s->nomem && run_rounds(&c);
+	find_wanted(&c);
+	bool ok = c.wanted && !s->nomem && run_rounds(&c);
 	close_casting(&c);
 	return ok && !s->nomem && !interrupted;
 }

@@ -342,18 +342,28 @@ static bool choose_enumeration(struct spread *s, struct family *f)
 
 struct learned { uint64_t value; uint32_t type; uint64_t n, others; };
 
+/* By index into typing.kinds: it is one of the family's, and not by what this file says. */
+static bool *known_kinds(struct spread *s, const struct family *f)
+{
+	bool *known = calloc(s->g->kinds.n + 1, sizeof *known);
+	s->nomem |= !known;
+	for (size_t k = 0; known && k < s->g->kinds.n; k++) {
+		const struct typed *at = &s->g->kinds.at[k];
+		for (unsigned i = 0; i < f->n_kinds && at->by != TYPED_FAMILY && at->by != TYPED_PREFIX && at->by != TYPED_UNION; i++)
+			known[k] |= at->type == f->kinds[i];
+	}
+	return known;
+}
+
 /* What blocks that are known by a typed pointer of their own say of the value. */
 static void learn(struct spread *s, const struct family *f, struct learned *l, unsigned *n_learned)
 {
-	struct map64 kinds = { 0 };
-	uint64_t v, is;
-	for (unsigned i = 0; i < f->n_kinds; i++)
-		s->nomem |= !map64_put(&kinds, f->kinds[i], 1);
-	for (block_id id = 0; id < s->b->n && !interrupted; id++) {
-		struct typed at = typing_of(s->g, id);
-		if (!at.type || at.by == TYPED_FAMILY || at.by == TYPED_PREFIX || at.by == TYPED_UNION || !map64_find(&kinds, at.type, &is) ||
-		    !read_value(s, object_of(s, id) + f->offset, f->bytes, &v))
+	AUTO_FREE bool *known = known_kinds(s, f);
+	uint64_t v;
+	for (block_id id = 0; known && id < s->b->n && !interrupted; id++) {
+		if (!known[s->g->of[id]] || !read_value(s, object_of(s, id) + f->offset, f->bytes, &v))
 			continue;
+		struct typed at = typing_of(s->g, id);
 		unsigned i = 0;
 		while (i < *n_learned && l[i].value != v)
 			i++;
@@ -364,7 +374,6 @@ static void learn(struct spread *s, const struct family *f, struct learned *l, u
 		else if (i < MOST_VALUES)
 			l[i].others++;
 	}
-	map64_free(&kinds);
 }
 
 static uint32_t decide(struct spread *s, const struct family *f, const struct learned *l, unsigned n_learned, uint64_t v, const block_id *ids, size_t n,
@@ -391,14 +400,12 @@ static uint32_t decide(struct spread *s, const struct family *f, const struct le
 	return best - second >= margin ? found : 0;
 }
 
-struct ids { VEC(block_id) list; };
-
-static void add_id(struct spread *s, struct ids *ids, block_id id)
+/* Those that come first are what was looked for. */
+static void swap_to(block_id *ids, size_t *n, size_t i)
 {
-	block_id *slot = vec_push(&ids->list);
-	s->nomem |= !slot;
-	if (slot)
-		*slot = id;
+	block_id id = ids[*n];
+	ids[(*n)++] = ids[i];
+	ids[i] = id;
 }
 
 static bool fits_tightly(struct spread *s, uint32_t type, block_id id)
@@ -408,10 +415,10 @@ static bool fits_tightly(struct spread *s, uint32_t type, block_id id)
 }
 
 /* A kind that others begin with in turn is the next round's header, unless it is all of the block. */
-static void name_all(struct spread *s, const struct ids *ids, uint32_t kind)
+static void name_all(struct spread *s, const block_id *ids, size_t n, uint32_t kind)
 {
-	for (size_t i = 0; kind && i < ids->list.n; i++) {
-		block_id id = ids->list.at[i];
+	for (size_t i = 0; kind && i < n; i++) {
+		block_id id = ids[i];
 		uint8_t rank = table_type(s->table, kind)->header && !fits_tightly(s, kind, id) ? RANK_KIND_HEADER : RANK_FAMILY;
 		s->from = s->parents ? s->parents[id].from : (struct source){ 0, FROM_NOTHING };
 		spread_offer(s, id, kind, (uint64_t)typing_of(s->g, id).base * s->word, rank, TYPED_FAMILY, s->parents ? s->parents[id].word : 0, false);
@@ -420,35 +427,36 @@ static void name_all(struct spread *s, const struct ids *ids, uint32_t kind)
 }
 
 /* Blocks of one size of which no member tells the kind are of the one kind that has this size and leads somewhere. */
-static void name_size(struct spread *s, const struct family *f, const struct ids *ids)
+static void name_size(struct spread *s, const struct family *f, const block_id *ids, size_t n)
 {
 	uint32_t kind = 0;
-	bool clear = !fits_tightly(s, f->header, ids->list.at[0]);
+	bool clear = !fits_tightly(s, f->header, ids[0]);
 	for (unsigned i = 0; i < f->n_kinds && clear; i++) {
-		bool tight = fits_tightly(s, f->kinds[i], ids->list.at[0]);
-		double x = tight || table_type(s->table, f->kinds[i])->flexible != NO_OFFSET ? score(s, f->kinds[i], ids->list.at, ids->list.n) : 0;
+		bool tight = fits_tightly(s, f->kinds[i], ids[0]);
+		double x = tight || table_type(s->table, f->kinds[i])->flexible != NO_OFFSET ? score(s, f->kinds[i], ids, n) : 0;
 		if (x <= (tight ? 1.5 : 0))
 			continue;
 		clear = tight && (!kind || types_alike(s->table, kind, f->kinds[i]));
 		kind = f->kinds[i];
 	}
-	name_all(s, ids, clear ? kind : 0);
+	name_all(s, ids, n, clear ? kind : 0);
 }
 
-static void name_sizes(struct spread *s, const struct family *f, const block_id *ids, size_t n)
+/* Puts them in another order. */
+static void name_sizes(struct spread *s, const struct family *f, block_id *ids, size_t n)
 {
 	uint64_t sizes[MOST_SIZES];
 	unsigned n_sizes = 0;
 	for (size_t i = 0; i < n; i++)
 		index_of(sizes, &n_sizes, MOST_SIZES, blocks_usable(s->b, ids[i]));
 	for (unsigned k = 0; k < n_sizes && !s->nomem && !interrupted; k++) {
-		struct ids of = { 0 };
-		for (size_t i = 0; i < n && !s->nomem; i++)
+		size_t of = 0;
+		for (size_t i = 0; i < n; i++)
 			if (blocks_usable(s->b, ids[i]) == sizes[k])
-				add_id(s, &of, ids[i]);
-		if (of.list.n && !s->nomem)
-			name_size(s, f, &of);
-		vec_free(&of.list);
+				swap_to(ids, &of, i);
+		name_size(s, f, ids, of);
+		ids += of;
+		n -= of;
 	}
 }
 
@@ -464,22 +472,24 @@ static bool is_anothers(struct spread *s, const struct family *f, uint32_t kind,
 	return false;
 }
 
-/* One value may stand for several kinds, which another member tells apart, or their size alone. */
-static void name_value(struct spread *s, const struct family *f, const struct learned *l, unsigned n_learned, uint64_t v, double margin)
+/* One value may stand for several kinds, which another member tells apart, or their size alone. Of n blocks those that have it are
+ * put first; how many. */
+static size_t name_value(struct spread *s, const struct family *f, const struct learned *l, unsigned n_learned, uint64_t v, block_id *ids, size_t n, double margin)
 {
-	struct ids ids = { 0 }, own = { 0 }, others = { 0 };
+	size_t of = 0, own = 0;
 	uint64_t is;
-	for (size_t i = 0; i < f->blocks.n && !s->nomem; i++)
-		if (read_value(s, object_of(s, f->blocks.at[i]) + f->offset, f->bytes, &is) && is == v)
-			add_id(s, &ids, f->blocks.at[i]);
-	uint32_t kind = ids.list.n && !s->nomem ? decide(s, f, l, n_learned, v, ids.list.at, ids.list.n, margin) : 0;
-	for (size_t i = 0; kind && i < ids.list.n; i++)
-		add_id(s, is_anothers(s, f, kind, ids.list.at[i]) ? &others : &own, ids.list.at[i]);
-	name_all(s, &own, kind);
-	name_sizes(s, f, others.list.at, others.list.n);
-	vec_free(&ids.list);
-	vec_free(&own.list);
-	vec_free(&others.list);
+	for (size_t i = 0; i < n; i++)
+		if (read_value(s, object_of(s, ids[i]) + f->offset, f->bytes, &is) && is == v)
+			swap_to(ids, &of, i);
+	uint32_t kind = of && !s->nomem ? decide(s, f, l, n_learned, v, ids, of, margin) : 0;
+	if (!kind)
+		return of;
+	for (size_t i = 0; i < of; i++)
+		if (!is_anothers(s, f, kind, ids[i]))
+			swap_to(ids, &own, i);
+	name_all(s, ids, own, kind);
+	name_sizes(s, f, ids + own, of - own);
+	return of;
 }
 
 static void name_family(struct spread *s, struct family *f, struct map64 *members, double margin)
@@ -506,8 +516,9 @@ static void name_family(struct spread *s, struct family *f, struct map64 *member
 	for (size_t i = 0; i < f->blocks.n; i++)
 		if (read_value(s, object_of(s, f->blocks.at[i]) + f->offset, f->bytes, &v))
 			index_of(values, &n_values, MOST_VALUES, v);
+	size_t done = 0;
 	for (unsigned i = 0; i < n_values && !s->nomem && !interrupted; i++)
-		name_value(s, f, l, n_learned, values[i], margin);
+		done += name_value(s, f, l, n_learned, values[i], f->blocks.at + done, f->blocks.n - done, margin);
 }
 
 struct families { VEC(struct family) list; };

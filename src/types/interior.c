@@ -97,8 +97,13 @@ void spread_interior(struct spread *s, block_id id, uint64_t offset, const struc
 		spread_offer(s, id, leaf->target, offset, RANK_EXACT, TYPED_COUNTED, word, false);
 		return;
 	}
-	if (!s->interior || typing_of(s->g, id).type)
+	if (typing_of(s->g, id).type)
 		return;
+	if (!s->interior) {
+		if (s->from.kind == FROM_BLOCK)
+			s->inside[s->from.index / 64] |= 1ull << s->from.index % 64;
+		return;
+	}
 	uint32_t outer = container_of(s, id, leaf->target, offset, &any);
 	if (outer) {
 		spread_offer(s, id, outer, 0, RANK_FLEXIBLE, TYPED_CONTAINER, word, false);

@@ -288,6 +288,7 @@ bool spread_run(struct spread *s)
 		block_id id = rounds_take(&s->rounds);
 		if (id == BLOCK_NONE)
 			break;
+		spread_count(s);
 		spread_fetch_ahead(s);
 		visit_block(s, id);
 	}
@@ -305,10 +306,18 @@ bool spread_roots(struct spread *s)
 	return spread_run(s);
 }
 
-void spread_again(struct spread *s)
+void spread_again_inside(struct spread *s)
 {
-	for (block_id id = 0; id < s->b->n && !s->nomem; id++)
-		if (typing_of(s->g, id).type)
+	for (size_t i = 0; i <= s->b->n / 64; i++)
+		for (uint64_t bits = s->inside[i]; bits; bits &= bits - 1)
+			rounds_add(&s->rounds, (block_id)(i * 64 + (unsigned)__builtin_ctzll(bits)));
+	s->outside_head = 0;
+}
+
+void spread_again(struct spread *s, const bool *wanted)
+{
+	for (block_id id = 0; id < s->b->n; id++)
+		if (wanted[typing_of(s->g, id).type])
 			rounds_add(&s->rounds, id);
 	s->outside_head = 0;
 }

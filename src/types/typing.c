@@ -1,6 +1,8 @@
 /* The passes: roots, vtables, pointers into blocks; each spreads until nothing is new. And what came of them. */
 #include "typing.h"
 
+#include <stdio.h>
+
 static const char *const by_names[] = { "none", "field", "vtable", "node", "container-of", "prefix", "counted", "family", "union", "taught", "cast", "tag", "guess" };
 
 const char *typed_by_name(enum typed_by by)
@@ -11,7 +13,7 @@ const char *typed_by_name(enum typed_by by)
 static bool interior(struct spread *s)
 {
 	s->interior = true;
-	spread_again(s);
+	spread_again_inside(s);
 	return spread_roots(s);
 }
 
@@ -30,6 +32,7 @@ static void close_spread(struct spread *s)
 {
 	rounds_close(&s->rounds);
 	vec_free(&s->outside);
+	free(s->inside);
 	free(s->embeds);
 	map64_free(&s->seen);
 }
@@ -38,14 +41,26 @@ static struct err *open_spread(struct types *t, struct typing *g, struct spread 
 {
 	const struct arch *a = image_arch(t->priv->img);
 	*s = (struct spread){ .t = t, .g = g, .table = g->table, .b = t->priv->b, .img = t->priv->img, .word = a->word, .big = a->big, .asked = BLOCK_NONE };
-	return rounds_open(&s->rounds, s->b->n) && typing_open(g, s->b->n) && spread_find_embeds(s) && spread_find_tags(s) ? NULL : err_nomem();
+	s->inside = calloc(s->b->n / 64 + 1, sizeof *s->inside);
+	return s->inside && rounds_open(&s->rounds, s->b->n) && typing_open(g, s->b->n) && spread_find_embeds(s) && spread_find_tags(s) ? NULL : err_nomem();
+}
+
+void spread_say(const struct spread *s)
+{
+	char text[80];
+	snprintf(text, sizeof text, "%s: %.1f M blocks", s->pass, (double)s->looked_at / 1e6);
+	s->say(s->say_ctx, text);
 }
 
 static struct err *run(struct spread *s, void (*say)(void *ctx, const char *text), void *ctx)
 {
+	s->say = say;
+	s->say_ctx = ctx;
 	for (size_t i = 0; i < N_PASSES; i++) {
+		s->pass = passes[i].what;
+		s->looked_at = 0;
 		if (say)
-			say(ctx, passes[i].what);
+			say(ctx, s->pass);
 		if (!passes[i].run(s))
 			return interrupted ? err_new(ERR_INTERRUPTED, "interrupted") : err_nomem();
 	}

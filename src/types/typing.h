@@ -79,10 +79,15 @@ struct spread {
 	uint64_t steps;		/* words that were read */
 	uint64_t named;		/* blocks of families that were told apart, this round */
 	bool interior;		/* pointers into untyped blocks count too */
+	uint64_t *inside;	/* bit per block: it has such pointers, which did not count yet */
 	bool nomem;
 	/* Asked of each pointer in place of following it; l->target may be void. NULL: it is followed. */
 	void (*asks)(void *ctx, struct spread *s, uint64_t pointer, const struct type_leaf *l, uint64_t word);
 	void *asks_ctx;
+	const char *pass;	/* what is done now, and how many blocks were looked at by it */
+	uint64_t looked_at;
+	void (*say)(void *ctx, const char *text); /* NULL: nobody listens */
+	void *say_ctx;
 	struct embed *embeds;	/* by type and offset */
 	size_t n_embeds;
 };
@@ -122,6 +127,14 @@ void spread_reach(struct spread *s, uint64_t pointer, const struct type_leaf *le
 const struct block_place *spread_place(struct spread *s, block_id id);
 static inline uint64_t spread_payload(struct spread *s, block_id id) { return spread_place(s, id)->payload; }
 static inline uint64_t spread_usable(struct spread *s, block_id id) { return spread_place(s, id)->usable; }
+/* Says now and then how far a pass is. Called for each block. */
+void spread_say(const struct spread *s);
+static inline void spread_count(struct spread *s)
+{
+	enum { SAY_EACH = 1 << 18 };
+	if (++s->looked_at % SAY_EACH == 0 && s->say)
+		spread_say(s);
+}
 /* Asks memory for what the next blocks will need, and the elements of an array behind this one. */
 void spread_fetch_ahead(struct spread *s);
 void spread_fetch_element(struct spread *s, uint64_t address, uint64_t size, uint32_t type);
@@ -132,8 +145,9 @@ bool spread_taught(struct spread *s);
 void spread_outside(struct spread *s, uint64_t address, uint32_t type);
 /* Follows pointers until nothing is new. False: no memory, or interrupted. */
 bool spread_run(struct spread *s);
-/* All typed blocks are visited once more. */
-void spread_again(struct spread *s);
+/* Typed blocks are visited once more: those with pointers into untyped blocks; those of which wanted[type]. */
+void spread_again_inside(struct spread *s);
+void spread_again(struct spread *s, const bool *wanted);
 /* A pointer behind a block's start. */
 void spread_interior(struct spread *s, block_id id, uint64_t offset, const struct type_leaf *leaf, uint64_t word);
 /* Which structs hold which, for pointers into blocks. */

@@ -36,6 +36,7 @@ bool spread_vtables(struct spread *s)
 	blocks_begin(s->b, &c);
 	while (blocks_next(&c) && !s->nomem && !interrupted) {
 		uint64_t first;
+		spread_count(s);
 		if (!block_state_is_used(c.state) || !spread_word(s, c.payload, &first) || first < 4096 || first % s->word)
 			continue;
 		uint32_t type = look_up(s, &known, first, c.usable);
