@@ -97,16 +97,23 @@ struct sink {
 	struct out *out;
 	const struct column *columns;
 	size_t n_columns;
+	int last_width;	/* a text in the last column has no more columns; 0: as many as it needs */
 	uint64_t records;
 	const char *noun; /* what a record is, in the last line of jsonl: "blocks" unless set */
 };
 const struct sink_row *sink_find(const char *name); /* "text", "json", "jsonl", "csv"; NULL when none */
 void sink_begin(struct sink *s, const struct sink_row *row, struct out *o, const struct column *columns, size_t n);
+/* For people: the last column ends where the line does; texts in front of it give way until it has `wanted` columns. `columns` are those
+ * of the sink. */
+void sink_fit(struct sink *s, struct column *columns, int wanted);
 void sink_record(struct sink *s, const struct cell *cells);
 void sink_end(struct sink *s);
 
 /* Foreign text. It never drives the terminal: it is escaped, and plain ASCII where the locale has no UTF-8. */
 void text_add_foreign(struct strbuf *to, const char *text, const struct out *o);
+/* Makes a name no longer than that, at least 4: first without std::, then without what templates are made of, last without its middle. */
+void text_elide(char *text, int columns);
+void text_without_std(char *text);
 /* Exactly `width` columns: filled with blanks, or cut and marked "..". */
 void out_cell(struct out *o, const char *text, int width);
 

@@ -23,7 +23,7 @@ static const struct option_row {
 	{ O_OUTPUT, G_OUTPUT, 'o', NULL, "FILE", "write there instead of to standard output" },
 	{ O_TOP, G_OUTPUT, 0, "top", "N", "list so many leaks and holders (10); 0: all" },
 	{ O_QUIET, G_OUTPUT, 'q', NULL, NULL, "the verdict alone, on one line" },
-	{ O_VERBOSE, G_OUTPUT, 'v', NULL, NULL, "arenas, states, addresses, timings and all findings too" },
+	{ O_VERBOSE, G_OUTPUT, 'v', NULL, NULL, "arenas, states, addresses, timings and all findings too;\nlists: names in full" },
 	{ O_COLOR, G_OUTPUT, 0, "color", "WHEN", "auto, always or never; NO_COLOR is honoured" },
 	{ O_TYPES, G_OUTPUT, 0, "types", "HOW", "labels by: vtable, or all: DWARF too" },
 	{ O_ISTYPE, G_OUTPUT, 0, "istype", "ADDR=TYPE", "--types=all, and the block there is of that type" },

@@ -115,6 +115,8 @@ struct listing {
 	size_t n_columns;
 };
 void listing_begin(struct listing *l, const struct arguments *a, struct out *o, const char *noun, const struct column *columns, size_t n);
+/* For people, unless they want all of it (-v): names are shortened so that lines fit. */
+void listing_fit(struct listing *l);
 void listing_record(struct listing *l, uint64_t address, const struct cell *cells);
 void listing_end(struct listing *l);
 bool cmd_is_text(const struct arguments *a);
@@ -125,6 +127,8 @@ const char *cmd_label_of(struct session *s, block_id id);
 /* "g_cache (ledger.cc:88, std::map<Key, Entry>, 3,100,000 items)": a holder, where, and, in full, the container that it is, or that
  * the word lies in when that is not 0; foreign. Caller frees. */
 char *cmd_holder_text(struct session *s, uint32_t holder, uint64_t word, bool full);
+/* The same in full where it is no longer than that, else without the place: "g_cache: std::map<Key, Entry>, 3,100,000 items". 0: in full. */
+char *cmd_holder_line(struct session *s, uint32_t holder, int columns);
 /* ".sessions: std::map<int, Session>, 20 items", "local list: ..."; foreign. */
 void cmd_add_container(struct strbuf *to, const struct container *c, bool local);
 /* What a program gets beside a holder's name: container, member, items. None: three cells of nothing. */

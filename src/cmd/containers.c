@@ -3,7 +3,7 @@
 
 #include <inttypes.h>
 
-enum { NAME_WIDTH = 24, NAME_FRONT = 8 };
+enum { NAME_WIDTH = 22, NAME_FRONT = 8 };
 static const struct column columns[] = {
 	{ "name", "NAME", "variable and member; [] each element", CELL_TEXT, NAME_WIDTH },
 	{ "items", "ITEMS", "of all objects at that name", CELL_COUNT, 10 },
@@ -20,7 +20,17 @@ static const struct column columns[] = {
 	{ "address", "ADDRESS", "of the first object", CELL_ADDRESS, 14 },
 	{ "where", "WHERE", "file:line, and of a frame its function", CELL_TEXT, 24 },
 };
-enum { N_COLUMNS = sizeof columns / sizeof columns[0], TEXT_COLUMNS = 5 };
+enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
+/* For people, figures as they read them; -v: where it stands too. */
+static const struct column text_columns[] = {
+	{ "name", "NAME", NULL, CELL_TEXT, NAME_WIDTH },
+	{ "items", "  ITEMS", NULL, CELL_TEXT, 7 },
+	{ "bytes", "    BYTES", NULL, CELL_TEXT, 9 },
+	{ "wasted", "   WASTED", NULL, CELL_TEXT, 9 },
+	{ "where", "WHERE", NULL, CELL_TEXT, 24 },
+	{ "type", "TYPE", NULL, CELL_TEXT, 0 },
+};
+enum { TEXT_COLUMNS = sizeof text_columns / sizeof text_columns[0], WHERE_COLUMN = TEXT_COLUMNS - 2 };
 _Static_assert(sizeof columns / sizeof columns[0] <= (size_t)MAX_COLUMNS, "a listing holds them");
 
 static uint64_t by_bytes(const struct container *c) { return c->bytes; }
@@ -58,26 +68,44 @@ static char *where_of(const struct container *c)
 }
 
 /* In text both ends of a long name stay: the variable and the member. */
-static char *name_of(const struct container *c)
+static char *name_of(const struct container *c, int width)
 {
 	struct strbuf t = { 0 };
 	char many[40] = "";
 	if (c->containers > 1)
 		snprintf(many, sizeof many, " x%s", text_count_short(c->containers).text);
-	size_t n = strlen(c->name), room = NAME_WIDTH - strlen(many);
-	if (n > room)
+	size_t n = strlen(c->name), room = (size_t)width - strlen(many);
+	if (n > room && n > NAME_FRONT)
 		strbuf_printf(&t, "%.*s..%s%s", NAME_FRONT, c->name, c->name + n - (room - NAME_FRONT - 2), many);
 	else
 		strbuf_printf(&t, "%s%s", c->name, many);
 	return t.text;
 }
 
+static void record_text(struct listing *l, const struct container *c)
+{
+	AUTO_FREE char *where = where_of(c), *name = name_of(c, l->a->verbose ? INT32_MAX : l->columns[l->numbered].width), *type = l->a->verbose ? NULL : strdup(c->type);
+	char items[32], bytes[32], wasted[32];
+	snprintf(items, sizeof items, "%7s", text_count_short(c->items).text);
+	snprintf(bytes, sizeof bytes, "%9s", text_size(c->bytes).text);
+	snprintf(wasted, sizeof wasted, "%9s", c->wasted ? text_size(c->wasted).text : "-");
+	if (type)
+		text_without_std(type);
+	struct cell cells[TEXT_COLUMNS] = { { .text = name }, { .text = items }, { .text = bytes }, { .text = wasted }, { .text = where }, { .text = c->type } };
+	if (!l->a->verbose)
+		cells[WHERE_COLUMN].text = type;
+	listing_record(l, c->address, cells);
+}
+
 static void record(struct listing *l, const struct container *c)
 {
 	AUTO_FREE char *where = where_of(c);
-	AUTO_FREE char *short_name = cmd_is_text(l->a) ? name_of(c) : NULL;
+	if (cmd_is_text(l->a)) {
+		record_text(l, c);
+		return;
+	}
 	struct cell cells[N_COLUMNS] = {
-		{ .text = short_name ? short_name : c->name }, { .number = c->items }, { .number = c->bytes }, { .number = c->wasted }, { .text = c->type }, { .text = c->kind },
+		{ .text = c->name }, { .number = c->items }, { .number = c->bytes }, { .number = c->wasted }, { .text = c->type }, { .text = c->kind },
 		{ .text = c->element }, { .number = c->element_bytes }, { .number = c->containers }, { .number = c->capacity }, { .number = c->most },
 		{ .number = c->damaged }, { .number = c->address }, { .text = where },
 	};
@@ -90,7 +118,15 @@ static void list(const struct arguments *a, struct out *o, const struct order *b
 	sorting = by;
 	if (n)
 		qsort(all, n, sizeof *all, compare);
-	listing_begin(&l, a, o, "containers", columns, cmd_is_text(a) ? TEXT_COLUMNS : N_COLUMNS);
+	struct column shown[TEXT_COLUMNS];
+	memcpy(shown, text_columns, sizeof text_columns);
+	if (!a->verbose)
+		shown[WHERE_COLUMN] = text_columns[TEXT_COLUMNS - 1];
+	if (cmd_is_text(a))
+		listing_begin(&l, a, o, "containers", shown, a->verbose ? TEXT_COLUMNS : TEXT_COLUMNS - 1);
+	else
+		listing_begin(&l, a, o, "containers", columns, N_COLUMNS);
+	listing_fit(&l);
 	for (size_t i = 0; i < n && (!top || i < top) && !o->error; i++) {
 		/* In text a list ends where there is nothing to say; a program gets all. */
 		if (cmd_is_text(a) && !by->key(all[i]))

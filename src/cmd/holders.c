@@ -7,33 +7,54 @@ void cmd_add_container(struct strbuf *to, const struct container *c, bool local)
 {
 	if (c->name && *c->name)
 		strbuf_printf(to, local ? "local %s: " : "%s: ", c->name);
-	if (strlen(c->type) > TYPE_COLUMNS)
-		strbuf_printf(to, "%.*s..", TYPE_COLUMNS - 2, c->type);
-	else
-		strbuf_puts(to, c->type);
+	AUTO_FREE char *type = strdup(c->type);
+	if (type)
+		text_elide(type, TYPE_COLUMNS);
+	strbuf_puts(to, type ? type : c->type);
 	if (c->items != UNKNOWN)
 		strbuf_printf(to, ", %s %s%s", text_count(c->items).text, c->characters ? "character" : "item", c->items == 1 ? "" : "s");
+}
+
+/* where: with the place too. */
+static char *holder_text(const struct holder *h, const struct container *c, bool where)
+{
+	struct strbuf t = { 0 };
+	const char *place = where ? h->where : NULL;
+	strbuf_puts(&t, h->name);
+	if (place || (c && where))
+		strbuf_printf(&t, " (%s", place ? place : "");
+	if (c) {
+		strbuf_puts(&t, place ? ", " : where ? "" : ": ");
+		cmd_add_container(&t, c, h->kind == HOLDER_FRAME);
+	}
+	if (place || (c && where))
+		strbuf_puts(&t, ")");
+	return t.text;
 }
 
 char *cmd_holder_text(struct session *s, uint32_t holder, uint64_t word, bool full)
 {
 	const struct graph *g = s->graph;
-	struct strbuf t = { 0 };
 	struct container c;
 	if (holder >= g->holders.n)
 		return strdup("libc or ld.so");
-	const struct holder *h = &g->holders.at[holder];
 	bool contains = full && query_holder_container(s, holder, word, &c);
-	strbuf_puts(&t, h->name);
-	if (h->where || contains)
-		strbuf_printf(&t, " (%s", h->where ? h->where : "");
-	if (contains) {
-		strbuf_puts(&t, h->where ? ", " : "");
-		cmd_add_container(&t, &c, h->kind == HOLDER_FRAME);
-	}
-	if (h->where || contains)
-		strbuf_puts(&t, ")");
-	return t.text;
+	return holder_text(&g->holders.at[holder], contains ? &c : NULL, true);
+}
+
+char *cmd_holder_line(struct session *s, uint32_t holder, int columns)
+{
+	const struct graph *g = s->graph;
+	struct container c;
+	if (holder >= g->holders.n)
+		return strdup("libc or ld.so");
+	bool contains = query_holder_container(s, holder, 0, &c);
+	char *text = holder_text(&g->holders.at[holder], contains ? &c : NULL, true);
+	if (!text || !columns || strlen(text) <= (size_t)columns)
+		return text;
+	/* What it is says more than where it stands. */
+	free(text);
+	return holder_text(&g->holders.at[holder], contains ? &c : NULL, false);
 }
 
 const struct column cmd_container_columns[CONTAINER_CELLS] = {

@@ -36,6 +36,13 @@ void listing_begin(struct listing *l, const struct arguments *a, struct out *o, 
 	l->sink.noun = noun;
 }
 
+void listing_fit(struct listing *l)
+{
+	enum { WANTED = 26 };
+	if (cmd_is_text(l->a) && !l->a->verbose)
+		sink_fit(&l->sink, l->columns, WANTED);
+}
+
 void listing_record(struct listing *l, uint64_t address, const struct cell *cells)
 {
 	struct cell row[MAX_COLUMNS];

@@ -11,11 +11,18 @@ static const struct column columns[] = {
 	{ "what", "WHAT", "the root; then what the block is", CELL_TEXT, 0 },
 };
 
-/* The root is a line of its own, each block another. */
+/* For people the root is a line of its own, each block another. */
 static void put_path(struct listing *l, struct session *s, const struct path *p)
 {
-	AUTO_FREE char *root = cmd_holder_text(s, p->holder, p->steps.n ? p->steps.at[0].from : 0, true);
-	uint64_t before = 0;
+	bool text = cmd_is_text(l->a);
+	uint64_t first = p->steps.n ? p->steps.at[0].from : 0, before = 0;
+	AUTO_FREE char *full = cmd_holder_text(s, p->holder, first, true), *root = text ? cmd_holder_text(s, p->holder, first, false) : NULL;
+	if (text && full && p->steps.n) {
+		struct paragraph line;
+		paragraph_begin(&line, l->sink.out, "from ", 80);
+		paragraph_add(&line, full);
+		paragraph_end(&line);
+	}
 	for (size_t i = 0; i < p->steps.n; i++) {
 		const struct path_step *step = &p->steps.at[i];
 		uint64_t payload = blocks_payload(s->blocks, step->block);
@@ -23,7 +30,7 @@ static void put_path(struct listing *l, struct session *s, const struct path *p)
 		char offset[32] = "";
 		if (!i) {
 			AUTO_FREE char *object = types_pooled(s->types, step->from, &before) ? query_place(s, step->from) : NULL;
-			strbuf_printf(&what, "%s → ", object ? object : root ? root : "");
+			strbuf_printf(&what, "%s → ", object ? object : root ? root : full ? full : "");
 		}
 		if (i)
 			snprintf(offset, sizeof offset, "+0x%" PRIx64, step->from - before);
@@ -68,6 +75,7 @@ static struct err *path(const struct arguments *a, struct session *s, struct out
 	TRY(prepare(a, s, &id, ret_status));
 	TRY(no_path(s, id, graph_path(s->graph, id, &p)));
 	listing_begin(&l, a, o, "steps", columns, 5);
+	listing_fit(&l);
 	put_path(&l, s, &p);
 	listing_end(&l);
 	path_free(&p);
@@ -83,6 +91,7 @@ static struct err *cycle(const struct arguments *a, struct session *s, struct ou
 	TRY(prepare(a, s, &id, ret_status));
 	TRY(graph_cycle(s->graph, id, &p));
 	listing_begin(&l, a, o, "steps", columns, 5);
+	listing_fit(&l);
 	uint64_t before = blocks_payload(s->blocks, id);
 	for (size_t i = 0; i < p.steps.n; i++) {
 		const struct path_step *step = &p.steps.at[i];
@@ -165,6 +174,7 @@ static struct err *paths(const struct arguments *a, struct session *s, struct ou
 		e = no_path(s, id, err_new(ERR_NOT_FOUND, "no chain of pointers leads to it"));
 	if (!e) {
 		listing_begin(&l, a, o, "steps", columns, 5);
+	listing_fit(&l);
 		for (size_t i = 0; i < all.n && i < wanted; i++) {
 			if (i && cmd_is_text(a))
 				out_puts(o, "\n");

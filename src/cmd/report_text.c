@@ -163,14 +163,13 @@ static void one_holder(struct page *p, const struct holder_line *h, struct unit 
 	enum { TYPE_COLUMNS = 48 };
 	struct strbuf t = { 0 }, member = { 0 };
 	text_add_foreign(&t, h->container, p->o);
+	if (t.text)
+		text_elide(t.text, TYPE_COLUMNS + p->extra);
 	text_add_foreign(&member, h->member ? h->member : "", p->o);
 	out_puts(p->o, "        ");
 	if (h->member)
 		out_printf(p->o, h->stack ? "local %s: " : "%s: ", member.text);
-	if (t.n > TYPE_COLUMNS)
-		out_cell(p->o, h->container, TYPE_COLUMNS);
-	else
-		out_puts(p->o, t.text ? t.text : "");
+	out_puts(p->o, t.text ? t.text : "");
 	if (h->items != UNKNOWN)
 		out_printf(p->o, ", %s %s%s", text_count(h->items).text, h->characters ? "character" : "item", h->items == 1 ? "" : "s");
 	out_puts(p->o, "\n");

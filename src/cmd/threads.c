@@ -14,7 +14,25 @@ static const struct column columns[] = {
 	{ "file", "FILE", "where that stands", CELL_TEXT },
 	{ "line", "LINE", "line of the file; 0: unknown", CELL_COUNT },
 };
-enum { N_COLUMNS = sizeof columns / sizeof columns[0], IN_TEXT = 7 };
+enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
+
+/* For people: where a thread waits says that it does. */
+static const struct column text_columns[] = {
+	{ "thread", "N", NULL, CELL_COUNT, 3 }, { "tid", "TID", NULL, CELL_ID, 7 }, { "name", "NAME", NULL, CELL_TEXT, 15 },
+	{ "stack_bytes", "STACK", NULL, CELL_BYTES, 7 }, { "waits_in", "WAITS IN", NULL, CELL_TEXT, 10 }, { "function", "IN", NULL, CELL_TEXT, 0 },
+};
+enum { TEXT_COLUMNS = sizeof text_columns / sizeof text_columns[0], PLACE_COLUMNS = 32 };
+
+/* Numbers no wider than they are. */
+static void narrow(struct column own[TEXT_COLUMNS], const struct picture *p)
+{
+	pid_t largest = 0;
+	for (size_t i = 0; i < p->threads.n; i++)
+		largest = p->threads.at[i].tid > largest ? p->threads.at[i].tid : largest;
+	memcpy(own, text_columns, sizeof text_columns);
+	own[0].width = snprintf(NULL, 0, "%zu", p->threads.n);
+	own[1].width = snprintf(NULL, 0, "%5d", (int)largest);
+}
 
 struct row { /* what a thread shows of itself; strings are of the modules or the picture */
 	unsigned thread;
@@ -51,7 +69,11 @@ static struct err *list(const struct arguments *a, struct session *s, struct out
 {
 	struct sink k;
 	bool text = !strcmp(a->format, "text");
-	sink_begin(&k, sink_find(a->format), o, columns, text ? IN_TEXT : N_COLUMNS);
+	struct column own[TEXT_COLUMNS];
+	narrow(own, &s->target->picture);
+	sink_begin(&k, sink_find(a->format), o, text ? own : columns, text ? TEXT_COLUMNS : N_COLUMNS);
+	if (text && !a->verbose)
+		sink_fit(&k, own, PLACE_COLUMNS);
 	k.noun = "threads";
 	for (unsigned i = 0; i < s->target->picture.threads.n && !o->error; i++) {
 		const struct thread *t = &s->target->picture.threads.at[i];
@@ -66,11 +88,14 @@ static struct err *list(const struct arguments *a, struct session *s, struct out
 			{ .text = r.state },
 			{ .number = r.stack_bytes },
 			{ .text = r.waits_in },
-			{ .text = text ? r.place : r.function },
+			{ .text = r.function },
 			{ .text = r.line.file },
 			{ .number = r.line.file ? (uint64_t)r.line.line : 0 },
 		};
-		sink_record(&k, cells);
+		struct cell text_cells[TEXT_COLUMNS] = {
+			cells[0], cells[1], cells[2], cells[4], { .text = r.waits_in ? r.waits_in : r.state }, { .text = r.place },
+		};
+		sink_record(&k, text ? text_cells : cells);
 		free(r.place);
 	}
 	sink_end(&k);
@@ -133,7 +158,11 @@ static void print_groups(const struct arguments *a, const struct groups *g, stru
 {
 	struct sink k;
 	bool text = !strcmp(a->format, "text");
-	sink_begin(&k, sink_find(a->format), o, group_columns, text ? GROUP_IN_TEXT : N_GROUP);
+	struct column own[N_GROUP];
+	memcpy(own, group_columns, sizeof group_columns);
+	sink_begin(&k, sink_find(a->format), o, own, text ? GROUP_IN_TEXT : N_GROUP);
+	if (text && !a->verbose)
+		sink_fit(&k, own, PLACE_COLUMNS);
 	k.noun = "groups";
 	for (size_t i = 0; i < g->list.n; i++) {
 		const struct row *r = &g->list.at[i].r;

@@ -13,6 +13,15 @@ static const struct column columns[] = {
 };
 enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
 
+/* For people: WHAT says how many nodes it stands for. */
+static const struct column text_columns[] = {
+	{ "retained_bytes", " RETAINED", NULL, CELL_TEXT, 9 },
+	{ "retained_blocks", " BLOCKS", NULL, CELL_TEXT, 7 },
+	{ "sample", "FIRST", NULL, CELL_ADDRESS, 0 },
+	{ "what", "WHAT", NULL, CELL_TEXT, 0 },
+};
+enum { TEXT_COLUMNS = sizeof text_columns / sizeof text_columns[0] };
+
 /* Children of one node: holders one by one, blocks of one label together. */
 struct branch { uint64_t bytes, blocks, nodes, sample; uint32_t node, label; };
 struct branches { VEC(struct branch) list; struct map64 by_label; };
@@ -122,9 +131,14 @@ static uint32_t holder_of(const struct session *s, uint32_t node)
 static void begin(struct listing *l, const struct arguments *a, struct out *o)
 {
 	struct column all[N_COLUMNS + CONTAINER_CELLS];
+	if (cmd_is_text(a)) {
+		listing_begin(l, a, o, "nodes", text_columns, TEXT_COLUMNS);
+		listing_fit(l);
+		return;
+	}
 	memcpy(all, columns, sizeof columns);
 	memcpy(all + N_COLUMNS, cmd_container_columns, sizeof cmd_container_columns);
-	listing_begin(l, a, o, "nodes", all, cmd_is_text(a) ? N_COLUMNS : N_COLUMNS + CONTAINER_CELLS);
+	listing_begin(l, a, o, "nodes", all, N_COLUMNS + CONTAINER_CELLS);
 }
 
 static struct err *prepare(struct session *s, int *ret_status)
@@ -136,19 +150,39 @@ static struct err *prepare(struct session *s, int *ret_status)
 	return NULL;
 }
 
+static void put_text(struct listing *l, struct session *s, const struct branch *b)
+{
+	struct strbuf what = { 0 };
+	bool first = l->sink.records < CONTAINER_ROWS && holder_of(s, b->node) != UINT32_MAX;
+	AUTO_FREE char *name = first ? cmd_holder_line(s, holder_of(s, b->node), l->sink.last_width) : name_node(s, b->node, false);
+	uint64_t address = address_of(s, b->node);
+	char bytes[40], blocks[40];
+	if (b->nodes > 1)
+		strbuf_printf(&what, "%" PRIu64 " x ", b->nodes);
+	strbuf_puts(&what, name ? name : "");
+	snprintf(bytes, sizeof bytes, "%9s", text_size(b->bytes).text);
+	snprintf(blocks, sizeof blocks, "%7s", text_count_short(b->blocks).text);
+	struct cell cells[TEXT_COLUMNS] = { { .text = bytes }, { .text = blocks }, { .number = address }, { .text = what.text } };
+	listing_record(l, address, cells);
+	strbuf_free(&what);
+}
+
 static void put(struct listing *l, struct session *s, const struct branch *b)
 {
 	struct strbuf what = { 0 };
+	if (cmd_is_text(l->a)) {
+		put_text(l, s, b);
+		return;
+	}
 	bool first = l->sink.records < CONTAINER_ROWS;
-	AUTO_FREE char *name = name_node(s, b->node, first && cmd_is_text(l->a));
+	AUTO_FREE char *name = name_node(s, b->node, false);
 	if (b->nodes > 1)
 		strbuf_printf(&what, "%" PRIu64 " x ", b->nodes);
 	strbuf_puts(&what, name ? name : "");
 	uint64_t address = address_of(s, b->node);
 	struct cell cells[N_COLUMNS + CONTAINER_CELLS] = { { .number = b->bytes }, { .number = b->blocks }, { .number = b->nodes }, { .number = address },
 							   { .text = what.text } };
-	if (!cmd_is_text(l->a))
-		cmd_container_cells(s, first ? holder_of(s, b->node) : UINT32_MAX, 0, cells + N_COLUMNS);
+	cmd_container_cells(s, first ? holder_of(s, b->node) : UINT32_MAX, 0, cells + N_COLUMNS);
 	listing_record(l, address, cells);
 	strbuf_free(&what);
 }
@@ -170,8 +204,11 @@ static void put_head(struct session *s, struct out *o, const struct hook *p)
 	struct strbuf head = { 0 };
 	const struct holder_set *set = p->set ? &s->graph->sets.at[p->set - 1] : NULL;
 	uint64_t blocks = set ? set->blocks : s->tree->blocks[p->node], bytes = set ? set->bytes : s->tree->bytes[p->node];
-	text_add_foreign(&head, name ? name : "", o);
-	out_printf(o, "%s keeps %s in %s block%s\n", head.text ? head.text : "", text_size(bytes).text, text_count(blocks).text, blocks == 1 ? "" : "s");
+	struct paragraph line;
+	strbuf_printf(&head, "%s keeps %s in %s block%s", name ? name : "", text_size(bytes).text, text_count(blocks).text, blocks == 1 ? "" : "s");
+	paragraph_begin(&line, o, "", 80);
+	paragraph_add(&line, head.text ? head.text : "");
+	paragraph_end(&line);
 	strbuf_free(&head);
 }
 
@@ -224,6 +261,7 @@ static struct err *retained(const struct arguments *a, struct session *s, struct
 	TRY(prepare(s, ret_status));
 	TRY(parse_place(a, s, a->words[0], &at));
 	listing_begin(&l, a, o, "nodes", retained_columns, 4);
+	listing_fit(&l);
 	if (at.set) {
 		const struct holder_set *set = &s->graph->sets.at[at.set - 1];
 		AUTO_FREE char *name = name_place(s, &at);
@@ -234,7 +272,8 @@ static struct err *retained(const struct arguments *a, struct session *s, struct
 	uint32_t node = at.node;
 	/* The block, and who dominates it, up to the root. */
 	for (uint32_t budget = s->tree->n; node && budget; node = s->tree->idom[node], budget--) {
-		AUTO_FREE char *name = name_node(s, node, cmd_is_text(a));
+		bool line = cmd_is_text(a) && holder_of(s, node) != UINT32_MAX;
+		AUTO_FREE char *name = line ? cmd_holder_line(s, holder_of(s, node), l.sink.last_width) : name_node(s, node, false);
 		uint64_t address = address_of(s, node);
 		struct cell cells[] = { { .number = address }, { .number = s->tree->bytes[node] }, { .number = s->tree->blocks[node] }, { .text = name } };
 		listing_record(&l, address, cells);

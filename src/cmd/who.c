@@ -268,6 +268,7 @@ static struct err *refs(const struct arguments *a, struct session *s, struct out
 	TRY(cmd_block(a, s, a->words[0], &id));
 	TRY(graph_need_references(s->graph));
 	listing_begin(&l, a, o, "references", ref_columns, 5);
+	listing_fit(&l);
 	struct err *e = graph_words(s->graph, id, put_pointer, &page);
 	listing_end(&l);
 	*ret_status = EXIT_REPORT;

@@ -12,10 +12,12 @@ static void text_cell(struct sink *s, size_t i, const char *p)
 	int width = width_of(&s->columns[i]);
 	if (i)
 		out_puts(s->out, "  ");
-	if (i + 1 == s->n_columns && (type == CELL_TEXT || type == CELL_ADDRESS)) { /* the last is never cut, nor filled */
+	if (i + 1 == s->n_columns && (type == CELL_TEXT || type == CELL_ADDRESS)) { /* the last is not filled */
 		struct strbuf b = { 0 };
 		text_add_foreign(&b, p, s->out);
-		out_bytes(s->out, b.text ? b.text : "", b.n);
+		if (b.text && s->last_width)
+			text_elide(b.text, s->last_width);
+		out_puts(s->out, b.text ? b.text : "");
 		strbuf_free(&b);
 	} else if (type == CELL_ADDRESS || type == CELL_TEXT) {
 		out_cell(s->out, p, width);

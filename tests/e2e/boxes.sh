@@ -65,7 +65,7 @@ else
 	grep -F '"name":"g_circle->"' "$tmp/said" | grep -qF '"damaged":1,' || why="it is no damaged one: $(grep -F g_circle "$tmp/said")"
 	verdict "a GList in a circle" "$why"
 	why=
-	"$FLOTSAM" tree "$child" top 0 >"$tmp/tree" 2>&1
+	"$FLOTSAM" tree "$child" top 0 -v >"$tmp/tree" 2>&1
 	grep -qF 'GHashTable *, 250 items' "$tmp/tree" || why="tree does not say what g_set is: $(grep -F g_set "$tmp/tree")"
 	verdict "GLib's in the tree" "$why"
 	if command -v gcore >/dev/null; then
@@ -88,7 +88,7 @@ clang() { # NAME FLAG...: SKIP when it cannot
 	start "$tmp/cxx"
 	verdict "containers of $name" "$(compare "$child")"
 	local why=
-	"$FLOTSAM" tree "$child" top 0 >"$tmp/tree" 2>&1
+	"$FLOTSAM" tree "$child" top 0 -v >"$tmp/tree" 2>&1
 	grep -q 't_vector (thread variable, cxx, std::vector<long>, 23 items)' "$tmp/tree" &&
 		grep -q 'g_map (boxes.cc:[0-9]*, std::map<int, long>, 50 items)' "$tmp/tree" ||
 		why="tree does not say what they are: $(grep -E 'g_map|t_vector' "$tmp/tree")"
@@ -112,7 +112,7 @@ rust() { # COMPILER
 	start "$tmp/rust"
 	verdict "$name" "$(compare "$child")"
 	local why=
-	"$FLOTSAM" tree "$child" top 0 >"$tmp/tree" 2>&1
+	"$FLOTSAM" tree "$child" top 0 -v >"$tmp/tree" 2>&1
 	grep -qF 'local map: HashMap<u32, u64>, 1,000 items' "$tmp/tree" || why="tree does not say what main keeps: $(head -n 3 "$tmp/tree")"
 	verdict "$name in the tree" "$why"
 	end_child

@@ -292,6 +292,73 @@ START_TEST(plain_locale_gets_ascii)
 }
 END_TEST
 
+START_TEST(long_names_keep_their_ends)
+{
+	static const struct { const char *name; int columns; const char *short_name; } rows[] = {
+		{ "std::map<int, int>", 18, "std::map<int, int>" },
+		{ "std::map<int, int>", 17, "map<int, int>" },
+		{ "std::map<std::string, std::vector<long>>", 30, "map<string, vector<long>>" },
+		{ "std::map<std::string, std::vector<long>>", 24, "map<string, vector<..>>" },
+		{ "std::map<std::string, std::vector<long>>", 20, "map<..>" },
+		{ "mystd::map<int>::std", 12, "mystd..::std" },
+		{ "g_map (a.cc:3, std::map<std::pair<int, long>, char>, 5 items)", 48, "g_map (a.cc:3, map<pair<..>, char>, 5 items)" },
+		{ "wait(std::function<int ()>&) at m.cc:44", 30, "wait(function<..>&) at m.cc:44" },
+		{ "wait(std::function<int ()>&) at m.cc:44", 24, "wait(..) at m.cc:44" },
+		{ "operator>>(a<b>)>>><<< ) unbalanced < ( >", 10, "oper..<..>" },
+		{ "a\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9z", 7, "a..\xc3\xa9z" },
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		char text[100];
+		strcpy(text, rows[i].name);
+		text_elide(text, rows[i].columns);
+		ck_assert_str_eq(text, rows[i].short_name);
+		ck_assert_int_le((int)strlen(text), rows[i].columns);
+	}
+	/* Of any length, and whatever is in it. */
+	static const char bytes[] = "<>(),: ab\xc3\xa9";
+	uint32_t random = 1;
+	for (int n = 0; n < 3000; n++) {
+		size_t length = n < 2900 ? (size_t)n % 97 : 70000;
+		char *text = malloc(length + 1);
+		ck_assert_ptr_nonnull(text);
+		for (size_t i = 0; i < length; i++) {
+			random = random * 1103515245 + 12345;
+			text[i] = n == 2999 ? '<' : bytes[(random >> 16) % (sizeof bytes - 1)];
+		}
+		text[length] = 0;
+		text_elide(text, 4 + n % 40);
+		ck_assert_uint_le(strlen(text), (size_t)(4 + n % 40));
+		free(text);
+	}
+}
+END_TEST
+
+START_TEST(a_table_fits_its_line)
+{
+	static const struct column columns[] = {
+		{ "a", "A", NULL, CELL_TEXT, 30 }, { "n", "N", NULL, CELL_COUNT, 10 }, { "b", "B", NULL, CELL_TEXT, 0 },
+	};
+	static const int widths[] = { 60, 80, 200 };
+	for (size_t i = 0; i < 3; i++) {
+		struct out o = memory_out();
+		struct column own[3];
+		struct sink s;
+		memcpy(own, columns, sizeof own);
+		o.width = widths[i];
+		sink_begin(&s, sink_find("text"), &o, own, 3);
+		sink_fit(&s, own, 26);
+		struct cell cells[] = { { .text = "a name that is longer than its column will ever be" }, { .number = 5 },
+					{ .text = "std::map<std::pair<std::string, long>, std::vector<std::vector<std::string>>> and so on" } };
+		sink_record(&s, cells);
+		sink_end(&s);
+		char *text = take_text(&o, NULL);
+		for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+			ck_assert_msg(strlen(line) <= (size_t)widths[i], "%zu columns of %d: %s", strlen(line), widths[i], line);
+		free(text);
+	}
+}
+END_TEST
+
 static int columns_of(const char *text)
 {
 	wchar_t wide[256];
@@ -484,6 +551,8 @@ int main(void)
 	tcase_add_test(t, paragraphs_break_between_words);
 	tcase_add_test(t, lines_are_json_and_the_end_counts);
 	tcase_add_test(t, csv_quotes_what_needs_it);
+	tcase_add_test(t, long_names_keep_their_ends);
+	tcase_add_test(t, a_table_fits_its_line);
 	tcase_add_test(t, figures_say_as_much_as_is_true);
 	tcase_add_test(t, closed_pipe_is_remembered);
 	suite_add_tcase(s, t);
