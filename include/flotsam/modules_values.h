@@ -61,9 +61,13 @@ struct container { /* those that stand at one name: the same member of all eleme
 	uint64_t damaged;	/* objects left out: what they say of themselves cannot be. Of frames: not made yet, perhaps */
 	bool characters;	/* items are characters of a text */
 };
+enum { TYPE_UNKNOWN, TYPE_TEXT, N_TYPES_KNOWN };
 struct container_heap {
 	uint64_t (*block)(void *ctx, uint64_t address); /* usable bytes of the used block that begins there; 0: none */
 	bool (*take)(void *ctx, uint64_t address);	/* of such a block: true at the first time */
+	/* What it is, for pointers that do not say: a number for each type. NULL: that is not asked. */
+	uint32_t (*type)(void *ctx, uint64_t address);
+	const char *(*type_name)(void *ctx, uint32_t type);
 	void *ctx;
 };
 struct containers {

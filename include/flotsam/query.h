@@ -181,6 +181,9 @@ uint64_t stack_pc(const struct stack *st, unsigned frame);
 
 /* What a line's variables are computed from; line beyond the stack's: no frame. */
 void query_value_place(const struct session *s, const struct stack *st, unsigned line, struct value_place *ret);
+/* For struct container_heap: the type of the block that begins there, as far as session_types() was asked for it. */
+uint32_t query_block_type(struct session *s, uint64_t address);
+const char *query_block_type_name(struct session *s, uint32_t type);
 /* The containers of the program's variables and of all threads' frames, largest first. Without the walk what pointers lead to stays
  * unknown. The caller frees by modules_containers_free(). */
 struct err *query_containers(struct session *s, struct containers *ret) MUST_CHECK;

@@ -74,11 +74,12 @@ static char *name_of(const struct container *c, int width)
 	char many[40] = "";
 	if (c->containers > 1)
 		snprintf(many, sizeof many, " x%s", text_count_short(c->containers).text);
-	size_t n = strlen(c->name), room = (size_t)width - strlen(many);
+	/* Of a pointer its name stands for what it leads to. */
+	size_t length = strlen(c->name), n = length > 2 && !strcmp(c->name + length - 2, "->") ? length - 2 : length, room = (size_t)width - strlen(many);
 	if (n > room && n > NAME_FRONT)
-		strbuf_printf(&t, "%.*s..%s%s", NAME_FRONT, c->name, c->name + n - (room - NAME_FRONT - 2), many);
+		strbuf_printf(&t, "%.*s..%.*s%s", NAME_FRONT, c->name, (int)(room - NAME_FRONT - 2), c->name + n - (room - NAME_FRONT - 2), many);
 	else
-		strbuf_printf(&t, "%s%s", c->name, many);
+		strbuf_printf(&t, "%.*s%s", (int)n, c->name, many);
 	return t.text;
 }
 
@@ -188,6 +189,7 @@ static struct err *run(const struct arguments *a, struct session *s, struct out 
 	struct containers c = { 0 };
 	TRY(order_of(a, &by));
 	TRY(session_walk(s));
+	TRY(session_types(s));
 	TRY(query_containers(s, &c));
 	AUTO_FREE const struct container **all = calloc(c.list.n + 1, sizeof *all);
 	if (!all) {

@@ -2,6 +2,66 @@
  * is checked by what it says of itself. */
 #include "container_walk.h"
 
+/* "session", of "session[]" and "session + tail" too; GLib's own as people write them. */
+static int base_name(const char **name)
+{
+	static const char *const behind[] = { " + tail", "[]" };
+	size_t n = strlen(*name);
+	for (unsigned i = 0; i < 2; i++) {
+		size_t m = strlen(behind[i]);
+		if (n > m && !strcmp(*name + n - m, behind[i]) && strcmp(*name, "char[]"))
+			n -= m;
+	}
+	if (n > 2 && !strncmp(*name, "_G", 2)) {
+		++*name;
+		n--;
+	}
+	return (int)n;
+}
+
+static bool same_type(const struct container_heap *heap, uint32_t a, uint32_t b)
+{
+	if (a == b || !a || !b)
+		return a == b;
+	const char *x = heap->type_name(heap->ctx, a), *y = heap->type_name(heap->ctx, b);
+	int n = base_name(&x), m = base_name(&y);
+	return n == m && !strncmp(x, y, (size_t)n);
+}
+
+void reading_points_at(const struct reading *r, unsigned nth, uint64_t address)
+{
+	const struct container_heap *heap = &r->w->heap;
+	struct contents *c = &r->w->lines.at[r->at->line].contents;
+	if (!heap->type || !address || c->mixed[nth] || c->n[nth] >= LOOKED_AT)
+		return;
+	uint32_t type = heap->type(heap->ctx, address);
+	c->mixed[nth] = !type || (c->n[nth] && !same_type(heap, type, c->type[nth]));
+	c->type[nth] = type;
+	c->n[nth]++;
+}
+
+const char *container_of_contents(struct container_search *w, const struct line *l, const char *kind, const char **ret_element)
+{
+	const struct contents *c = &l->contents;
+	const char *name[MAX_POINTERS] = { "gpointer", "gpointer" };
+	int length[MAX_POINTERS] = { 8, 8 };
+	bool known = false;
+	char *element, *all;
+	for (unsigned i = 0; i < MAX_POINTERS; i++)
+		if (c->n[i] && !c->mixed[i]) {
+			name[i] = w->heap.type_name(w->heap.ctx, c->type[i]);
+			length[i] = base_name(&name[i]);
+			known = true;
+		}
+	/* Without values it is a set, or a list. */
+	if (!known || asprintf(&element, c->n[1] ? "%.*s, %.*s" : "%.*s", length[0], name[0], length[1], name[1]) < 0)
+		return NULL;
+	*ret_element = modules_keep(w->ms, element);
+	if (!*ret_element || asprintf(&all, "%s of %s", kind, *ret_element) < 0)
+		return NULL;
+	return modules_keep(w->ms, all);
+}
+
 /* Members one behind the other, as the C ABI aligns them: w a word, i 4 bytes. */
 static bool members(const struct reading *r, uint64_t at, const char *layout, uint64_t *ret)
 {
@@ -46,6 +106,7 @@ static bool chain(const struct reading *r, uint64_t from, bool both_ways, uint64
 			return false;
 		if (r->h->seen)
 			return n == 0;
+		reading_points_at(r, 0, v[0]);
 		if (!(n & (n - 1)))
 			remembered = from;
 		before = from;
@@ -94,14 +155,33 @@ bool read_garray(const struct reading *r)
 		return false;
 	uint64_t usable = heap->block ? heap->block(heap->ctx, v[DATA]) : 0;
 	bool in_bytes = usable && v[ROOM] * v[UNIT] > usable && v[ROOM] <= usable;
-	return row(r, v[DATA], v[LENGTH], in_bytes ? v[ROOM] / v[UNIT] : v[ROOM], v[UNIT]);
+	if (!row(r, v[DATA], v[LENGTH], in_bytes ? v[ROOM] / v[UNIT] : v[ROOM], v[UNIT]))
+		return false;
+	r->h->unit = v[UNIT];
+	/* What the array is made of; text may be all that its first bytes look like. */
+	if (heap->type && v[DATA] && heap->type(heap->ctx, v[DATA]) != TYPE_TEXT)
+		reading_points_at(r, 0, v[DATA]);
+	return true;
+}
+
+/* Of n places those that lead somewhere. */
+static void pointers(const struct reading *r, unsigned nth, uint64_t from, uint64_t n)
+{
+	const struct contents *c = &r->w->lines.at[r->at->line].contents;
+	uint64_t to;
+	for (uint64_t i = 0; i < n && i < LOOKED_AT && r->w->heap.type && !r->h->seen && !c->mixed[nth] && !interrupted; i++)
+		if (modules_word(r->w->ms, from + i * r->w->word, &to))
+			reading_points_at(r, nth, to);
 }
 
 bool read_gptrarray(const struct reading *r)
 {
 	enum { DATA, LENGTH, ROOM, N };
 	uint64_t v[N];
-	return members(r, r->at->address, "wii", v) && row(r, v[DATA], v[LENGTH], v[ROOM], r->w->word);
+	if (!members(r, r->at->address, "wii", v) || !row(r, v[DATA], v[LENGTH], v[ROOM], r->w->word))
+		return false;
+	pointers(r, 0, v[DATA], v[LENGTH]);
+	return true;
 }
 
 bool read_gstring(const struct reading *r)
@@ -109,6 +189,16 @@ bool read_gstring(const struct reading *r)
 	enum { DATA, LENGTH, ROOM, N };
 	uint64_t v[N];
 	return members(r, r->at->address, "www", v) && v[DATA] && v[LENGTH] < v[ROOM] && row(r, v[DATA], v[LENGTH], v[ROOM], 1);
+}
+
+/* Keys or values of the places in use: their hash is 2 or more (ghash.c, HASH_IS_REAL). */
+static void live(const struct reading *r, unsigned nth, uint64_t from, uint64_t hashes, uint64_t n)
+{
+	const struct contents *c = &r->w->lines.at[r->at->line].contents;
+	uint64_t to, hash;
+	for (uint64_t i = 0; i < n && i < LOOKED_AT && r->w->heap.type && !c->mixed[nth] && !interrupted; i++)
+		if (members(r, hashes + 4 * i, "i", &hash) && hash >= 2 && modules_word(r->w->ms, from + i * r->w->word, &to))
+			reading_points_at(r, nth, to);
 }
 
 /* Keys, hashes and values in three arrays; a set has its keys for values; small numbers stand in 4 bytes instead of a word. */
@@ -124,6 +214,11 @@ static bool hash(const struct reading *r, uint64_t size, uint64_t mask, uint64_t
 	    (arrays[2] != arrays[0] && !reading_owns(r, arrays[2], size * least)))
 		return false;
 	r->h->wasted = r->h->bytes / size * (size - used);
+	/* What is in 4 bytes is a number. */
+	const struct container_heap *heap = &r->w->heap;
+	for (unsigned i = 0; i < 2 && !r->h->seen && r->w->word > 4; i++)
+		if ((!i || arrays[2] != arrays[0]) && heap->block && heap->block(heap->ctx, arrays[2 * i]) >= size * r->w->word)
+			live(r, i, arrays[2 * i], arrays[1], size);
 	return true;
 }
 
@@ -158,6 +253,8 @@ bool read_gtree(const struct reading *r)
 			return false;
 		if (r->h->seen)
 			return n == 1;
+		for (unsigned i = 0; i < 2; i++)
+			reading_points_at(r, i, side[i]);
 		for (unsigned i = 0; i < 2; i++)
 			if (flags[1 + i] && (slot = vec_push(&w->nodes)))
 				*slot = side[2 + i];

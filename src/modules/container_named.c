@@ -50,6 +50,7 @@ static void judge(struct naming *k, uint32_t at, bool pointer)
 	bool itself = s.from == UINT32_MAX;
 	struct holding h;
 	char *text;
+	w->lines.at[k->line].contents = (struct contents){ 0 };
 	if (!shape->type || !shape->element_type || (k->word && k->word - s.address >= shape->bytes) ||
 	    !container_measure(w, &(struct visit){ s.address, s.shape, k->line }, &h))
 		return;
@@ -61,7 +62,10 @@ static void judge(struct naming *k, uint32_t at, bool pointer)
 	struct container c = { .kind = shape->kind_name, .type = shape->type, .element = shape->element_type, .address = s.address, .element_bytes = shape->unit,
 			       .items = items, .capacity = h.capacity, .bytes = h.bytes, .characters = form_is_text(shape->row->form) };
 	c.name = modules_keep(w->ms, way_to(k, at));
-	if (pointer && itself)
+	const char *of = container_of_contents(w, &w->lines.at[k->line], shape->type, &c.element);
+	if (of)
+		c.type = of;
+	else if (pointer && itself)
 		c.type = asprintf(&text, "%s *", shape->type) < 0 ? NULL : modules_keep(w->ms, text);
 	if (!c.name || !c.type)
 		return;

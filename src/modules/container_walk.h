@@ -6,6 +6,12 @@
 
 struct visit { uint64_t address; uint32_t shape, line; };
 
+enum { MAX_POINTERS = 2, LOOKED_AT = 1 << 16 };
+struct contents { /* what the blocks are that pointers without a type lead to, those of keys and those of values */
+	uint32_t type[MAX_POINTERS];
+	uint32_t n[MAX_POINTERS];
+	bool mixed[MAX_POINTERS]; /* of several types, or of an unknown one */
+};
 struct line { /* a name at which objects of one shape stand */
 	uint32_t parent;	/* UINT32_MAX: a variable */
 	uint32_t shape;
@@ -13,6 +19,7 @@ struct line { /* a name at which objects of one shape stand */
 	bool frame;		/* of a frame: what is there may be what the last call left */
 	const char *name, *where;
 	struct source_line source;
+	struct contents contents;
 	struct container sum;
 };
 
@@ -34,6 +41,7 @@ struct container_search {
 
 struct holding { /* what one container says of itself */
 	uint64_t items, capacity, bytes, wasted;
+	uint64_t unit;		/* bytes of an element, where the container itself says that; else 0 */
 	bool seen;		/* counted at another name */
 };
 struct reading { /* of one container */
@@ -53,6 +61,10 @@ bool reading_number(const struct reading *r, unsigned field, uint64_t *ret);
 bool reading_owns(const struct reading *r, uint64_t address, uint64_t bytes);
 /* Elements that are to be visited: n of them in a row. */
 void reading_put_row(const struct reading *r, uint64_t from, uint64_t n);
+/* An untyped pointer among the contents, as a key (0) or a value (1). */
+void reading_points_at(const struct reading *r, unsigned nth, uint64_t address);
+/* "GList of Session": NULL when the contents are not of one type. */
+const char *container_of_contents(struct container_search *w, const struct line *l, const char *kind, const char **ret_element);
 /* One step of a walk more; false: there were enough of them. */
 bool reading_step(const struct reading *r);
 

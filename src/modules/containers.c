@@ -130,6 +130,7 @@ static void count(struct container_search *w, const struct visit *at)
 	if (!c->containers++) {
 		c->address = at->address;
 		c->capacity = h.capacity == UNKNOWN ? UNKNOWN : 0;
+		c->element_bytes = h.unit;
 	}
 	c->items += h.items;
 	c->capacity += c->capacity == UNKNOWN || h.capacity == UNKNOWN ? 0 : h.capacity;
@@ -357,7 +358,9 @@ static void list_lines(struct containers *c)
 		slot->line = l->source;
 		slot->type = s->type ? s->type : s->kind_name;
 		slot->element = s->element_type ? s->element_type : "";
-		slot->element_bytes = s->unit;
+		slot->element_bytes = slot->element_bytes ? slot->element_bytes : s->unit;
+		const char *of = container_of_contents(w, l, slot->type, &slot->element);
+		slot->type = of ? of : slot->type;
 	}
 }
 

@@ -4,6 +4,7 @@
 enum { MAX_LINES = 20000 }; /* frames of thousands of threads look alike */
 
 struct claims {
+	struct session *s;
 	const struct blocks *b;
 	uint64_t *bits;
 };
@@ -29,6 +30,43 @@ static bool take(void *ctx, uint64_t address)
 		return false;
 	c->bits[id / 64] |= bit;
 	return true;
+}
+
+uint32_t query_block_type(struct session *s, uint64_t address)
+{
+	block_id id = s->types ? blocks_at(s->blocks, address) : BLOCK_NONE;
+	if (id == BLOCK_NONE || blocks_payload(s->blocks, id) != address || !block_state_is_used(blocks_state(s->blocks, id)))
+		return TYPE_UNKNOWN;
+	uint32_t label = types_label(s->types, id);
+	switch (s->types->labels[label].by) {
+	case BY_TEXT:
+		return TYPE_TEXT; /* its label tells its length too, which is no type */
+	case BY_VTABLE:
+	case BY_RUNTIME:
+	case BY_TAG:
+	case BY_DWARF:
+		return label + N_TYPES_KNOWN;
+	case BY_SIZE:
+	case BY_BYTES:
+	case N_IDENTIFIED:
+		break;
+	}
+	return TYPE_UNKNOWN;
+}
+
+const char *query_block_type_name(struct session *s, uint32_t type)
+{
+	return type == TYPE_TEXT ? "char[]" : s->types->labels[type - N_TYPES_KNOWN].name;
+}
+
+static uint32_t type_of(void *ctx, uint64_t address)
+{
+	return query_block_type(((struct claims *)ctx)->s, address);
+}
+
+static const char *name_of_type(void *ctx, uint32_t type)
+{
+	return query_block_type_name(((struct claims *)ctx)->s, type);
 }
 
 static struct err *add_threads(struct session *s, struct containers *c)
@@ -96,9 +134,9 @@ static struct err *collect(struct session *s, const struct container_heap *heap,
 
 struct err *query_containers(struct session *s, struct containers *ret)
 {
-	struct claims claims = { .b = s->blocks };
+	struct claims claims = { .s = s, .b = s->blocks };
 	AUTO_FREE uint64_t *bits = s->blocks ? calloc(s->blocks->n / 64 + 1, sizeof *bits) : NULL;
-	const struct container_heap heap = { block_bytes, take, &claims };
+	const struct container_heap heap = { block_bytes, take, s->types ? type_of : NULL, s->types ? name_of_type : NULL, &claims };
 	if (s->blocks && !bits)
 		return err_nomem();
 	claims.bits = bits;

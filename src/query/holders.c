@@ -31,6 +31,16 @@ static bool take(void *ctx, uint64_t address)
 	return block_bytes(ctx, address);
 }
 
+static uint32_t type_of(void *ctx, uint64_t address)
+{
+	return query_block_type(((const struct kept *)ctx)->s, address);
+}
+
+static const char *name_of_type(void *ctx, uint32_t type)
+{
+	return query_block_type_name(((const struct kept *)ctx)->s, type);
+}
+
 /* The variable of a thread that an address lies in. */
 struct thread_spot { struct module *m; uint64_t in_block; /* of the variable */ };
 static bool thread_spot(struct session *s, const struct thread *t, uint64_t address, struct thread_spot *ret)
@@ -104,7 +114,7 @@ static bool of_frame(struct session *s, const struct holder *h, const struct con
 bool query_holder_container(struct session *s, uint32_t holder, uint64_t word, struct container *ret)
 {
 	struct kept k = { s, holder };
-	const struct container_heap heap = { block_bytes, take, &k };
+	const struct container_heap heap = { block_bytes, take, s->types ? type_of : NULL, s->types ? name_of_type : NULL, &k };
 	if (!s->blocks || !s->runtime || holder >= s->graph->holders.n)
 		return false;
 	const struct holder *h = &s->graph->holders.at[holder];

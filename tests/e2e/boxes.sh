@@ -68,6 +68,13 @@ else
 	"$FLOTSAM" tree "$child" top 0 -v >"$tmp/tree" 2>&1
 	grep -qF 'GHashTable *, 250 items' "$tmp/tree" || why="tree does not say what g_set is: $(grep -F g_set "$tmp/tree")"
 	verdict "GLib's in the tree" "$why"
+	why=
+	"$FLOTSAM" containers "$child" --types=all --format jsonl >"$tmp/said" 2>&1
+	for type in '"g_sessions->",.*GList of session"' '"g_by_number->",.*GHashTable of gpointer, order"' '"g_all->",.*GPtrArray of session"' \
+		'"g_mixed->",.*"GList"' '"g_unlike->",.*"element_bytes":24'; do
+		grep -q "\"name\":$type" "$tmp/said" || why="no $type: $(grep -F "${type%%,*}" "$tmp/said")"
+	done
+	verdict "what GLib's are of" "$why"
 	if command -v gcore >/dev/null; then
 		gcore -o "$tmp/core" "$child" >"$tmp/log" 2>&1
 		verdict "containers of GLib in a core" "$(compare "$tmp/core.$child")"
