@@ -319,15 +319,16 @@ static bool read_weak(const struct reading *r)
 {
 	const struct container_heap *heap = &r->w->heap;
 	uint64_t v[2];
-	uint8_t users[4];
+	uint64_t users;
 	if (!numbers(r, 2, v))
 		return false;
 	if (!v[1] || !heap->block)
 		return !v[1];
-	/* shared_ptr_base.h: _Sp_counted_base has a vtable, then _M_use_count and _M_weak_count, of type _Atomic_word */
-	if (!modules_read(r->w->ms, v[1] + r->w->word, users, sizeof users))
+	/* shared_ptr_base.h: _Sp_counted_base has a vtable, then _M_use_count and _M_weak_count, of type _Atomic_word;
+	 * libc++'s __shared_count a vtable, then __shared_owners_, a long, which is -1 when there is none. */
+	if (!word_at(r, v[1] + r->w->word, &users))
 		return false;
-	r->h->items = (users[0] | users[1] | users[2] | users[3]) != 0;
+	r->h->items = (uint32_t)(r->s->row->scope ? users + 1 : users) != 0;
 	if (!heap->block(heap->ctx, v[1]))
 		return !r->w->lines.at[r->at->line].frame;
 	if (!r->h->items && object(r, v[1]))
@@ -383,6 +384,7 @@ static bool read_variant(const struct reading *r)
 
 static read_form_fn *const forms[N_FORMS] = {
 	[FORM_LIBCXX_TEXT] = read_libcxx_text, [FORM_LIBCXX_DEQUE] = read_libcxx_deque,
+	[FORM_LIBCXX_BITS] = read_libcxx_bits,
 	[FORM_VEC] = read_vec, [FORM_TEXT] = read_vec, [FORM_RING] = read_ring, [FORM_OLD_RING] = read_old_ring, [FORM_SWISS] = read_swiss,
 	[FORM_COUNT] = read_count, [FORM_GLIST] = read_glist, [FORM_GSLIST] = read_gslist, [FORM_GQUEUE] = read_gqueue, [FORM_GHASH] = read_ghash,
 	[FORM_GARRAY] = read_garray, [FORM_GPTRARRAY] = read_gptrarray, [FORM_GSTRING] = read_gstring, [FORM_GTREE] = read_gtree,

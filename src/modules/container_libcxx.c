@@ -49,3 +49,16 @@ bool read_libcxx_deque(const struct reading *r)
 	}
 	return true;
 }
+
+/* So many bits; room for so many words of them (vector, __cap_alloc_). */
+bool read_libcxx_bits(const struct reading *r)
+{
+	uint64_t begin, size, words, bytes, bits, word = r->w->word;
+	if (!reading_number(r, 0, &begin) || !reading_number(r, 1, &size) || !reading_number(r, 2, &words) || __builtin_mul_overflow(words, word, &bytes) ||
+	    __builtin_mul_overflow(bytes, 8, &bits) || size > bits)
+		return false;
+	r->h->items = size;
+	r->h->capacity = bits;
+	r->h->wasted = (bits - size) / 8;
+	return !words || reading_owns(r, begin, bytes);
+}

@@ -2,7 +2,7 @@
  * libstdc++: members by the headers of gcc 12: bits/stl_vector.h, bits/stl_bvector.h, bits/basic_string.h,
  * bits/stl_deque.h, bits/stl_list.h, bits/forward_list.h, bits/stl_tree.h, bits/hashtable.h, bits/shared_ptr_base.h,
  * bits/unique_ptr.h, optional, variant. They have been the same since gcc 5 made C++11's ABI.
- * libc++: vector, list, forward_list, __tree, __hash_table, string, deque and __memory/ of 14, where pairs are compressed.
+ * libc++: vector, list, forward_list, __tree, __hash_table, string, deque, optional, variant and __memory/ of 14, where pairs are compressed.
  * Rust: library/alloc/src/vec/mod.rs, raw_vec.rs, collections/vec_deque/mod.rs, collections/btree/map.rs and hashbrown's
  * src/raw/mod.rs, of 1.63 and of 1.95, whose RawVec has what it had in a member of its own.
  * GLib: container_glib.c. */
@@ -64,6 +64,13 @@ const struct container_row container_rows[] = {
 	{ .type = "optional", .kind = "std::optional", .form = FORM_OPTIONAL, .fields = { "._M_payload._M_engaged", "._M_payload._M_payload._M_value" },
 	  .from = "", .shown = 1, .step = "->" },
 	{ .type = "variant", .kind = "std::variant", .form = FORM_VARIANT, .fields = { "._M_index", "._M_u" }, .from = "", .shown = 16 },
+	{ .type = "vector<bool", .kind = "std::vector", LIBCXX, .form = FORM_LIBCXX_BITS, .fields = { ".__begin_", ".__size_", ".__cap_alloc_.__value_" },
+	  .from = "", .shown = 1, .step = "[]" },
+	{ .type = "optional", .kind = "std::optional", LIBCXX, .form = FORM_OPTIONAL, .fields = { ".__engaged_", ".__val_" }, .from = "", .shown = 1,
+	  .step = "->" },
+	{ .type = "variant", .kind = "std::variant", LIBCXX, .form = FORM_VARIANT, .fields = { ".__impl.__index", ".__impl.__data" }, .from = "",
+	  .shown = 16 },
+	{ .type = "weak_ptr", .kind = "std::weak_ptr", LIBCXX, .form = FORM_WEAK, .fields = { ".__ptr_", ".__cntrl_" }, .from = "", .shown = 1 },
 	{ .type = "vector", .kind = "std::vector", LIBCXX, .form = FORM_SPAN, .fields = { ".__begin_", ".__end_", ".__end_cap_.__value_" }, .from = "",
 	  .shown = 1, .step = "[]" },
 	{ .type = "list", .kind = "std::list", LIBCXX, .form = FORM_LIST, .fields = { ".__end_", ".__size_alloc_.__value_" }, .from = "", .shown = 1,
