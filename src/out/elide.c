@@ -1,7 +1,7 @@
 /* Names that are longer than there is room for: what is inside of templates goes first, then the middle. */
 #include "flotsam/out.h"
 
-enum { LONGEST = 4096, LAST_LEAST = 14, TEXT_LEAST = 10 };
+enum { LONGEST = 4096, LAST_LEAST = 14, TEXT_LEAST = 10, FEW = 3 };
 
 static bool is_name(char c)
 {
@@ -22,7 +22,7 @@ void text_without_std(char *text)
 }
 
 /* The innermost arguments that say anything, of a template or a function: from behind '<' to its '>'. */
-static bool deepest(const char *text, size_t *ret_from, size_t *ret_to)
+static unsigned deepest(const char *text, size_t *ret_from, size_t *ret_to)
 {
 	size_t open[64];
 	unsigned depth = 0, most = 0;
@@ -63,7 +63,13 @@ void text_elide(char *text, int columns)
 	if (n > LONGEST)
 		cut_middle(text, n, LONGEST);
 	text_without_std(text);
-	while ((n = strlen(text)) > room && deepest(text, &from, &to)) {
+	unsigned depth;
+	while ((n = strlen(text)) > room && (depth = deepest(text, &from, &to))) {
+		/* Of the outermost, the first of them stay. */
+		size_t much = n - room + 2;
+		if (depth == 1 && to - from >= much + FEW)
+			for (from = to - much; ((unsigned char)text[from] & 0xc0) == 0x80;)
+				from--;
 		memmove(text + from + 2, text + to, n - to + 1);
 		memcpy(text + from, "..", 2);
 	}
