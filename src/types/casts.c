@@ -305,37 +305,46 @@ static double size_says(const struct spread *s, const struct fit *fit, uint64_t 
 	return 0;
 }
 
-struct verdict { double score; bool exact, empty; /* exact: all are of its size; empty: no pointer of any says anything */ };
-
-/* How well a type fits a group's blocks. Below 0: not at all. */
-static struct verdict judge(struct casting *c, const struct group *g, const struct candidate *a)
+struct verdict types_verdict(struct spread *s, uint32_t type, const block_id *ids, const uint32_t *base, unsigned n)
 {
-	struct spread *s = c->s;
-	const struct type *at = table_type(s->table, a->type);
-	struct verdict v = { .exact = true, .empty = true };
-	unsigned bad = 0, samples = g->n < SAMPLES ? g->n : SAMPLES;
-	for (unsigned i = 0; i < samples; i++) {
-		/* From all over the group. */
-		const struct found *f = &c->found.at[g->first + (uint64_t)i * g->n / samples];
-		uint64_t address = blocks_payload(s->b, f->id) + f->base, n = blocks_usable(s->b, f->id) - f->base;
-		struct fit fit = fit_type(s, a->type, address, n);
+	const struct type *at = table_type(s->table, type);
+	struct verdict v = { .exact = true, .empty = true, .whole = true };
+	unsigned bad = 0;
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t address = blocks_payload(s->b, ids[i]) + base[i], room = blocks_usable(s->b, ids[i]) - base[i];
+		struct fit fit = fit_type(s, type, address, room);
 		if (!fit.rank)
 			return (struct verdict){ .score = -1 };
 		if (at->kind == TYPE_CHAR) {
-			v.score += is_text(s, address, n) ? 1 : -1;
+			v.score += is_text(s, address, room) ? 1 : -1;
 			v.exact = v.empty = false;
 			continue;
 		}
-		enum shape shape = shape_of(s, a->type, address);
+		enum shape shape = shape_of(s, type, address);
 		bad += shape == SHAPE_BAD;
 		v.empty &= shape != SHAPE_GOOD;
-		v.exact &= fit.form == FORM_ONE && n - at->size < 1u << s->b->granule_shift;
-		double agreement = at->kind == TYPE_STRUCT ? shape_agreement(s, a->type, address) : shape == SHAPE_GOOD ? 0.5 : 0;
-		v.score += (agreement > 2 ? 2 : agreement < -2 ? -2 : agreement) + size_says(s, &fit, at->size, n);
+		v.exact &= fit.form == FORM_ONE && room - at->size < 1u << s->b->granule_shift;
+		v.whole &= fit.form != FORM_TAIL;
+		double agreement = at->kind == TYPE_STRUCT ? shape_agreement(s, type, address) : shape == SHAPE_GOOD ? 0.5 : 0;
+		v.score += (agreement > 2 ? 2 : agreement < -2 ? -2 : agreement) + size_says(s, &fit, at->size, room);
 	}
 	/* Some may be used before they are set, most may not. */
-	v.score = bad * 10 > samples ? -1 : v.score / samples;
+	v.score = bad * 10 > n ? -1 : v.score / n;
 	return v;
+}
+
+/* Of blocks from all over the group. */
+static struct verdict judge(struct casting *c, const struct group *g, const struct candidate *a)
+{
+	block_id ids[SAMPLES];
+	uint32_t base[SAMPLES];
+	unsigned samples = g->n < SAMPLES ? g->n : SAMPLES;
+	for (unsigned i = 0; i < samples; i++) {
+		const struct found *f = &c->found.at[g->first + (uint64_t)i * g->n / samples];
+		ids[i] = f->id;
+		base[i] = f->base;
+	}
+	return types_verdict(c->s, a->type, ids, base, samples);
 }
 
 /* What code says counts among those that it may be at all. */

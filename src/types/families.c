@@ -51,7 +51,7 @@ static void find_kinds(struct spread *s, struct family *f)
 			f->kinds[f->n_kinds++] = id;
 }
 
-static bool read_value(struct spread *s, uint64_t address, uint32_t bytes, uint64_t *ret)
+bool spread_value(struct spread *s, uint64_t address, uint32_t bytes, uint64_t *ret)
 {
 	uint8_t raw[8] = { 0 };
 	if (bytes > sizeof raw || !image_read(s->img, address, raw, bytes))
@@ -88,7 +88,7 @@ static double information(struct spread *s, const struct family *f, const struct
 	double bits = 0;
 	memset(counts, 0, sizeof counts);
 	for (size_t i = 0; i < f->blocks.n; i += step) {
-		if (!read_value(s, object_of(s, f->blocks.at[i]) + m->offset, m->bytes, &v))
+		if (!spread_value(s, object_of(s, f->blocks.at[i]) + m->offset, m->bytes, &v))
 			continue;
 		unsigned a = index_of(values, &n_values, MOST_VALUES, v), b = index_of(sizes, &n_sizes, MOST_SIZES, spread_usable(s, f->blocks.at[i]));
 		/* A member of that many values is no kind. */
@@ -361,7 +361,7 @@ static void learn(struct spread *s, const struct family *f, struct learned *l, u
 	AUTO_FREE bool *known = known_kinds(s, f);
 	uint64_t v;
 	for (block_id id = 0; known && id < s->b->n && !interrupted; id++) {
-		if (!known[s->g->of[id]] || !read_value(s, object_of(s, id) + f->offset, f->bytes, &v))
+		if (!known[s->g->of[id]] || !spread_value(s, object_of(s, id) + f->offset, f->bytes, &v))
 			continue;
 		struct typed at = typing_of(s->g, id);
 		unsigned i = 0;
@@ -479,7 +479,7 @@ static size_t name_value(struct spread *s, const struct family *f, const struct 
 	size_t of = 0, own = 0;
 	uint64_t is;
 	for (size_t i = 0; i < n; i++)
-		if (read_value(s, object_of(s, ids[i]) + f->offset, f->bytes, &is) && is == v)
+		if (spread_value(s, object_of(s, ids[i]) + f->offset, f->bytes, &is) && is == v)
 			swap_to(ids, &of, i);
 	uint32_t kind = of && !s->nomem ? decide(s, f, l, n_learned, v, ids, of, margin) : 0;
 	if (!kind)
@@ -514,7 +514,7 @@ static void name_family(struct spread *s, struct family *f, struct map64 *member
 		return;
 	learn(s, f, l, &n_learned);
 	for (size_t i = 0; i < f->blocks.n; i++)
-		if (read_value(s, object_of(s, f->blocks.at[i]) + f->offset, f->bytes, &v))
+		if (spread_value(s, object_of(s, f->blocks.at[i]) + f->offset, f->bytes, &v))
 			index_of(values, &n_values, MOST_VALUES, v);
 	size_t done = 0;
 	for (unsigned i = 0; i < n_values && !s->nomem && !interrupted; i++)

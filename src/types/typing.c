@@ -23,6 +23,7 @@ static const struct pass { const char *what; bool (*run)(struct spread *s); } pa
 	{ "reading vtables", spread_vtables },
 	{ "following pointers into blocks", interior },
 	{ "telling headers apart", spread_families },
+	{ "telling members of unions apart", spread_arms },
 	{ "reading casts in code", spread_casts },
 	{ "reading tags", spread_tags },
 };

@@ -118,6 +118,8 @@ static inline bool may_be_number(const struct type_table *t, const struct type_l
 bool types_begins_with(const struct type_table *t, uint32_t outer, uint32_t inner);
 bool types_alike(const struct type_table *t, uint32_t a, uint32_t b);
 bool spread_word(struct spread *s, uint64_t address, uint64_t *ret);
+/* A member of up to 8 bytes. */
+bool spread_value(struct spread *s, uint64_t address, uint32_t bytes, uint64_t *ret);
 
 /* The block's bytes from `base` on are a `type`. rank 0: as the fit says. Word: where the pointer stands that says so; 0: none. */
 void spread_offer(struct spread *s, block_id id, uint32_t type, uint64_t base, uint8_t rank, enum typed_by by, uint64_t word, bool weak);
@@ -156,8 +158,14 @@ bool spread_find_embeds(struct spread *s);
 uint32_t spread_container_at_start(struct spread *s, block_id id, uint32_t type, struct fit fit);
 /* Which of the structs that begin with a header. */
 bool spread_families(struct spread *s);
+/* Which pointer of a union it is. */
+bool spread_arms(struct spread *s);
 /* What void * and the like point at, by what code casts them to. */
 bool spread_casts(struct spread *s);
+/* How well a type fits blocks, each from a base on. score below 0: not at all; exact: all are of its size; whole: of a multiple of it;
+ * empty: no pointer of any says anything. */
+struct verdict { double score; bool exact, whole, empty; };
+struct verdict types_verdict(struct spread *s, uint32_t type, const block_id *ids, const uint32_t *base, unsigned n);
 /* What an object's pointers say for its being of a type: below 0 against it. */
 double shape_agreement(struct spread *s, uint32_t type, uint64_t address);
 /* Which variable is where: s->g->tags. Of a pointer to one: 1: it is what the pointer says, -1: it is something else, 0: it leads to none. */

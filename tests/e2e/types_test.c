@@ -195,6 +195,19 @@ START_TEST(voids)
 }
 END_TEST
 
+/* What a union's pointer leads to: a tag tells. */
+START_TEST(arms_of_unions)
+{
+	both("arms", 98);
+	json_t *j = ask_json("type", first_of("point[]")), *chain = json_object_get(j, "chain"), *last = json_array_get(chain, json_array_size(chain) - 1);
+	ck_assert_str_eq(word(j, "by"), "union");
+	ck_assert_str_eq(word(last, "type"), "value");
+	json_decref(j);
+	if (ask_core())
+		compare(98);
+}
+END_TEST
+
 /* struct slot: {first, many, n, other} as the compiler lays it out for 64 bits. */
 START_TEST(layout)
 {
@@ -403,6 +416,7 @@ int main(void)
 	tcase_add_test(c, split);
 	tcase_add_test(c, cast_types);
 	tcase_add_test(c, voids);
+	tcase_add_test(c, arms_of_unions);
 	tcase_add_test(c, layout);
 	tcase_add_test(c, layouts);
 	tcase_add_test(c, lost_kinds);
