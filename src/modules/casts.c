@@ -10,10 +10,10 @@ enum { FARTHEST = 4, MOST_REACHED = 512, MOST_TARGETS = 64, MOST_CASTS = 1 << 20
 
 /* System V ABI AMD64, 3.2.3 and figure 3.36; i386: arguments are on the stack; AAPCS64, 6.1.1. */
 static const struct cast_machine machines[] = {
-	{ EM_X86_64, { 0, 2, 1, 3, 6, 7, 5, 4, 8, 9, 10, 11, 12, 13, 14, 15 }, 16, 4, { 7, 6, 2, 1, 8, 9 }, 6, 0, 8, 0x0fc7 },
-	{ EM_386, { 0, 1, 2, 3, 4, 5, 6, 7 }, 8, 4, { 0 }, 0, 0, 4, 0x0007 },
+	{ EM_X86_64, { 0, 2, 1, 3, 6, 7, 5, 4, 8, 9, 10, 11, 12, 13, 14, 15 }, 16, 4, { 7, 6, 2, 1, 8, 9 }, 6, 0, 0, 8, 0x0fc7 },
+	{ EM_386, { 0, 1, 2, 3, 4, 5, 6, 7 }, 8, 4, { 0 }, 0, CASTS_ARGUMENTS, 0, 4, 0x0007 },
 	{ EM_AARCH64, { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31 },
-	  32, 31, { 0, 1, 2, 3, 4, 5, 6, 7 }, 8, 0, 0, 0x4007ffff },
+	  32, 31, { 0, 1, 2, 3, 4, 5, 6, 7 }, 8, 0, 0, 0, 0x4007ffff },
 };
 
 uint32_t part_node(struct miner *m, struct cast_part *p, uint64_t key)
@@ -348,8 +348,9 @@ static struct err *read_code(struct miner *m, uint32_t index, csh decoder)
 	uint64_t code_bytes = m->result->code_bytes;
 	bool cut = m->result->cut;
 	m->variables = 0;
-	m->functions.n = 0;
+	m->functions.n = m->outside.n = 0;
 	map64_free(&m->by_entry);
+	map64_free(&m->declared);
 	m->result->cut = false;
 	miner_read_variables(m);
 	at_module(m, index);
@@ -411,6 +412,9 @@ static void free_miner(struct miner *m)
 	vec_free(&m->ranges);
 	vec_free(&m->functions);
 	vec_free(&m->globals);
+	vec_free(&m->outside);
+	vec_free(&m->calls);
+	map64_free(&m->declared);
 	map64_free(&m->by_entry);
 	part_free(&m->part);
 	part_free(&m->whole);

@@ -15,6 +15,7 @@ enum {
 	CASTS_NODES = 1 << 20,
 	CASTS_FLOWS = 4 << 20,
 	CASTS_USES = 2 << 20,
+	CASTS_CALLS = 2 << 20,
 	CASTS_RANGES_OF_ONE = 4096,	/* of one variable */
 };
 
@@ -32,6 +33,7 @@ struct cast_machine {
 	int8_t sp;
 	int8_t arguments[CASTS_ARGUMENTS];
 	uint8_t n_arguments;
+	uint8_t stacked;	/* so many words of arguments are looked at where all are on the stack; else 0 */
 	int8_t result;
 	uint8_t cfa;		/* bytes between the stack pointer at a function's entry and the canonical frame address */
 	uint32_t lost;		/* registers that a call may change */
@@ -50,7 +52,7 @@ struct cast_range { uint64_t start, end; uint32_t function; };
 struct cast_function {
 	uint64_t entry;
 	uint32_t returns;	/* its type */
-	uint32_t parameters[CASTS_ARGUMENTS]; /* by argument register; types of variables, 0: none */
+	uint32_t parameters[CASTS_ARGUMENTS]; /* by argument register, or word on the stack; types of variables, 0: none */
 	bool promising;		/* it has a variable that leads to a pointer that says little */
 };
 
@@ -76,6 +78,8 @@ struct cast_part {
 	struct map64 sinks, sources; /* node << 32 | type -> places */
 };
 
+struct cast_call { uint64_t after; uint32_t to; }; /* of a function that the module declares only: index into outside */
+
 struct cast_global { uint64_t start, end; uint32_t type; };
 
 struct miner {
@@ -87,6 +91,9 @@ struct miner {
 	VEC(struct cast_range) ranges;	/* code of its functions; by start */
 	VEC(struct cast_function) functions;
 	VEC(struct cast_global) globals;/* of one module; by start */
+	VEC(struct cast_function) outside; /* functions of other modules, as this one declares them */
+	VEC(struct cast_call) calls;	/* of them; by the address behind the call */
+	struct map64 declared;		/* entry of a declaration -> index into outside */
 	struct map64 by_entry;		/* address -> function */
 	uint32_t variables;	/* of one module, as functions are */
 	uint64_t variables_before, functions_before; /* of the modules that were read before */

@@ -373,27 +373,68 @@ static uint32_t parameter_node(struct follower *f, uint32_t function, unsigned k
 	return miner_node(f->m, NODE_PARAMETER, false, (uint64_t)function * CASTS_ARGUMENTS + k);
 }
 
-static void pass_arguments(struct follower *f, const struct cast_function *to, uint32_t index)
+/* What a function of another module takes: its declaration says so at the call. */
+static const struct cast_function *called_outside(const struct follower *f, const struct code_op *op)
+{
+	uint64_t after = op->address + op->size;
+	size_t lo = 0, hi = f->m->calls.n;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		if (f->m->calls.at[mid].after < after)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < f->m->calls.n && f->m->calls.at[lo].after == after ? &f->m->outside.at[f->m->calls.at[lo].to] : NULL;
+}
+
+static unsigned most_arguments(const struct follower *f)
+{
+	return f->m->machine->stacked ? f->m->machine->stacked : f->m->machine->n_arguments;
+}
+
+/* Before a call, which puts the return address on the stack; `inside`: it lies there. */
+static struct known_value argument(struct follower *f, unsigned k, bool inside)
 {
 	const struct cast_machine *m = f->m->machine;
-	for (unsigned k = 0; k < m->n_arguments; k++)
+	const struct known_value *sp = &f->reg[m->sp];
+	if (!m->stacked)
+		return f->reg[m->arguments[k]];
+	const struct slot *s = sp->kind == STACK ? slot_at(f, moved(sp->at, (int64_t)(k + inside) * f->word), false) : NULL;
+	return s ? s->value : nothing;
+}
+
+/* INDEX_OUTSIDE: nothing is known of its parameters but their types. */
+enum { INDEX_OUTSIDE = UINT32_MAX };
+
+static void pass_arguments(struct follower *f, const struct cast_function *to, uint32_t index, bool inside)
+{
+	for (unsigned k = 0; k < most_arguments(f); k++)
 		if (to->parameters[k])
-			take_as(f, f->reg[m->arguments[k]], to->parameters[k], parameter_node(f, index, k));
+			take_as(f, argument(f, k, inside), to->parameters[k], index == INDEX_OUTSIDE ? 0 : parameter_node(f, index, k));
 }
 
 static void call(struct follower *f, const struct code_op *op)
 {
 	const struct cast_machine *m = f->m->machine;
-	uint32_t index, node = 0;
+	uint32_t index = INDEX_OUTSIDE, node = 0;
 	const struct cast_function *to = called(f, op, &index);
+	if (!to)
+		to = called_outside(f, op);
 	if (to)
-		pass_arguments(f, to, index);
+		pass_arguments(f, to, index, false);
 	for (unsigned r = 0; r < CODE_REGISTERS; r++)
-		if (m->lost >> r & 1)
+		if ((m->lost & ~op->keeps) >> r & 1)
 			f->reg[r] = nothing;
+	/* i386 code that asks where it is. */
+	if (op->dst >= 0 && op->dst < CODE_REGISTERS)
+		f->reg[op->dst] = (struct known_value){ .kind = NUMBER, .at = (int64_t)(op->address + op->size) };
+	/* System V ABI i386: who returns a struct takes the address for it off the stack. */
+	if (to && m->stacked && type_is_struct(table_type(f->t, to->returns)) && f->reg[m->sp].kind == STACK)
+		f->reg[m->sp].at = moved(f->reg[m->sp].at, f->word);
 	if (!to || table_type(f->t, to->returns)->kind != TYPE_POINTER)
 		return;
-	if (pointee_of(f->t, table_type(f->t, to->returns)->target) == POINTEE_VOID)
+	if (index != INDEX_OUTSIDE && pointee_of(f->t, table_type(f->t, to->returns)->target) == POINTEE_VOID)
 		node = miner_node(f->m, NODE_RESULT, false, index);
 	f->reg[m->result] = take_as(f, nothing, to->returns, node);
 }
@@ -412,12 +453,14 @@ static bool is_inside(const struct follower *f, uint64_t address)
 
 static void jump(struct follower *f, const struct code_op *op)
 {
-	uint32_t index;
+	uint32_t index = INDEX_OUTSIDE;
 	const struct cast_function *to = is_inside(f, op->target) ? NULL : called(f, op, &index);
+	if (!to && !is_inside(f, op->target))
+		to = called_outside(f, op);
 	if (!to)
 		return;
-	pass_arguments(f, to, index);
-	if (table_type(f->t, to->returns)->kind == TYPE_POINTER && pointee_of(f->t, table_type(f->t, to->returns)->target) == POINTEE_VOID)
+	pass_arguments(f, to, index, true);
+	if (index != INDEX_OUTSIDE && table_type(f->t, to->returns)->kind == TYPE_POINTER && pointee_of(f->t, table_type(f->t, to->returns)->target) == POINTEE_VOID)
 		leave(f, (struct known_value){ .kind = UNTYPED, .node = miner_node(f->m, NODE_RESULT, false, index) });
 }
 
@@ -630,9 +673,16 @@ static void enter_function(struct follower *f)
 	if (f->range.start != f->function->entry)
 		return;
 	f->reg[m->sp] = (struct known_value){ .kind = STACK };
-	for (unsigned k = 0; k < m->n_arguments; k++)
-		if (f->function->parameters[k])
-			f->reg[m->arguments[k]] = take_as(f, nothing, f->function->parameters[k], parameter_node(f, f->index, k));
+	for (unsigned k = 0; k < most_arguments(f); k++) {
+		if (!f->function->parameters[k])
+			continue;
+		struct known_value v = take_as(f, nothing, f->function->parameters[k], parameter_node(f, f->index, k));
+		struct slot *s = m->stacked && v.kind ? slot_at(f, (int64_t)(k + 1) * f->word, true) : NULL;
+		if (s)
+			s->value = v;
+		else if (!m->stacked)
+			f->reg[m->arguments[k]] = v;
+	}
 }
 
 static void flow(struct follower *f, const struct code_op *op)

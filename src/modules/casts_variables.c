@@ -141,6 +141,10 @@ static void add_parameter(struct miner *m, const struct scope *s, const struct h
 {
 	struct cast_function *f = &m->functions.at[s->function - 1];
 	uint64_t entry = f->entry - m->r->m->bias;
+	unsigned word = m->r->t->word;
+	/* Above the return address, which lies where the stack pointer is at the entry. */
+	if (m->machine->stacked && h->how == HELD_FRAME && h->offset >= (int32_t)word && !((unsigned)h->offset % word) && (unsigned)h->offset / word <= m->machine->stacked)
+		f->parameters[(unsigned)h->offset / word - 1] = h->type;
 	for (unsigned k = 0; k < m->machine->n_arguments; k++)
 		if (h->how == HELD_REGISTER ? h->reg == m->machine->arguments[k] && h->start <= entry && entry < h->end : k == turn)
 			f->parameters[k] = h->type;
@@ -192,6 +196,80 @@ static bool takes_register(struct miner *m, Dwarf_Die *die)
 	return !(dwarf_tag(&type) == DW_TAG_base_type && type_number(&type, DW_AT_encoding, &encoding) && encoding == DW_ATE_float);
 }
 
+/* Registers, or words on the stack, that a parameter of this type takes; -1: that is not for this reader to say. */
+static int argument_places(const struct miner *m, uint32_t type, bool whole_number)
+{
+	const struct type *t = table_type(m->r->t, type);
+	unsigned word = m->r->t->word;
+	if (t->kind == TYPE_POINTER)
+		return 1;
+	if ((t->kind != TYPE_NUMBER && t->kind != TYPE_CHAR) || !t->size)
+		return -1;
+	if (m->machine->stacked)
+		return (int)((t->size + word - 1) / word);
+	return t->size > word ? -1 : whole_number;
+}
+
+static void declare_parameters(struct miner *m, Dwarf_Die *die, struct cast_function *f)
+{
+	Dwarf_Die child, type;
+	unsigned k = 0, most = m->machine->n_arguments ? m->machine->n_arguments : m->machine->stacked;
+	if (dwarf_child(die, &child))
+		return;
+	do {
+		if (dwarf_tag(&child) != DW_TAG_formal_parameter || !type_ref(&child, DW_AT_type, &type))
+			continue;
+		uint32_t id = reader_resolve(m->r, &type);
+		int places = argument_places(m, id, takes_register(m, &child));
+		if (places < 0 || k >= most)
+			return;
+		if (table_type(m->r->t, id)->kind == TYPE_POINTER)
+			f->parameters[k] = id;
+		k += (unsigned)places;
+	} while (!dwarf_siblingof(&child, &child));
+}
+
+/* A function that has its code elsewhere: what it takes and returns stands in its declaration. */
+static bool declared_outside(struct miner *m, Dwarf_Die *die, uint32_t *ret)
+{
+	Dwarf_Die type;
+	uint64_t known;
+	if (map64_find(&m->declared, (uintptr_t)die->addr, &known)) {
+		*ret = (uint32_t)known;
+		return true;
+	}
+	if (dwarf_tag(die) != DW_TAG_subprogram || !dwarf_hasattr(die, DW_AT_declaration) || m->outside.n >= CASTS_FUNCTIONS)
+		return false;
+	uint32_t returns = type_ref(die, DW_AT_type, &type) ? reader_resolve(m->r, &type) : 0;
+	struct cast_function f = { .returns = returns };
+	/* A struct may be returned to where a first argument points that no declaration has. */
+	if (!type_is_struct(table_type(m->r->t, returns)) && table_type(m->r->t, returns)->kind != TYPE_ARRAY)
+		declare_parameters(m, die, &f);
+	struct cast_function *slot = vec_push(&m->outside);
+	m->nomem |= !slot || !map64_put(&m->declared, (uintptr_t)die->addr, m->outside.n - 1);
+	if (slot)
+		*slot = f;
+	*ret = (uint32_t)m->outside.n - 1;
+	return slot != NULL;
+}
+
+/* DWARF 5, and what GNU had before it. */
+static void add_call(struct miner *m, Dwarf_Die *die)
+{
+	bool gnu = dwarf_tag(die) == DW_TAG_GNU_call_site;
+	Dwarf_Attribute attr;
+	Dwarf_Addr after;
+	Dwarf_Die to;
+	uint32_t index;
+	if (!dwarf_attr(die, gnu ? DW_AT_low_pc : DW_AT_call_return_pc, &attr) || dwarf_formaddr(&attr, &after) ||
+	    !dwarf_attr(die, gnu ? DW_AT_abstract_origin : DW_AT_call_origin, &attr) || !dwarf_formref_die(&attr, &to) || !declared_outside(m, &to, &index))
+		return;
+	struct cast_call *slot = m->calls.n < CASTS_CALLS ? vec_push(&m->calls) : NULL;
+	m->result->cut |= m->calls.n >= CASTS_CALLS;
+	if (slot)
+		*slot = (struct cast_call){ after + m->r->m->bias, index };
+}
+
 /* Variables of the program may say little as well, and C has more of them than of members. */
 static bool is_c(Dwarf_Die *unit)
 {
@@ -213,6 +291,8 @@ static void read_unit(struct miner *m, Dwarf_Die *unit)
 		m->budget--;
 		if (tag == DW_TAG_variable || tag == DW_TAG_formal_parameter)
 			add_variable(m, &die, &stack[depth - 1], tag == DW_TAG_formal_parameter && dwarf_tag(&stack[depth - 1].at) == DW_TAG_subprogram ? turn[depth] : CASTS_ARGUMENTS);
+		if ((tag == DW_TAG_call_site || tag == DW_TAG_GNU_call_site) && stack[depth - 1].function)
+			add_call(m, &die);
 		turn[depth] += tag == DW_TAG_formal_parameter && turn[depth] < CASTS_ARGUMENTS && takes_register(m, &die);
 		struct scope outer = stack[depth - 1];
 		enter(m, &die, &outer, &stack[depth]);
@@ -268,6 +348,14 @@ static int compare_ranges(const void *a, const void *b)
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
+static int compare_calls(const void *a, const void *b)
+{
+	const struct cast_call *x = a, *y = b;
+	if (x->after != y->after)
+		return x->after < y->after ? -1 : 1;
+	return x->to < y->to ? -1 : x->to > y->to;
+}
+
 /* Which functions are worth decoding: known once all structs have their members. */
 static void find_promising(struct miner *m)
 {
@@ -284,13 +372,15 @@ static void find_promising(struct miner *m)
 
 void miner_read_variables(struct miner *m)
 {
-	m->held.n = m->ranges.n = m->globals.n = 0;
+	m->held.n = m->ranges.n = m->globals.n = m->calls.n = 0;
 	m->budget = CASTS_DIES;
 	modules_guarded(m->ms, m->r->m, read_module, m);
 	if (m->held.n)
 		qsort(m->held.at, m->held.n, sizeof *m->held.at, compare_held);
 	if (m->ranges.n)
 		qsort(m->ranges.at, m->ranges.n, sizeof *m->ranges.at, compare_ranges);
+	if (m->calls.n)
+		qsort(m->calls.at, m->calls.n, sizeof *m->calls.at, compare_calls);
 	AUTO_ERR struct err *e = reader_finish(m->r);
 	m->nomem |= e && !interrupted;
 	if (!e)

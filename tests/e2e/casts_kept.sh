@@ -49,7 +49,8 @@ look second
 is first read first 'the first look reads code'
 is second recalled first 'the second recalls it'
 
-kept=$(readelf -n "$fixtures/casts" | sed -n 's/.*Build ID: *\([0-9a-f]*\).*/\1/p')-1
+version=$(find "$folder" -type f | sed 's/.*-//; q')
+kept=$(readelf -n "$fixtures/casts" | sed -n 's/.*Build ID: *\([0-9a-f]*\).*/\1/p')-$version
 if [ "$(stat -c '%a %u' "$folder" "$folder/$kept" | tr '\n' ' ')" = "700 $(id -u) 600 $(id -u) " ]; then
 	echo 'ok casts_kept: it is the caller'\''s alone'
 else
@@ -77,7 +78,7 @@ chmod 666 "$folder/$kept"
 anew 'a file that others may write'
 # Of another program, under this one's name.
 "$flotsam" types "${children[0]}" >"$tmp/other" 2>&1
-other=$(readelf -n "$fixtures/types_c" | sed -n 's/.*Build ID: *\([0-9a-f]*\).*/\1/p')-1
+other=$(readelf -n "$fixtures/types_c" | sed -n 's/.*Build ID: *\([0-9a-f]*\).*/\1/p')-$version
 mv "$folder/$other" "$folder/$kept" || echo "not ok casts_kept: another program's is not kept"
 anew 'a file of another build'
 

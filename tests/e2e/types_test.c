@@ -208,6 +208,17 @@ START_TEST(arms_of_unions)
 }
 END_TEST
 
+/* Declarations of another library's functions say what is there. */
+START_TEST(outside_casts)
+{
+	both("casts_outside", 98);
+	json_t *j = ask_json("type", first_of("tm"));
+	ck_assert_str_eq(word(j, "type"), "tm");
+	ck_assert_str_eq(word(j, "by"), "cast");
+	json_decref(j);
+}
+END_TEST
+
 /* struct slot: {first, many, n, other} as the compiler lays it out for 64 bits. */
 START_TEST(layout)
 {
@@ -415,6 +426,7 @@ int main(void)
 	tcase_add_loop_test(c, type_units, 0, 2);
 	tcase_add_test(c, split);
 	tcase_add_test(c, cast_types);
+	tcase_add_test(c, outside_casts);
 	tcase_add_test(c, voids);
 	tcase_add_test(c, arms_of_unions);
 	tcase_add_test(c, layout);
