@@ -44,7 +44,7 @@ build_fixtures() { # ROOT TRIPLET CC CXX DIRECTORY FLAG...
 	shift 5
 	more=("$@")
 	mkdir -p "$to" || return
-	for source in fixtures/src/lib*.c fixtures/src/retention.c $(grep -El '"(truth|asks|asks_new).h"' fixtures/src/*.c ${cxx:+fixtures/src/*.cc}); do
+	for source in fixtures/src/lib*.c fixtures/src/{retention,types_c,unknown}.c $(grep -El '"(truth|asks|asks_new).h"' fixtures/src/*.c ${cxx:+fixtures/src/*.cc}); do
 		name=$(basename "${source%.*}")
 		flags=$(sed -n '1s,^\(//\|/\*\) *flags:\([^*]*\).*,\2,p' "$source")
 		own=()
@@ -183,6 +183,7 @@ library_checks() { # SUITE ROOT TRIPLET LOADER FIXTURES
 		run_case verify_test attacks "$library" 'heaps under attack' "$fixtures" '' "${ld[@]}"
 	fi
 	run_case malloc_test lists "$library" "malloc's own figures" "$fixtures" '' "${ld[@]}"
+	[ "${triplet%%-*}" != i386 ] || run_case labels_test machines "$library" 'types of blocks' "$fixtures" '' "${ld[@]}"
 	# gdb takes its time: on i386 one library will do. It leaves out stacks with guard pages as 2.42 makes them; which threads
 	# have ended can then not be told.
 	if [ "$triplet:$suite" = i386-linux-gnu:bookworm ] || [ "${triplet%%-*}" = x86_64 ]; then
@@ -251,6 +252,7 @@ foreign_checks() { # SUITE ROOT TRIPLET FIXTURES
 	truth "$library" 'qemu, core' kernel "$4" "--sysroot $root" "$emulator" -L "$root"
 	run_case arena_from_test emulated "$library" 'qemu, each way to arenas' "$4" "--sysroot $root" "$emulator" -L "$root"
 	run_case code_test emulated "$library" 'qemu, code' "$4" "--sysroot $root" "$emulator" -L "$root"
+	run_case labels_test emulated "$library" 'qemu, types of blocks' "$4" "--sysroot $root" "$emulator" -L "$root"
 	foreign_stacks "$library" "$root" "$version" "$4"
 	large_pages "$library" "$root" "$triplet" "${compat[@]}"
 	for kind in static static-pie; do
