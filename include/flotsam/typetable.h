@@ -17,12 +17,26 @@ struct type_member { /* as it is written: of a struct, in order; of an enumerati
 	uint16_t bits : 12, bit : 3; /* of a bit-field, and where in the first byte it begins; else 0 */
 	bool base;
 	bool weak;		/* of a union or a variant: it need not be what the bytes are */
+	uint32_t when;		/* of a variant: index + 1 into conditions; 0: nobody says when it is there */
 };
+struct type_condition { /* a discriminant of an enum of Rust's has one of n values; or, except, none of them */
+	uint32_t offset, bytes;
+	uint32_t first, n;	/* of the table's values */
+	uint32_t outer;		/* index + 1 of one that must hold too */
+	bool except, strided;	/* strided: it moves with the element that it is in */
+};
+enum type_bound { BOUND_NOT, BOUND_POINTERS /* length and capacity are addresses: std::vector */, BOUND_COUNTS /* elements: Vec */, BOUND_TABLE /* length: buckets - 1; it points behind them: hashbrown */ };
 struct type_leaf { /* a pointer, or an array of them, at whatever depth of a struct */
 	uint32_t offset, target;/* target: what it points at */
 	uint32_t count, stride;
 	bool weak;
 	bool node;		/* target is the node that a container of libstdc++ makes; DWARF says its base class */
+	uint8_t bound;		/* enum type_bound: what it points at is an array, and members say how many elements are there */
+	uint32_t length, capacity; /* where those stand */
+	uint32_t when;		/* of a variant, though weak: index + 1 into conditions */
+	uint32_t limit;		/* of an array, though weak: offset + 1 of a number of two bytes, so many are there; 0: all */
+	uint8_t beyond;		/* and as many more */
+	bool vtable;		/* of a class with virtual functions: it leads to their table, which lies in a module */
 };
 struct type_part { /* a struct within a struct, at whatever depth; no elements of arrays, nothing weak */
 	uint32_t offset, type;
@@ -51,12 +65,19 @@ struct type {
 	bool virtual_bases;	/* where those lie, an object's vtable says */
 };
 
+/* A function that is made for one type: who holds its address says by it what lies beside. */
+enum type_handled { HANDLED_FUNCTOR /* of a std::function, on the heap */, HANDLED_WITHIN /* in the std::function itself */, HANDLED_ANY, HANDLED_FRAME /* of a coroutine */, HANDLED_TRAIT /* no function: Rust's table of a type's methods */ };
+struct type_handler { uint64_t address; uint32_t type; enum type_handled handled; };
+
 struct type_table {
 	VEC(struct type) types;
 	VEC(struct type_member) members;
 	VEC(struct type_leaf) leaves;
 	VEC(struct type_part) parts;
 	VEC(char *) strings;
+	VEC(struct type_handler) handlers; /* by address */
+	VEC(struct type_condition) conditions;
+	VEC(uint64_t) values;	/* of discriminants */
 	struct map64 by_name;	/* hash of a name without blanks -> the first of that name */
 	unsigned word;		/* bytes of a pointer */
 	uint64_t dies;		/* entries that were read */

@@ -111,6 +111,31 @@ static void add_name(struct type_reader *r, uint32_t id)
 	}
 }
 
+/* What a lambda makes is a nameless class that can be called. NULL: it is none. */
+static char *closure_name(struct type_reader *r, Dwarf_Die *die)
+{
+	Dwarf_Die child;
+	size_t budget = MEMBERS_OF_ONE;
+	int line;
+	char *text = NULL;
+	if (dwarf_tag(die) == DW_TAG_union_type || dwarf_child(die, &child))
+		return NULL;
+	do {
+		const char *name = dwarf_tag(&child) == DW_TAG_subprogram ? dwarf_diename(&child) : NULL;
+		if (!name || strcmp(name, "operator()") != 0)
+			continue;
+		const char *path = dwarf_decl_file(die), *file = path ? strrchr(path, '/') : NULL;
+		if (!path || dwarf_decl_line(die, &line))
+			return NULL;
+		if (asprintf(&text, "lambda at %s:%d", file ? file + 1 : path, line) < 0) {
+			r->nomem = true;
+			return NULL;
+		}
+		return text;
+	} while (--budget && !dwarf_siblingof(&child, &child));
+	return NULL;
+}
+
 static const char *struct_name(struct type_reader *r, Dwarf_Die *die, char **ret_owned)
 {
 	uint64_t named;
@@ -149,8 +174,11 @@ static uint32_t add_struct(struct type_reader *r, Dwarf_Die *die)
 	}
 	enum type_kind kind = kind_of(die, size);
 	type_number(die, DW_AT_decl_line, &line);
-	uint64_t key = owned ? struct_key(kind, name, size, line) : 0;
-	if (owned && find_key(r, key, &id)) {
+	/* Each of a lambda's is a type of its own: a template's have one line. */
+	bool closure = !owned && (owned = closure_name(r, die));
+	name = owned;
+	uint64_t key = owned && !closure ? struct_key(kind, name, size, line) : 0;
+	if (key && find_key(r, key, &id)) {
 		free(owned);
 		r->nomem |= !map64_put(&r->by_die, (uintptr_t)die->addr, (uint64_t)id + 1);
 		return id;
@@ -166,7 +194,7 @@ static uint32_t add_struct(struct type_reader *r, Dwarf_Die *die)
 	at->name = name;
 	at->size = size;
 	at->line = (uint32_t)line;
-	r->nomem |= !map64_put(&r->by_die, (uintptr_t)die->addr, (uint64_t)id + 1) || (owned && !map64_put(&r->by_key, key, id));
+	r->nomem |= !map64_put(&r->by_die, (uintptr_t)die->addr, (uint64_t)id + 1) || (key && !map64_put(&r->by_key, key, id));
 	if (owned && (kind == TYPE_STRUCT || kind == TYPE_UNION))
 		add_name(r, id);
 	return id;
@@ -301,21 +329,78 @@ static struct type_member *add_member(struct type_reader *r, Dwarf_Die *die, boo
 	return m;
 }
 
-/* What a Rust enum may be: any of its variants. */
-static void add_variants(struct type_reader *r, Dwarf_Die *part, struct type *of)
+/* A variant's values; without any it is there where none of the others is. What has ranges of them is not told. */
+static bool add_value(struct type_reader *r, Dwarf_Die *variant)
 {
-	Dwarf_Die variant, member;
+	uint64_t v;
+	uint64_t *slot = !dwarf_hasattr(variant, DW_AT_discr_list) && type_number(variant, DW_AT_discr_value, &v) ? vec_push(&r->t->values) : NULL;
+	if (slot)
+		*slot = v;
+	return slot;
+}
+
+/* Where the discriminant stands. */
+static bool discriminant(struct type_reader *r, Dwarf_Die *part, struct type_condition *ret)
+{
+	struct evaluation e = { .ms = r->ms, .m = r->m };
+	struct spot of = { .place = { .in_memory = true } }, at;
+	Dwarf_Die member;
+	uint64_t size;
+	if (!type_ref(part, DW_AT_discr, &member) || !member_spot(&e, &of, &member, &at) || at.missing || at.bits || at.offset >= NO_OFFSET ||
+	    !type_size(&at.type, r->t->word, &size) || !size || size > 8)
+		return false;
+	*ret = (struct type_condition){ .offset = (uint32_t)at.offset, .bytes = (uint32_t)size };
+	return true;
+}
+
+static void add_variant(struct type_reader *r, Dwarf_Die *variant, const struct type_condition *c)
+{
+	Dwarf_Die member;
 	size_t budget = MEMBERS_OF_ONE;
-	(void)of;
-	if (dwarf_child(part, &variant))
+	uint32_t when = 0;
+	struct type_condition *slot = c && r->t->conditions.n < MOST_MEMBERS ? vec_push(&r->t->conditions) : NULL;
+	if (slot) {
+		*slot = *c;
+		when = (uint32_t)r->t->conditions.n;
+	}
+	if (dwarf_child(variant, &member))
 		return;
 	do {
-		if (dwarf_tag(&variant) != DW_TAG_variant || dwarf_child(&variant, &member))
+		struct type_member *m = add_member(r, &member, true);
+		if (m)
+			m->when = when;
+	} while (--budget && !dwarf_siblingof(&member, &member));
+}
+
+/* What a Rust enum may be: any of its variants. */
+static void add_variants(struct type_reader *r, Dwarf_Die *part)
+{
+	Dwarf_Die variant, first;
+	size_t budget = MEMBERS_OF_ONE;
+	struct type_condition c;
+	bool known = discriminant(r, part, &c);
+	if (dwarf_child(part, &first))
+		return;
+	c.first = (uint32_t)r->t->values.n;
+	variant = first;
+	do
+		if (dwarf_tag(&variant) == DW_TAG_variant)
+			add_value(r, &variant);
+	while (--budget && !dwarf_siblingof(&variant, &variant));
+	uint32_t all = (uint32_t)r->t->values.n - c.first, next = c.first;
+	budget = MEMBERS_OF_ONE;
+	variant = first;
+	do {
+		if (dwarf_tag(&variant) != DW_TAG_variant)
 			continue;
-		do
-			add_member(r, &member, true);
-		while (--budget && !dwarf_siblingof(&member, &member));
-	} while (budget && --budget && !dwarf_siblingof(&variant, &variant));
+		bool ranges = dwarf_hasattr(&variant, DW_AT_discr_list), one = !ranges && dwarf_hasattr(&variant, DW_AT_discr_value);
+		struct type_condition own = c;
+		own.first = one ? next : c.first;
+		own.n = one ? 1 : all;
+		own.except = !one;
+		next += one;
+		add_variant(r, &variant, known && !ranges && next <= c.first + all ? &own : NULL);
+	} while (--budget && !dwarf_siblingof(&variant, &variant));
 }
 
 static void add_enumerator(struct type_reader *r, Dwarf_Die *die)
@@ -347,7 +432,7 @@ static void read_members(struct type_reader *r, const struct unread *u)
 		if (tag == DW_TAG_member || tag == DW_TAG_inheritance)
 			add_member(r, &child, is_union);
 		else if (tag == DW_TAG_variant_part)
-			add_variants(r, &child, &of);
+			add_variants(r, &child);
 		else if (tag == DW_TAG_template_type_parameter)
 			add_argument(r, &child, of.arguments, &of.n_arguments);
 		else if (tag == DW_TAG_enumerator)
@@ -430,6 +515,7 @@ static void on_die(void *ctx, Dwarf_Die *die)
 		Dwarf_Die *slot = vec_push(&r->unit);
 		if (slot)
 			*slot = *die;
+		r->handlers |= slot && handlers_are_of(die);
 	} else if (tag == DW_TAG_typedef && type_ref(die, DW_AT_type, &of) && (is_struct(dwarf_tag(&of)) || dwarf_tag(&of) == DW_TAG_enumeration_type) &&
 		   !dwarf_diename(&of)) {
 		const char *name = dwarf_diename(die);
@@ -448,6 +534,7 @@ static void read_file(struct type_reader *r, Dwarf *dw)
 	uint64_t named;
 	while (dw && r->budget && !r->nomem && !interrupted && !dwarf_get_units(dw, cu, &cu, NULL, NULL, &unit, NULL)) {
 		r->unit.n = 0;
+		r->handlers = false;
 		modules_each_die(&unit, &r->budget, on_die, r);
 		/* Nameless ones are read where something is of that type. */
 		for (size_t i = 0; i < r->unit.n && !r->nomem; i++) {
@@ -455,6 +542,8 @@ static void read_file(struct type_reader *r, Dwarf *dw)
 			if (dwarf_diename(&r->unit.at[i]) || map64_find(&r->typedefs, (uintptr_t)r->unit.at[i].addr, &named))
 				add_struct(r, &r->unit.at[i]);
 		}
+		if (r->handlers && !r->nomem)
+			handlers_read(r, &unit);
 	}
 }
 
@@ -476,6 +565,7 @@ static void free_reader(struct type_reader *r)
 	vec_free(&r->unread);
 	vec_free(&r->unit);
 	vec_free(&r->thread_dies);
+	handlers_free(r);
 	free(r);
 }
 
@@ -532,6 +622,7 @@ static struct err *read_all(struct type_reader *r)
 	read_part(r, PART_PROGRAM);
 	read_part(r, PART_LIBC);
 	TRY(failure(r));
+	handlers_sort(r->t);
 	return reader_finish(r);
 }
 

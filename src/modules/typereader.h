@@ -10,6 +10,18 @@ enum { MOST_TYPES = 4 << 20, MOST_MEMBERS = 32 << 20, MEMBERS_OF_ONE = 16384, MO
 struct unread { Dwarf_Die die; uint32_t id, module; }; /* a struct whose members are still to be read */
 struct thread_die { Dwarf_Die die; uint32_t module; };
 
+struct handler_row;
+struct handler_declared { Dwarf_Die of; const struct handler_row *row; };
+struct handler_defined { Dwarf_Off method; uint64_t entry; };
+struct handler_search { /* for functions that say what they handle, in a unit */
+	struct type_reader *r;
+	Dwarf_Die within;	/* the last class that began */
+	bool any;
+	struct map64 methods;	/* offset of a declaration -> declared */
+	VEC(struct handler_declared) declared;
+	VEC(struct handler_defined) defined;
+};
+
 struct type_reader {
 	struct modules *ms;
 	struct type_table *t;
@@ -24,6 +36,8 @@ struct type_reader {
 	size_t next;		/* of unread */
 	size_t budget;
 	bool nomem;
+	struct handler_search search;
+	bool handlers;		/* the unit that is read now has classes with them */
 	size_t name_bytes;	/* of t->strings */
 	bool declares_libc;	/* a type that only the C library's own DWARF knows */
 	bool whole;		/* nothing of the C library is left out */
@@ -41,5 +55,11 @@ uint32_t reader_find(const struct type_reader *r, enum type_kind kind, const cha
 const struct unread *reader_entry(const struct type_reader *r, uint32_t type);
 /* Reads the members of all structs that were met. */
 struct err *reader_finish(struct type_reader *r) MUST_CHECK;
+
+/* Classes, and coroutines' frames, whose functions say what they handle; those of a unit; all of them in order. */
+bool handlers_are_of(Dwarf_Die *die);
+void handlers_read(struct type_reader *r, Dwarf_Die *unit);
+void handlers_free(struct type_reader *r);
+void handlers_sort(struct type_table *t);
 
 #endif

@@ -33,6 +33,8 @@ enum shape shape_of(struct spread *s, uint32_t type, uint64_t address)
 			return SHAPE_BAD;
 		if (!v)
 			continue;
+		if (l->vtable && !modules_at(s->t->priv->ms, v))
+			return SHAPE_BAD;
 		if (points_somewhere(s, v))
 			good++;
 		else if (!may_be_number(s->table, l, v))
@@ -85,9 +87,24 @@ static struct fit fit_array(struct spread *s, uint32_t type, uint64_t address, u
 	return (struct fit){ good ? RANK_ARRAY : RANK_LOOSE_ARRAY, FORM_ARRAY };
 }
 
+/* An object with virtual functions begins with the address of their table; where there is room for more of them the first may not be
+ * made yet. */
+static bool lacks_vtable(struct spread *s, const struct type *at, uint64_t address, uint64_t n)
+{
+	const struct type_leaf *l = &s->table->leaves.at[at->first_leaf];
+	uint64_t v;
+	if (!at->n_leaves || l->offset || l->weak || !l->vtable)
+		return false;
+	if (!spread_word(s, address, &v))
+		return true;
+	return v ? !modules_at(s->t->priv->ms, v) : 2 * at->size > n;
+}
+
 static struct fit fit_struct(struct spread *s, uint32_t type, const struct type *at, uint64_t address, uint64_t n)
 {
 	bool near = false;
+	if (lacks_vtable(s, at, address, n))
+		return (struct fit){ 0 };
 	if (at->flexible != NO_OFFSET && !at->one_element)
 		return (struct fit){ RANK_FLEXIBLE, FORM_FLEXIBLE };
 	if (is_exact(s, at->size, n, &near))

@@ -2,7 +2,7 @@
  * its pointers lead somewhere: one wrong type would carry all that it points at with it. */
 #include "typing.h"
 
-enum { MOST_OUTSIDE = 4 << 20, MOST_MOVES = 3, MOST_ELEMENTS = 64 << 20, MOST_RIVALS = 64, MOST_DIMENSIONS = 16 };
+enum { MOST_OUTSIDE = 4 << 20, MOST_MOVES = 3, MOST_ELEMENTS = 64 << 20, MOST_RIVALS = 64, MOST_DIMENSIONS = 16, DEEPEST = 16, MOST_PADDING = 256 };
 
 /* The value of a type's first member, and of that one's first. */
 bool types_begins_with(const struct type_table *t, uint32_t outer, uint32_t inner)
@@ -179,15 +179,131 @@ static bool read_object(struct spread *s, const struct object *o, uint64_t offse
 	return true;
 }
 
+static bool read_number(struct spread *s, const struct object *o, uint64_t offset, unsigned bytes, uint64_t *ret)
+{
+	uint8_t raw[8];
+	if (bytes > sizeof raw || offset > o->n || bytes > o->n - offset)
+		return false;
+	if (o->bytes)
+		memcpy(raw, o->bytes + offset, bytes);
+	else if (!image_read(s->img, o->address + offset, raw, bytes))
+		return false;
+	*ret = 0;
+	for (unsigned i = 0; i < bytes; i++)
+		*ret |= (uint64_t)raw[s->big ? bytes - 1 - i : i] << 8 * i;
+	return true;
+}
+
+/* Whether an enum is what a pointer of one of its variants needs: `at` is where the object begins, element k of an array in it. */
+static bool holds(struct spread *s, const struct object *o, uint64_t at, const struct type_leaf *l, uint32_t k)
+{
+	uint32_t when = l->when;
+	for (int depth = 0; when && depth < DEEPEST; depth++) {
+		const struct type_condition *c = &s->table->conditions.at[when - 1];
+		uint64_t v, mask = c->bytes < 8 ? (1ull << 8 * c->bytes) - 1 : UINT64_MAX;
+		bool one = false;
+		if (!read_number(s, o, at + c->offset + (c->strided ? (uint64_t)k * l->stride : 0), c->bytes, &v))
+			return false;
+		for (uint32_t i = 0; i < c->n; i++)
+			one |= (s->table->values.at[c->first + i] & mask) == v;
+		if (one == c->except)
+			return false;
+		when = c->outer;
+	}
+	return !when;
+}
+
+struct bounds { uint64_t length, capacity; }; /* bytes */
+
+static bool read_bounds(struct spread *s, const struct object *o, uint64_t at, const struct type_leaf *l, uint64_t start, struct bounds *ret)
+{
+	uint64_t size = table_type(s->table, l->target)->size;
+	if (!size || !read_object(s, o, at + l->length, &ret->length) || !read_object(s, o, at + l->capacity, &ret->capacity))
+		return false;
+	if (l->bound == BOUND_POINTERS) {
+		ret->length -= start;
+		ret->capacity -= start;
+	} else if (__builtin_mul_overflow(ret->length, size, &ret->length) || __builtin_mul_overflow(ret->capacity, size, &ret->capacity)) {
+		return false;
+	}
+	return ret->length <= ret->capacity && ret->length % size == 0 && ret->capacity % size == 0;
+}
+
+static void settle_array(struct spread *s, block_id id, const struct type_leaf *l, uint64_t base, uint8_t rank, uint64_t word)
+{
+	enum typed_form form = table_type(s->table, l->target)->kind == TYPE_POINTER ? FORM_POINTERS : FORM_ARRAY;
+	if (id == s->asked)
+		add_rival(s, l->target, rank, word);
+	settle(s, id, l->target, base, rank, (struct fit){ rank, form }, l->node ? TYPED_NODE : TYPED_FIELD, word);
+}
+
+/* An array that says how much of it there is: what lies behind was moved away, or was never made. */
+static bool reach_bounded(struct spread *s, const struct object *o, uint64_t at, const struct type_leaf *l, uint64_t start, uint64_t word)
+{
+	const struct type *element = table_type(s->table, l->target);
+	struct bounds b;
+	block_id id = start ? blocks_at(s->b, start) : BLOCK_NONE;
+	if (id == BLOCK_NONE || start != spread_payload(s, id) || !block_state_is_used(blocks_state(s->b, id)) || !read_bounds(s, o, at, l, start, &b) ||
+	    b.capacity > spread_usable(s, id))
+		return false;
+	bool leads = element->n_leaves || element->kind == TYPE_POINTER;
+	if (leads && spread_usable(s, id) - b.length >= element->size)
+		s->nomem |= !map64_put(&s->filled, id, b.length);
+	if (!(type_is_struct(element) || element->kind == TYPE_POINTER) || !fit_is_exact(s, b.capacity, spread_usable(s, id)) ||
+	    (b.capacity == element->size && !element->header))
+		return false;
+	settle_array(s, id, l, 0, RANK_FLEXIBLE, word);
+	return true;
+}
+
+/* hashbrown (src/raw.rs): elements stand in front of what the pointer leads to, behind them one byte for each, and a group more. */
+static bool reach_table(struct spread *s, const struct object *o, uint64_t at, const struct type_leaf *l, uint64_t control, uint64_t word)
+{
+	uint64_t buckets, bytes, size = table_type(s->table, l->target)->size;
+	block_id id = control ? blocks_at(s->b, control) : BLOCK_NONE;
+	if (id == BLOCK_NONE || !block_state_is_used(blocks_state(s->b, id)) || !size || !read_object(s, o, at + l->length, &buckets) || (buckets & (buckets + 1)) ||
+	    __builtin_mul_overflow(++buckets, size, &bytes))
+		return false;
+	uint64_t payload = spread_payload(s, id), usable = spread_usable(s, id), before = control - payload;
+	if (control < payload || bytes > before || buckets >= usable - before || (before - bytes) % s->word || before - bytes > MOST_PADDING)
+		return false;
+	s->nomem |= !map64_put(&s->tables, id, control);
+	settle_array(s, id, l, before - bytes, RANK_FLEXIBLE, word);
+	return true;
+}
+
+static void follow(struct spread *s, const struct object *o, uint64_t at, const struct type_leaf *l, uint64_t offset, uint64_t v)
+{
+	uint64_t word = o->bytes ? 0 : o->address + offset, next;
+	struct type_leaf sure = *l;
+	bool trait = s->table->handlers.n && type_is_struct(table_type(s->table, l->target));
+	if (l->when || l->limit)
+		sure.weak = false;
+	if (!sure.weak && l->bound && (l->bound == BOUND_TABLE ? reach_table : reach_bounded)(s, o, at, &sure, v, word))
+		return;
+	if (!sure.weak && trait && read_object(s, o, offset + s->word, &next) && spread_trait(s, v, l->target, word, next))
+		return;
+	if (sure.weak && word && s->table->handlers.n && spread_handled(s, v, word))
+		return;
+	spread_reach(s, v, &sure, word);
+}
+
 static void visit_leaf(struct spread *s, const struct object *o, uint64_t at, const struct type_leaf *l)
 {
-	uint64_t v;
-	for (uint32_t k = 0; k < l->count && !interrupted; k++) {
-		uint64_t offset = at + l->offset + (uint64_t)k * l->stride;
+	uint64_t v, limit = 0;
+	if (l->vtable || (l->limit && !read_number(s, o, at + l->limit - 1, 2, &limit)))
+		return;
+	for (uint32_t k = 0; k < l->count && (!l->limit || k < limit + l->beyond) && !interrupted; k++) {
+		uint64_t move = (uint64_t)k * l->stride, offset = at + l->offset + move;
 		/* A file may say that an object is as large as memory, and that there are many. */
 		if (++s->steps > MOST_STEPS || !read_object(s, o, offset, &v))
 			return;
-		spread_reach(s, v, l, o->bytes ? 0 : o->address + offset);
+		if (l->when && !holds(s, o, at, l, k))
+			continue;
+		if (s->asks)
+			spread_reach(s, v, l, o->bytes ? 0 : o->address + offset);
+		else
+			follow(s, o, at + move, l, offset, v);
 	}
 }
 
@@ -223,7 +339,7 @@ static void visit_one(struct spread *s, const struct object *o, uint64_t at, uin
 		visit_leaf(s, o, at, &(struct type_leaf){ .target = t->target, .count = 1 });
 	for (uint32_t i = 0; type_is_struct(t) && i < t->n_leaves; i++) {
 		const struct type_leaf *l = &s->table->leaves.at[t->first_leaf + i];
-		if (l->weak && l->count == 1 && table_type(s->table, l->target)->kind == TYPE_CHAR)
+		if (l->weak && !l->when && !l->limit && l->count == 1 && table_type(s->table, l->target)->kind == TYPE_CHAR)
 			visit_characters(s, o, at, t, i);
 		else
 			visit_leaf(s, o, at, l);
@@ -251,6 +367,16 @@ static void visit_variable(struct spread *s, const struct object *o, uint32_t ty
 	visit_many(s, o, 0, type, false);
 }
 
+/* Of the buckets those that are in use: the highest bit of their control byte is 0. */
+static void visit_table(struct spread *s, const struct object *o, uint32_t type, uint64_t control)
+{
+	uint64_t size = table_type(s->table, type)->size, n = size ? (control - o->address) / size : 0;
+	uint8_t full;
+	for (uint64_t i = 0; i < n && i < MOST_ELEMENTS && !interrupted && image_read(s->img, control + i, &full, 1); i++)
+		if (!(full & 0x80))
+			visit_one(s, o, control - o->address - (i + 1) * size, type);
+}
+
 static void visit_block(struct spread *s, block_id id)
 {
 	struct typed t = typing_of(s->g, id);
@@ -259,6 +385,13 @@ static void visit_block(struct spread *s, block_id id)
 	struct object o = { spread_payload(s, id) + base, spread_usable(s, id) - base, NULL };
 	bool low = t.rank < RANK_FLEXIBLE;
 	s->from = (struct source){ id, FROM_BLOCK };
+	uint64_t filled;
+	if (!base && map64_find(&s->filled, id, &filled) && filled < o.n)
+		o.n = filled;
+	if ((t.form == FORM_ARRAY || t.form == FORM_POINTERS) && map64_find(&s->tables, id, &filled) && filled > o.address && filled - o.address < o.n) {
+		visit_table(s, &o, t.type, filled);
+		return;
+	}
 	if (t.form == FORM_ARRAY || t.form == FORM_POINTERS) {
 		visit_many(s, &o, 0, t.type, low || t.form == FORM_POINTERS);
 		return;

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-static const char *const by_names[] = { "none", "field", "vtable", "node", "container-of", "prefix", "counted", "family", "union", "taught", "cast", "tag", "guess" };
+static const char *const by_names[] = { "none", "field", "vtable", "node", "container-of", "prefix", "counted", "family", "union", "taught", "cast", "tag", "guess", "handler" };
 
 const char *typed_by_name(enum typed_by by)
 {
@@ -36,6 +36,8 @@ static void close_spread(struct spread *s)
 	free(s->inside);
 	free(s->embeds);
 	map64_free(&s->seen);
+	map64_free(&s->filled);
+	map64_free(&s->tables);
 }
 
 static struct err *open_spread(struct types *t, struct typing *g, struct spread *s)

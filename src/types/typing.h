@@ -69,6 +69,8 @@ struct spread {
 	bool big;
 	struct rounds rounds;
 	struct block_place places[N_PLACES]; /* of blocks that were asked for last, by the low bits of their ids */
+	struct map64 filled;	/* block id -> bytes that are in use, of an array with room for more */
+	struct map64 tables;	/* block id -> where the control bytes stand behind a table's elements (hashbrown) */
 	VEC(struct outside) outside;
 	size_t outside_head;
 	struct map64 seen;	/* objects outside: hash of address and type */
@@ -173,6 +175,12 @@ bool spread_find_tags(struct spread *s);
 int spread_says_variable(const struct spread *s, uint64_t pointer, uint32_t target);
 /* Headers with a pointer to a variable that says which. */
 bool spread_tags(struct spread *s);
+/* The function at an address, when it says what it handles; NULL: it does not. */
+const struct type_handler *spread_handler(const struct spread *s, uint64_t address);
+/* Whether the pointer at a word is one that such a function says more of: then it is followed. */
+bool spread_handled(struct spread *s, uint64_t pointer, uint64_t word);
+/* The same of a pointer to what has a trait: the next word says of which type it is. */
+bool spread_trait(struct spread *s, uint64_t pointer, uint32_t target, uint64_t word, uint64_t table);
 /* Objects with a vtable. */
 bool spread_vtables(struct spread *s);
 

@@ -23,6 +23,11 @@ static uint32_t look_up(struct spread *s, struct map64 *known, uint64_t first, u
 		return 0;
 	if (map64_find(known, first, &id))
 		return (uint32_t)id;
+	const struct type_handler *h = spread_handler(s, first);
+	if (h && h->handled == HANDLED_FRAME) {
+		s->nomem |= !map64_put(known, first, h->type);
+		return h->type;
+	}
 	const char *class = modules_vtable_class(s->t->priv->ms, first);
 	id = class ? type_of(s, class, first, usable) : 0;
 	s->nomem |= !map64_put(known, first, id);

@@ -49,6 +49,7 @@ void type_table_find_nodes(struct type_table *t, size_t from)
 			at->node_base = type_table_find(t, rows[k].base);
 		}
 	map64_free(&nodes);
+	type_table_find_elements(t, from);
 }
 
 static uint64_t hash_member(const struct type_table *t, uint64_t h, const struct type_member *m)

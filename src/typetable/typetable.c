@@ -14,6 +14,9 @@ void type_table_free(struct type_table *t)
 	vec_free(&t->members);
 	vec_free(&t->leaves);
 	vec_free(&t->parts);
+	vec_free(&t->handlers);
+	vec_free(&t->conditions);
+	vec_free(&t->values);
 	map64_free(&t->by_name);
 	free(t);
 }

@@ -141,6 +141,20 @@ START_TEST(cxx_types)
 }
 END_TEST
 
+/* Functors, values of any type, frames of coroutines: a function beside them, or at their start, is made for what they are. Some blocks
+ * are nothing that could be known: they have no name. */
+START_TEST(handled)
+{
+	both("types_handled", 80);
+	check_table("shop::item");
+	json_t *j = ask_json("type", first_of("shop::item"));
+	ck_assert_str_eq(word(j, "by"), "handler");
+	json_decref(j);
+	if (ask_core())
+		compare(80);
+}
+END_TEST
+
 /* Types in units of their own, which the others name by signature; and found by name among them. */
 START_TEST(type_units)
 {
@@ -423,6 +437,7 @@ int main(void)
 	tcase_set_timeout(c, 300);
 	tcase_add_test(c, c_types);
 	tcase_add_test(c, cxx_types);
+	tcase_add_test(c, handled);
 	tcase_add_loop_test(c, type_units, 0, 2);
 	tcase_add_test(c, split);
 	tcase_add_test(c, cast_types);

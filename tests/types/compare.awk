@@ -20,6 +20,8 @@ function plain(s) {
 }
 function make_plain(s,   n, words, i) {
 	gsub(/^(struct|union|enum|class) /, "", s)
+	# A lambda, by the way of c++filt and of gcc's names of types.
+	gsub(/[a-z_A-Z0-9]*\(?\)?::\{lambda\([^{}]*\)#[0-9]+\}/, "<lambda>", s); gsub(/[a-z_A-Z0-9]*\(\)::<lambda\([^<>]*\)>/, "<lambda>", s)
 	sub(/ \+ tail$/, "", s); sub(/ [0-9]+ B$/, "", s); sub(/\?$/, "", s); sub(/ \{.*$/, "", s)
 	gsub(/ *\[[^]]*\]/, "", s)
 	gsub(/(unsigned|signed) char/, "char", s); gsub(/u?int8_t/, "char", s)

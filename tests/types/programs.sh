@@ -13,6 +13,7 @@ sqlite open sqlite3
 tinyxml2 open tinyxml2
 xmllint open libxml2
 duktape open duktape
+everyday open -
 expat held expat
 gawk open gawk
 hunspell held hunspell
@@ -107,6 +108,8 @@ declare -A ready_for=([xmllint]='^/ > ')
 words_xmllint="--shell $work/xmllint.xml"
 prepare_xmllint() { awk -f "$here/programs/xmllint.awk" >"$work/xmllint.xml"; }
 
+# Of no package. Functions that are the same stay two: sites tells by them what they allocate.
+build_everyday() { g++ $flags -std=c++20 -fno-ipa-icf -o "$2" "$here/programs/everyday.cc"; }
 build_duktape() { gcc $flags -I"$1/src" -o "$2" "$here/programs/duktape.c" "$1/src/duktape.c" -lm; }
 build_expat() {
 	mkdir -p "$work/expat" && printf '#define %s\n' 'XML_DTD 1' 'XML_GE 1' 'XML_NS 1' 'XML_CONTEXT_BYTES 1024' 'BYTEORDER 1234' 'HAVE_GETRANDOM 1' >"$work/expat/expat_config.h" &&

@@ -26,6 +26,7 @@ prepare_apt() {
 }
 source_of() { # PACKAGE: its folder, named on standard output
 	local dir=$cache/source-$1
+	[ "$1" != - ] || return 0
 	if [ ! -e "$dir/.unpacked" ]; then
 		rm -rf "$dir" "$cache/fetch-$1" && mkdir -p "$cache/fetch-$1" && prepare_apt &&
 			(cd "$cache/fetch-$1" && apt source --download-only "$1" >&2 && dpkg-source --no-check -x ./*.dsc "$dir" >&2) && touch "$dir/.unpacked"

@@ -50,7 +50,7 @@ struct tracking {
 	struct { int base; int64_t at; } slots[MAX_SLOTS]; /* words of the frame that do */
 	int n_slots;
 	char *found, *how;
-	uint64_t size;		/* of the type found */
+	uint64_t size, bytes;	/* of the type found; what was asked for */
 	bool returned, returned_behind;
 };
 
@@ -128,20 +128,26 @@ static bool take(struct tracking *t, Dwarf_Die *type, const char *how)
 	const char *alias = NULL;
 	Dwarf_Die at = *type, target;
 	Dwarf_Word size = 0;
-	if (t->found || !peel(&at, &alias))
+	/* What is all of the block is not its first member. */
+	if ((t->found && t->size == t->bytes) || !peel(&at, &alias))
 		return false;
 	if (dwarf_tag(&at) != DW_TAG_pointer_type && dwarf_tag(&at) != DW_TAG_reference_type)
 		return false;
 	if (!type_of(&at, &target))
+		return false;
+	size = dwarf_aggregate_size(&target, &size) ? 0 : size;
+	if ((t->found || !strcmp(how, "constructor")) && size != t->bytes)
 		return false;
 	char *name = name_type(&target);
 	if (!name || !strcmp(name, "void")) {
 		free(name);
 		return false;
 	}
+	free(t->found);
+	free(t->how);
 	t->found = name;
 	t->how = strdup(how);
-	t->size = dwarf_aggregate_size(&target, &size) ? 0 : size;
+	t->size = size;
 	return true;
 }
 
@@ -243,7 +249,12 @@ static bool is_held(struct tracking *t, Dwarf_Die *variable, Dwarf_Addr pc, void
 	for (int i = 0; i < t->n_slots && base >= 0 && memory; i++)
 		ours |= t->slots[i].base == base && t->slots[i].at == at;
 	(void)ctx;
-	return ours && type_of(variable, &type) && take(t, &type, dwarf_diename(variable) ? "variable" : "parameter");
+	if (!ours || !type_of(variable, &type))
+		return false;
+	/* A constructor that was inlined may be that of the first member. */
+	const char *name = dwarf_diename(variable);
+	bool own = name && !strcmp(name, "this");
+	return take(t, &type, own ? "constructor" : name ? "variable" : "parameter");
 }
 
 struct store { int base; int64_t at; };
@@ -339,7 +350,7 @@ static bool of_callee(struct tracking *t, uint64_t target)
 	Dwarf_Addr bias;
 	Dwarf_Die unit, child, type;
 	Dwarf_Attribute attr;
-	struct tracking there = { 0 };
+	struct tracking there = { .bytes = t->bytes };
 	if (!unit_at(target, &unit, &bias))
 		return false;
 	there.unit = unit;
@@ -550,7 +561,7 @@ static void resolve(struct site *s)
 {
 	uint64_t size = 0;
 	for (int i = 0; i < RECORD_FRAMES && s->frames[i]; i++) {
-		struct tracking t = { 0 };
+		struct tracking t = { .bytes = s->bytes };
 		/* operator new and its like hand on what they got. */
 		if (!unit_at(s->frames[i] - 1, &t.unit, &t.bias)) {
 			if (!s->type && of_library(s->frames[i], &s->type, &s->how))
