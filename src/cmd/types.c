@@ -51,12 +51,20 @@ void without_dwarf_text(const struct session *s, struct strbuf *t)
 	enum { SHOWN = 4 };
 	const struct module *m;
 	size_t n = 0;
+	bool program = false;
 	for (size_t i = 0; i < modules_count(s->modules); i++)
-		if (has_no_dwarf(s, i, &m) && n++ < SHOWN)
-			strbuf_printf(t, n == 1 ? " Without DWARF: %s" : ", %s", m->name);
+		if (has_no_dwarf(s, i, &m)) {
+			program |= m->role == MODULE_PROGRAM;
+			if (n++ < SHOWN)
+				strbuf_printf(t, n == 1 ? " Without DWARF: %s" : ", %s", m->name);
+		}
 	if (n > SHOWN)
 		strbuf_printf(t, " and %zu more", n - SHOWN);
 	strbuf_puts(t, n ? "; what they alone know has no name." : "");
+	if (program)
+		strbuf_puts(t, " The debug symbols of the program would tell most: --debuginfod fetches them, --debug-dir says where they are.");
+	if (!modules_by_role(s->modules, MODULE_PROGRAM))
+		strbuf_puts(t, " The file of the program was not found, whose DWARF would tell most: put it beside the core, or below --sysroot.");
 }
 
 void without_dwarf_json(const struct session *s, struct json *j)
@@ -84,12 +92,11 @@ static void head_text(struct session *s, const struct typing *g, const struct ty
 	struct paragraph p;
 	struct strbuf t = { 0 };
 	coverage_text(r, &t);
-	strbuf_printf(&t, " %s types of %zu module%s; from %s globals, %s thread variables, %s locals.", text_count(g->table->types.n).text, g->table->modules,
-		      g->table->modules == 1 ? "" : "s", text_count(g->roots.globals).text, text_count(g->roots.tls).text, text_count(g->roots.locals).text);
-	if (!g->table->modules)
-		strbuf_puts(&t, " No module has DWARF: types need the debug symbols of the program.");
-	else
-		without_dwarf_text(s, &t);
+	if (g->table->modules)
+		strbuf_printf(&t, " %s types of %zu module%s; from %s globals, %s thread variables, %s locals.", text_count(g->table->types.n).text,
+			      g->table->modules, g->table->modules == 1 ? "" : "s", text_count(g->roots.globals).text, text_count(g->roots.tls).text,
+			      text_count(g->roots.locals).text);
+	without_dwarf_text(s, &t);
 	if (g->table->cut || g->roots.cut)
 		strbuf_puts(&t, " There is more DWARF than is read.");
 	paragraph_begin(&p, o, "", 80);

@@ -1,6 +1,7 @@
 /* Types of blocks by DWARF against what fixtures say that they allocated: every label of a type is right, and nearly all blocks
  * have one. Live and of a core. */
 #include "ask.h"
+#include "scratch.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -181,6 +182,57 @@ START_TEST(split)
 		said += !strcmp(word(finding, "kind"), "split-dwarf") && strstr(word(finding, "text"), "type_split: its types");
 	ck_assert_uint_eq(said, 1);
 	json_decref(report);
+}
+END_TEST
+
+/* A copy of a fixture's file, and stripped. False: there is no strip. */
+static bool copied(const char *name, bool stripped, const char *to)
+{
+	char from[600], path[600];
+	int status;
+	const char *fixtures = getenv("FIXTURES");
+	snprintf(from, sizeof from, "%s/%s", fixtures ? fixtures : "build/release/fixtures", name);
+	snprintf(path, sizeof path, "%s/%s", to, name);
+	const char *copy[] = { "cp", from, path, NULL }, *strip[] = { "strip", path, NULL };
+	free(run_text((char *const *)(uintptr_t)copy, &status));
+	ck_assert_int_eq(status, 0);
+	if (stripped && have_program("strip"))
+		free(run_text((char *const *)(uintptr_t)strip, &status));
+	return have_program("strip") && status == 0;
+}
+
+/* Which files have no DWARF is said first, by name, whether program or library, and neither where it has. */
+START_TEST(without_dwarf)
+{
+	static const struct { bool program, library; } cases[] = { { true, false }, { false, true }, { true, true }, { false, false } };
+	char program[600];
+	const char *to = scratch_directory();
+	snprintf(program, sizeof program, "%s/dlopen", to);
+	if (!copied("dlopen", cases[_i].program, to) || !copied("libplugin.so", cases[_i].library, to) || !copied("libgone.so", false, to)) {
+		puts("SKIP without_dwarf: needs binutils");
+		return;
+	}
+	truth = ask_start(program, "", NULL);
+	json_t *types = ask_json("types", NULL), *list = json_object_get(json_object_get(types, "dwarf"), "without_dwarf"), *path;
+	size_t i, programs = 0, libraries = 0;
+	json_array_foreach(list, i, path) {
+		programs += !!strstr(json_string_value(path), "/dlopen");
+		libraries += !!strstr(json_string_value(path), "/libplugin.so");
+	}
+	ck_assert_uint_eq(programs, cases[_i].program);
+	ck_assert_uint_eq(libraries, cases[_i].library);
+	static const char *const commands[][2] = { { "report", "--types=all" }, { "types", NULL } };
+	for (i = 0; i < 2; i++) {
+		char *text = ask_text(commands[i][0], commands[i][1]);
+		const char *said = strstr(text, "Without");
+		for (char *c = text; *c; c++)
+			*c = *c == '\n' ? ' ' : *c;
+		ck_assert_msg(!!strstr(text, "debug symbols of the program") == cases[_i].program, "%s", text);
+		bool library = said && (strstr(said, "libplugin.so;") || strstr(said, "libplugin.so,"));
+		ck_assert_msg(library == cases[_i].library, "%s", text);
+		free(text);
+	}
+	json_decref(types);
 }
 END_TEST
 
@@ -440,6 +492,7 @@ int main(void)
 	tcase_add_test(c, handled);
 	tcase_add_loop_test(c, type_units, 0, 2);
 	tcase_add_test(c, split);
+	tcase_add_loop_test(c, without_dwarf, 0, 4);
 	tcase_add_test(c, cast_types);
 	tcase_add_test(c, outside_casts);
 	tcase_add_test(c, voids);
