@@ -30,6 +30,7 @@ struct diff {
 	struct class_sum new_leaked; /* leaked in the last, and not, or not there, in the first; by growth of groups unless one process */
 	struct class_sum old_leaked; /* leaked in both */
 	struct class_sum no_longer_leaked; /* leaked in the first: freed, or found again */
+	bool other_labels;	/* some looks have types by DWARF, others not: the same blocks are of two groups */
 	bool at_most;		/* memory that may hold pointers was not read in one of them */
 };
 /* Two looks or more, in the order of time. */

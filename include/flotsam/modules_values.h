@@ -107,6 +107,9 @@ void modules_choose_libc_types(struct modules *ms, const struct libc_types *choo
 /* All types of all modules with DWARF, read when first asked for; of the C library's what was chosen, or declared elsewhere. It
  * belongs to the modules; the next call may add to it. */
 struct err *modules_type_table(struct modules *ms, struct type_table **ret) MUST_CHECK;
+/* How large .debug_info is of all files but the C library's, by their section headers alone: nothing is inflated or read for that.
+ * UNKNOWN: files would have to be fetched. */
+uint64_t modules_dwarf_bytes(struct modules *ms);
 /* With the rest of it: for names that people ask for. */
 struct err *modules_whole_type_table(struct modules *ms, struct type_table **ret) MUST_CHECK;
 /* Casts in the code of all modules but the C library's, found once and kept: where DWARF places variables in registers and on the

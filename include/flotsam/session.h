@@ -5,7 +5,9 @@
 #include "flotsam/graph.h"
 #include "flotsam/types.h"
 
-enum types_wanted { TYPES_VTABLE, TYPES_ALL /* by DWARF */ };
+enum types_wanted { TYPES_VTABLE, TYPES_ALL /* by DWARF */, TYPES_AUTO /* all, where that takes little time */ };
+enum types_because { BECAUSE_ASKED, BECAUSE_CHEAP, BECAUSE_COSTLY, BECAUSE_NO_DWARF, BECAUSE_FETCHED /* debug files would have to be */, BECAUSE_KEPT /* in a census */ };
+const char *types_because_name(enum types_because b); /* "asked", "cheap" ... */
 enum { MAX_SAID = 32 };
 struct said { uint64_t address; char *type; };
 struct session;
@@ -45,6 +47,9 @@ struct session {
 	char sandbox[160];	/* how the analyst is shut in, in words; "" when it is not */
 	struct timings timings;
 	bool holders_done;
+	bool labels_by_dwarf;	/* after session_types() */
+	enum types_because types_because;
+	double types_cost;	/* of BECAUSE_COSTLY: about so many seconds */
 	VEC(struct said) said;	/* kept for the next picture */
 };
 

@@ -16,6 +16,7 @@ struct types {
 	size_t n;
 	struct typing *typing;	/* NULL until types_infer() */
 	bool typed_labels;	/* labels tell of it */
+	bool kept;		/* of a census: labels as they were written */
 	bool guesses;		/* typing names by shape and size alone, too: marked */
 	struct types_priv *priv;
 };

@@ -25,7 +25,7 @@ static const struct option_row {
 	{ O_QUIET, G_OUTPUT, 'q', NULL, NULL, "the verdict alone, on one line" },
 	{ O_VERBOSE, G_OUTPUT, 'v', NULL, NULL, "arenas, states, addresses, timings and all findings too;\nlists: names in full" },
 	{ O_COLOR, G_OUTPUT, 0, "color", "WHEN", "auto, always or never; NO_COLOR is honoured" },
-	{ O_TYPES, G_OUTPUT, 0, "types", "HOW", "labels by: vtable, or all: DWARF too" },
+	{ O_TYPES, G_OUTPUT, 0, "types", "HOW", "labels by: vtable; all: DWARF too; auto: all where\nthat takes below a second." },
 	{ O_ISTYPE, G_OUTPUT, 0, "istype", "ADDR=TYPE", "--types=all, and the block there is of that type" },
 	{ O_GUESS, G_OUTPUT, 0, "guess", NULL, "--types=all, and by shape and size alone, marked ?" },
 	{ O_SHOW, G_OUTPUT, 0, "show-content", NULL, "show the target's text in files and pipes too" },
@@ -135,7 +135,7 @@ static const char *const arena_sources[] = { "symbols", "file", "live", "code", 
 static const char *const contents[] = { "none", "full", NULL };
 static const char *const compressions[] = { "zstd", NULL };
 static const char *const mains[] = { "oldest", "largest", NULL };
-static const char *const type_ways[] = { "vtable", "all", NULL };
+static const char *const type_ways[] = { "vtable", "all", "auto", NULL };
 static const char *const interiors[] = { "possible", "reachable", "ignore", NULL };
 static const char *const classes[] = { "reachable", "possible", "definite", "indirect", "runtime", NULL };
 
@@ -509,6 +509,16 @@ static struct err *check_unseen(const struct arguments *a)
 	return a->root && !a->kind ? err_new(ERR_USAGE, "with --root a process is named by its number, not '%s'", a->target) : NULL;
 }
 
+/* Labels that are kept, compared or matched must not change because a heap has grown past the limit of auto. */
+static bool labels_must_last(const struct arguments *a)
+{
+	static const char *const formats[] = { "census", "pprof", "folded", "prometheus" };
+	for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
+		if (!strcmp(a->format, formats[i]))
+			return true;
+	return a->command->driver != DRIVER_NONE || a->command->rules || a->command->target == TARGET_MANY;
+}
+
 /* Options of commands that look over time, given to another. */
 static struct err *check_time(const struct arguments *a)
 {
@@ -572,6 +582,8 @@ static struct err *check(struct arguments *a)
 	take_top(a);
 	TRY(check_words(a));
 	TRY(check_format(a));
+	if (a->session.types == TYPES_AUTO && labels_must_last(a))
+		a->session.types = TYPES_VTABLE;
 	TRY(check_state(a));
 	if ((a->n_execute || a->script) && strcmp(a->command->name, "shell"))
 		return err_hint(err_new(ERR_USAGE, "-e and -x belong to shell"), "flotsam shell TARGET -e 'COMMAND'");

@@ -82,6 +82,8 @@ static void sums(const struct page *p)
 	sum(o, ", as before", d->old_leaked);
 	sum(o, ", no longer", d->no_longer_leaked);
 	out_puts(o, d->at_most ? ": at most, since memory that may hold pointers was not read\n\n" : "\n\n");
+	if (d->other_labels)
+		out_puts(o, "Some looks were taken with --types=all, others without: the same blocks stand in\ntwo groups. Take all of them with the same --types.\n\n");
 }
 
 static void one(const struct page *p, const struct diff_group *g)
@@ -249,6 +251,7 @@ void diff_json_write(const struct diff *d, struct json *j)
 	out_json_i64(j, "more_bytes", (int64_t)(last->bytes - first->bytes));
 	out_json_bool(j, "one_process", d->one_process);
 	out_json_bool(j, "at_most", d->at_most);
+	out_json_bool(j, "other_labels", d->other_labels);
 	json_sum(j, "new_leaked", d->new_leaked);
 	json_sum(j, "old_leaked", d->old_leaked);
 	json_sum(j, "no_longer_leaked", d->no_longer_leaked);

@@ -44,6 +44,23 @@ void report_json_identity(struct json *j, const struct session *s)
 	out_json_end_object(j);
 }
 
+/* What labels are made from, and why. */
+static void labelled(struct json *j, const struct session *s)
+{
+	if (!s->types) {
+		out_json_null(j, "labelled");
+		return;
+	}
+	out_json_object(j, "labelled");
+	out_json_string(j, "types", s->labels_by_dwarf ? "all" : "vtable");
+	out_json_string(j, "because", types_because_name(s->types_because));
+	if (s->types_because == BECAUSE_COSTLY && !s->labels_by_dwarf)
+		out_json_double(j, "all_seconds", s->types_cost, 0);
+	else
+		out_json_null(j, "all_seconds");
+	out_json_end_object(j);
+}
+
 static void coverage(struct json *j, const struct report *r)
 {
 	const struct picture *p = &r->session->target->picture;
@@ -52,6 +69,7 @@ static void coverage(struct json *j, const struct report *r)
 	out_json_bool(j, "at_most", r->at_most);
 	out_json_bool(j, "quiet", r->quiet);
 	out_json_u64(j, "read_bytes", p->read_bytes);
+	labelled(j, r->session);
 	out_json_array(j, "skipped");
 	for (size_t i = 0; i < p->skipped.n; i++) {
 		out_json_object(j, NULL);

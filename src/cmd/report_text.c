@@ -355,6 +355,15 @@ static void next_here(struct page *p)
 	out_puts(p->o, "help\n");
 }
 
+/* The largest leak has no name, and types were not told though there is DWARF. */
+static bool types_would_help(const struct page *p)
+{
+	const struct types *t = p->s->types;
+	if (!p->r->leaks.n || strcmp(p->r->leaks.at[0].identified_by, identified_by_name(BY_SIZE)) || !t || t->kept || t->typed_labels || !p->s->modules)
+		return false;
+	return p->s->types_because == BECAUSE_COSTLY || (p->s->types_because == BECAUSE_ASKED && modules_dwarf_bytes(p->s->modules) - 1 < UNKNOWN - 1);
+}
+
 static void next(struct page *p)
 {
 	struct strbuf t = { 0 };
@@ -370,6 +379,11 @@ static void next(struct page *p)
 	const char *target = t.text ? t.text : "TARGET";
 	char command[80];
 	const char *lead = "NEXT  ";
+	if (types_would_help(p)) {
+		snprintf(command, sizeof command, "flotsam report %s --types=all", target);
+		out_printf(p->o, "%s%-46s what L1 may be, by DWARF\n", lead, command);
+		lead = "      ";
+	}
 	if (p->r->classes[CLASS_DEFINITE].blocks && !verdict_without_leaks(p->r)) {
 		snprintf(command, sizeof command, "flotsam blocks %s --class definite", target);
 		out_printf(p->o, "%s%-46s each lost block\n", lead, command);

@@ -262,6 +262,14 @@ static struct err *compare(struct diff *d)
 	return e;
 }
 
+static bool by_dwarf(const struct census *c)
+{
+	for (size_t i = 0; i < c->labels.n; i++)
+		if (c->labels.at[i].by == BY_DWARF)
+			return true;
+	return false;
+}
+
 struct err *diff_make(const struct census *const *looks, size_t n, struct diff **ret)
 {
 	struct diff *d = calloc(1, sizeof *d);
@@ -276,6 +284,7 @@ struct err *diff_make(const struct census *const *looks, size_t n, struct diff *
 	for (size_t i = 0; i < n; i++) {
 		d->timed &= looks[i]->timed && looks[i]->look.taken >= looks[0]->look.taken;
 		d->walked &= looks[i]->walked;
+		d->other_labels |= by_dwarf(looks[i]) != by_dwarf(looks[0]);
 		d->at_most |= looks[i]->at_most || looks[i]->truncated;
 	}
 	struct err *e = d->classes && d->used ? compare(d) : err_nomem();

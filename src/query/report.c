@@ -324,6 +324,8 @@ static void judge_coverage(struct report *r)
 	r->quiet = s->blocks ? s->alloc->facts.quiet : p->quiet;
 	if (!r->quiet)
 		note(r, "a thread was inside malloc: blocks in transit are not judged");
+	if (s->types_because == BECAUSE_COSTLY && !s->labels_by_dwarf)
+		note(r, "--types=all would name blocks by DWARF too, in about %.0f s more", s->types_cost < 1.5 ? 2 : s->types_cost);
 	if (s->runtime->language)
 		note(r, "%s manages memory of its own: its regions are roots, and are not walked%s", s->runtime->language,
 		     strcmp(s->runtime->language, "CPython") ? "" : "; the command objects lists what stands in them, by type");

@@ -1,6 +1,7 @@
 /* The pipeline over one target. Files and arenas are found before the stop, so that the stop itself only copies; what
  * stands behind the look is built when first asked for. */
 #include "flotsam/session.h"
+#include "flotsam/modules_values.h"
 
 #include <unistd.h>
 
@@ -183,6 +184,52 @@ static struct err *teach_again(struct session *s)
 	return NULL;
 }
 
+/* What types take beyond the report, on two cores of 2 GHz: a heap of structs, lists, trees and tables, and programs of 1 to 100 MB of
+ * DWARF (make bench). Nobody shall wait for names that he did not ask for. */
+static const double SECONDS_A_BLOCK = 0.8e-6, SECONDS_A_DWARF_BYTE = 50e-9, MOST_SECONDS = 1;
+
+const char *types_because_name(enum types_because b)
+{
+	static const char *const names[] = { "asked", "cheap", "costly", "no-dwarf", "fetched", "kept" };
+	return names[b];
+}
+
+static enum types_because choose_types(struct session *s)
+{
+	if (s->options.types != TYPES_AUTO)
+		return BECAUSE_ASKED;
+	uint64_t dwarf = modules_dwarf_bytes(s->modules);
+	if (!dwarf || dwarf == UNKNOWN)
+		return dwarf ? BECAUSE_FETCHED : BECAUSE_NO_DWARF;
+	s->types_cost = (double)s->blocks->n * SECONDS_A_BLOCK + (double)dwarf * SECONDS_A_DWARF_BYTE;
+	return s->types_cost <= MOST_SECONDS ? BECAUSE_CHEAP : BECAUSE_COSTLY;
+}
+
+/* Whether DWARF shall name blocks, and why. What is known already costs nothing. */
+static bool want_all_types(struct session *s)
+{
+	if (s->types->kept) {
+		s->types_because = BECAUSE_KEPT;
+		return s->options.types == TYPES_ALL;
+	}
+	/* What the user taught, and what a command before this one found out, is said from then on wherever blocks are named. */
+	if (s->said.n || s->types->typing) {
+		s->types_because = s->types_because == BECAUSE_CHEAP ? BECAUSE_CHEAP : BECAUSE_ASKED;
+		return true;
+	}
+	s->types_because = choose_types(s);
+	return s->options.types == TYPES_ALL || s->types_because == BECAUSE_CHEAP;
+}
+
+/* Of a census: what it was written with. */
+static bool any_by_dwarf(const struct types *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->labels[i].by == BY_DWARF)
+			return true;
+	return false;
+}
+
 struct err *session_types(struct session *s)
 {
 	TRY(session_walk(s));
@@ -194,14 +241,13 @@ struct err *session_types(struct session *s)
 		TRY(teach_again(s));
 	}
 	types_set_guesses(s->types, s->options.guess);
-	/* What the user taught, and what a command before this one found out, is said from then on wherever blocks are named. */
-	bool all = s->options.types == TYPES_ALL || s->said.n || s->types->typing;
-	/* A census has the labels that it was written with. */
+	bool all = want_all_types(s);
 	struct err *e = all ? types_infer(s->types, s->options.progress, s->options.progress_ctx) : NULL;
 	if (e && e->kind != ERR_UNSUPPORTED)
 		return e;
 	err_free(e);
 	s->types->typed_labels = all && s->types->typing;
+	s->labels_by_dwarf = s->types->kept ? any_by_dwarf(s->types) : s->types->typed_labels;
 	s->timings.types += monotonic_seconds() - start;
 	return NULL;
 }

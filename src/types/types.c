@@ -74,7 +74,7 @@ struct err *types_restore(struct blocks *b, struct image *img, struct label *lab
 		return err_nomem();
 	}
 	*priv = (struct types_priv){ .b = b, .img = img, .cap = n, .label_of = label_of };
-	*t = (struct types){ .labels = labels, .n = n, .priv = priv };
+	*t = (struct types){ .labels = labels, .n = n, .kept = true, .priv = priv };
 	*ret = t;
 	return NULL;
 }

@@ -182,6 +182,23 @@ START_TEST(nothing_changed)
 }
 END_TEST
 
+/* Groups are matched by labels: looks whose labels are made in two ways say so. */
+START_TEST(labels_of_two_kinds)
+{
+	int status;
+	const char *argv[] = { flotsam_path(), "snap", pid, "--types=all", "-o", file("typed"), NULL };
+	tell("cache 100 24\n");
+	free(run_text((char *const *)(uintptr_t)argv, &status));
+	ck_assert_int_eq(status, 0);
+	snap("untyped");
+	json_t *one_way = diff(file("untyped"), pid, NULL), *two = diff(file("typed"), pid, NULL);
+	ck_assert(json_is_false(json_object_get(one_way, "other_labels")));
+	ck_assert(json_is_true(json_object_get(two, "other_labels")));
+	json_decref(one_way);
+	json_decref(two);
+}
+END_TEST
+
 START_TEST(in_words)
 {
 	tell("cache 100 200\n");
@@ -264,6 +281,7 @@ int main(void)
 	tcase_add_test(c, after_a_restart);
 	tcase_add_test(c, three_looks);
 	tcase_add_test(c, nothing_changed);
+	tcase_add_test(c, labels_of_two_kinds);
 	tcase_add_test(c, in_words);
 	tcase_add_test(c, the_file);
 	tcase_add_test(c, against_a_base);

@@ -304,6 +304,32 @@ START_TEST(layout)
 }
 END_TEST
 
+static void is_labelled(json_t *report, const char *types, const char *because)
+{
+	const json_t *labelled = json_object_get(json_object_get(report, "coverage"), "labelled");
+	ck_assert_str_eq(word(labelled, "types"), types);
+	ck_assert_str_eq(word(labelled, "because"), because);
+	ck_assert_int_eq(json_is_number(json_object_get(labelled, "all_seconds")), !strcmp(because, "costly"));
+	json_decref(report);
+}
+
+/* A small heap is named by DWARF, and one of more than a million blocks is not: then the report says what that would take. */
+START_TEST(by_size_of_heap)
+{
+	json_decref(ask_start("casts", "", NULL));
+	is_labelled(ask_json("report", "--types=auto"), "all", "cheap");
+	is_labelled(ask_json("report", "--types=vtable"), "vtable", "asked");
+	child_stop(&asked);
+	json_decref(ask_start("many", "8", NULL));
+	is_labelled(ask_json("report", "--types=auto"), "vtable", "costly");
+	is_labelled(ask_json("report", "--types=all"), "all", "asked");
+	char *text = ask_text("report", "--types=auto");
+	ck_assert_ptr_nonnull(strstr(text, "--types=all would name blocks by DWARF too, in about 2 s more"));
+	ck_assert_ptr_nonnull(strstr(text, "what L1 may be, by DWARF"));
+	free(text);
+}
+END_TEST
+
 static bool libc_has_dwarf(const json_t *types)
 {
 	json_t *dark = json_object_get(json_object_get(types, "dwarf"), "without_dwarf"), *path;
@@ -500,6 +526,7 @@ int main(void)
 	tcase_add_test(c, layout);
 	tcase_add_test(c, layouts);
 	tcase_add_test(c, lost_kinds);
+	tcase_add_test(c, by_size_of_heap);
 	tcase_add_test(c, libc_unread);
 	tcase_add_test(c, libc_read);
 	suite_add_tcase(s, c);
