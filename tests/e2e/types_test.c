@@ -319,7 +319,7 @@ START_TEST(by_size_of_heap)
 	json_decref(ask_start("casts", "", NULL));
 	is_labelled(ask_json("report", "--types=auto"), "all", "cheap");
 	is_labelled(ask_json("report", "--types=vtable"), "vtable", "asked");
-	child_stop(&asked);
+	child_end(&asked);
 	json_decref(ask_start("many", "8", NULL));
 	is_labelled(ask_json("report", "--types=auto"), "vtable", "costly");
 	is_labelled(ask_json("report", "--types=all"), "all", "asked");
