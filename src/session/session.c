@@ -212,8 +212,9 @@ static bool want_all_types(struct session *s)
 		s->types_because = BECAUSE_KEPT;
 		return s->options.types == TYPES_ALL;
 	}
-	/* What the user taught, and what a command before this one found out, is said from then on wherever blocks are named. */
-	if (s->said.n || s->types->typing) {
+	/* What the user taught is said from then on wherever blocks are named. What a command before this one found out is said where auto
+	 * was asked for: it costs nothing. Elsewhere a sitting answers as a command line does. */
+	if (s->said.n || (s->options.types == TYPES_AUTO && s->types->typing)) {
 		s->types_because = s->types_because == BECAUSE_CHEAP ? BECAUSE_CHEAP : BECAUSE_ASKED;
 		return true;
 	}
