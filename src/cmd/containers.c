@@ -74,8 +74,8 @@ static char *name_of(const struct container *c, int width)
 	char many[40] = "";
 	if (c->containers > 1)
 		snprintf(many, sizeof many, " x%s", text_count_short(c->containers).text);
-	/* Of a pointer its name stands for what it leads to. */
-	size_t length = strlen(c->name), n = length > 2 && !strcmp(c->name + length - 2, "->") ? length - 2 : length, room = (size_t)width - strlen(many);
+	/* A variable of C's is a pointer to the container, and called by its name. */
+	size_t length = strlen(c->name), n = c->kind[0] == 'G' && length > 2 && !strcmp(c->name + length - 2, "->") ? length - 2 : length, room = (size_t)width - strlen(many);
 	if (n > room && n > NAME_FRONT)
 		strbuf_printf(&t, "%.*s..%.*s%s", NAME_FRONT, c->name, (int)(room - NAME_FRONT - 2), c->name + n - (room - NAME_FRONT - 2), many);
 	else

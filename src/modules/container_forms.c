@@ -48,7 +48,7 @@ bool reading_owns(const struct reading *r, uint64_t address, uint64_t bytes)
 	return true;
 }
 
-static void put(const struct reading *r, uint64_t address)
+void reading_put(const struct reading *r, uint64_t address)
 {
 	if (r->line != UINT32_MAX && !r->h->seen)
 		container_push(r->w, address, r->s->element, r->line);
@@ -59,7 +59,7 @@ void reading_put_row(const struct reading *r, uint64_t from, uint64_t n)
 	if (r->line == UINT32_MAX || r->h->seen)
 		return;
 	for (uint64_t i = 0; i < n && !interrupted && !r->w->cut; i++)
-		put(r, from + i * r->s->unit);
+		reading_put(r, from + i * r->s->unit);
 }
 
 /* Counts in memory of another allocator may lead in circles for as long as they please. */
@@ -179,7 +179,7 @@ static bool node(const struct reading *r, uint64_t address, uint64_t nth)
 		return false;
 	if (r->h->seen)
 		return nth == 0;
-	put(r, address + r->s->value);
+	reading_put(r, address + r->s->value);
 	return true;
 }
 
@@ -282,7 +282,7 @@ static bool pointee(const struct reading *r, uint64_t address)
 	if (!bytes) {
 		bool fresh = object(r, address);
 		if (fresh && !r->s->rows)
-			put(r, address);
+			reading_put(r, address);
 		return fresh;
 	}
 	bool counted = word_at(r, front, &n) && r->s->unit && n <= (bytes - r->w->word) / r->s->unit;
@@ -308,7 +308,7 @@ static bool read_shared(const struct reading *r)
 		return !r->w->lines.at[r->at->line].frame;
 	bool within = v[0] > v[1] && v[0] - v[1] < counts, fresh = object(r, v[1]);
 	if (within && fresh)
-		put(r, v[0]);
+		reading_put(r, v[0]);
 	else if (!within && v[0])
 		pointee(r, v[0]);
 	return true;
@@ -358,7 +358,7 @@ static bool read_optional(const struct reading *r)
 		return false;
 	r->h->items = there;
 	if (there)
-		put(r, r->at->address + r->s->at[1]);
+		reading_put(r, r->at->address + r->s->at[1]);
 	return true;
 }
 
@@ -390,7 +390,7 @@ static read_form_fn *const forms[N_FORMS] = {
 	[FORM_GARRAY] = read_garray, [FORM_GPTRARRAY] = read_gptrarray, [FORM_GSTRING] = read_gstring, [FORM_GTREE] = read_gtree,
 	[FORM_SPAN] = read_span, [FORM_BITS] = read_bits, [FORM_STRING] = read_string, [FORM_DEQUE] = read_deque, [FORM_LIST] = read_list,
 	[FORM_CHAIN] = read_chain, [FORM_TREE] = read_tree, [FORM_HASH] = read_hash, [FORM_SHARED] = read_shared, [FORM_UNIQUE] = read_unique,
-	[FORM_OLD_STRING] = read_old_string, [FORM_WEAK] = read_weak, [FORM_OPTIONAL] = read_optional, [FORM_VARIANT] = read_variant,
+	[FORM_OLD_STRING] = read_old_string, [FORM_WEAK] = read_weak, [FORM_COUNTED] = read_counted, [FORM_OPTIONAL] = read_optional, [FORM_VARIANT] = read_variant,
 };
 
 bool container_measure(struct container_search *w, const struct visit *at, struct holding *ret)

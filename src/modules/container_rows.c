@@ -3,7 +3,7 @@
  * bits/stl_deque.h, bits/stl_list.h, bits/forward_list.h, bits/stl_tree.h, bits/hashtable.h, bits/shared_ptr_base.h,
  * bits/unique_ptr.h, optional, variant. They have been the same since gcc 5 made C++11's ABI.
  * libc++: vector, list, forward_list, __tree, __hash_table, string, deque, optional, variant and __memory/ of 14, where pairs are compressed.
- * Rust: library/alloc/src/vec/mod.rs, raw_vec.rs, collections/vec_deque/mod.rs, collections/btree/map.rs and hashbrown's
+ * Rust: library/alloc/src/vec/mod.rs, rc.rs, sync.rs, raw_vec.rs, collections/vec_deque/mod.rs, collections/btree/map.rs and hashbrown's
  * src/raw/mod.rs, of 1.63 and of 1.95, whose RawVec has what it had in a member of its own.
  * GLib: container_glib.c. */
 #include "containers.h"
@@ -35,6 +35,8 @@
 					.from = table, .shown = n, .step = "[]" }
 #define RUST_TREE(name, in, n, length) { .type = name, .kind = name, .scope = "alloc::collections::btree::" in "::", .form = FORM_COUNT, .fields = { length }, \
 					 .from = "", .shown = n }
+#define RUST_COUNTED(name, in, value, to) { .type = name, .kind = name, .scope = "alloc::" in "::", .form = FORM_COUNTED, .fields = { ".ptr.pointer" }, \
+					    .from = "", .shown = 1, .behind = value, .step = to }
 #define GLIB(name, with) { .type = "_" name, .kind = name, .plain = true, .glib = true, .form = with }
 
 const struct container_row container_rows[] = {
@@ -93,7 +95,15 @@ const struct container_row container_rows[] = {
 	RUST_DEQUE(FORM_OLD_RING, ".buf.ptr", ".buf.cap", ".tail", ".head"),
 	RUST_HASH("HashMap", "map", 2, ".base.table"), RUST_HASH("HashSet", "set", 1, ".base.map.table"),
 	RUST_TREE("BTreeMap", "map", 2, ".length"), RUST_TREE("BTreeSet", "set", 1, ".map.length"),
+	RUST_COUNTED("Rc", "rc", ".value", "->"), RUST_COUNTED("Arc", "sync", ".data", "->"),
+	RUST_COUNTED("Weak", "rc", ".value", NULL), RUST_COUNTED("Weak", "sync", ".data", NULL),
+	{ .type = "alloc::boxed::Box", .kind = "Box", .scope = "", .form = FORM_UNIQUE, .fields = { ".data_ptr" }, .from = "", .own_name = true },
+	{ .type = "alloc::boxed::Box", .kind = "Box", .scope = "", .form = FORM_UNIQUE, .fields = { ".pointer" }, .from = "", .own_name = true },
 	GLIB("GList", FORM_GLIST), GLIB("GSList", FORM_GSLIST), GLIB("GQueue", FORM_GQUEUE), GLIB("GHashTable", FORM_GHASH), GLIB("GArray", FORM_GARRAY),
 	GLIB("GByteArray", FORM_GARRAY), GLIB("GPtrArray", FORM_GPTRARRAY), GLIB("GString", FORM_GSTRING), GLIB("GTree", FORM_GTREE),
 };
 const size_t n_container_rows = sizeof container_rows / sizeof container_rows[0];
+
+/* A pointer with a name (rustc_codegen_llvm/src/debuginfo/metadata.rs, build_pointer_or_reference_di_node); one to a slice or a trait is a
+ * struct. */
+const struct container_row container_box = { .type = "alloc::boxed::Box", .kind = "Box", .form = FORM_UNIQUE, .from = "", .shown = 1, .step = "->" };

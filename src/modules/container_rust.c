@@ -83,3 +83,30 @@ bool read_count(const struct reading *r)
 {
 	return reading_number(r, 0, &r->h->items);
 }
+
+/* Rc, Arc and their Weak: strong and weak counts, then the value (#[repr(C)]: RcBox in rc.rs, ArcInner in sync.rs). A Weak that was never
+ * one of anything is all ones (Weak::new). The block is the first one's; without strong ones it is kept by Weak alone. */
+bool read_counted(const struct reading *r)
+{
+	const struct container_heap *heap = &r->w->heap;
+	bool weak = !r->s->row->step;
+	uint64_t to, strong, weaks, usable, all = r->w->word == 8 ? UINT64_MAX : UINT32_MAX;
+	if (!reading_number(r, 0, &to) || !to)
+		return false;
+	if (weak && to == all)
+		return true;
+	if (!modules_word(r->w->ms, to, &strong) || !modules_word(r->w->ms, to + r->w->word, &weaks) || (!strong && !weak) || !weaks)
+		return false;
+	r->h->items = strong != 0;
+	usable = heap->block ? heap->block(heap->ctx, to) : 0;
+	if (!usable)
+		return !heap->block || !r->w->lines.at[r->at->line].frame;
+	if ((weak && strong) || !heap->take(heap->ctx, to))
+		return true;
+	r->h->bytes = usable;
+	if (!strong)
+		r->h->wasted = usable;
+	else if (r->line != UINT32_MAX)
+		reading_put(r, to + r->s->value);
+	return true;
+}

@@ -8,7 +8,7 @@ enum { MAX_FIELDS = 8, NO_SHAPE = 0 /* of what leads nowhere */ };
 
 enum form { FORM_SPAN, FORM_BITS, FORM_STRING, FORM_OLD_STRING, FORM_DEQUE, FORM_LIST, FORM_CHAIN, FORM_TREE, FORM_VEC, FORM_TEXT, FORM_RING, FORM_OLD_RING, FORM_SWISS,
 	    FORM_COUNT, FORM_GLIST, FORM_GSLIST, FORM_GQUEUE, FORM_GHASH, FORM_GARRAY, FORM_GPTRARRAY, FORM_GSTRING, FORM_GTREE, FORM_LIBCXX_TEXT, FORM_LIBCXX_DEQUE, FORM_LIBCXX_BITS,
-	    FORM_HASH, FORM_SHARED, FORM_WEAK, FORM_UNIQUE, FORM_OPTIONAL,
+	    FORM_HASH, FORM_SHARED, FORM_WEAK, FORM_COUNTED, FORM_UNIQUE, FORM_OPTIONAL,
 	    FORM_VARIANT,
 	    FORM_ADAPTOR /* of the container that its first field is */, N_FORMS };
 
@@ -16,6 +16,7 @@ enum form { FORM_SPAN, FORM_BITS, FORM_STRING, FORM_OLD_STRING, FORM_DEQUE, FORM
 struct container_row {
 	const char *type;	/* up to its arguments; with '<': the first argument too */
 	const char *scope;	/* the namespace with "::" behind it; NULL: std */
+	bool own_name;		/* its arguments stand in its name alone */
 	bool plain;		/* it has no arguments */
 	bool glib;		/* of C, which may know no more than its name: the form knows where its members are */
 	const char *kind;
@@ -23,6 +24,7 @@ struct container_row {
 	const char *fields[MAX_FIELDS]; /* paths of members, in the order that the form wants them; "+": the word behind the one before */
 	const char *from;	/* the member whose type's template argument is the element; "": the type itself */
 	unsigned argument, shown; /* which one; how many are worth showing */
+	const char *behind;	/* where the element lies in what the first field points at; NULL: at its start */
 	unsigned node_words;	/* words in front of the element in its node */
 	bool children_first;	/* a tree's node begins with its children, and its value may begin in the fourth word */
 	const char *step;	/* how an element is written behind the container's name */
@@ -33,6 +35,7 @@ static inline bool form_is_text(enum form f)
 }
 extern const struct container_row container_rows[];
 extern const size_t n_container_rows;
+extern const struct container_row container_box;
 
 enum shape_kind { SHAPE_UNMADE, SHAPE_DULL, SHAPE_PARTS, SHAPE_ARRAY, SHAPE_POINTER, SHAPE_CONTAINER };
 struct part {

@@ -82,6 +82,18 @@ static void shorten(char *name)
 			else
 				p++;
 		}
+	static const char *const rust[] = { "alloc::string::", "alloc::vec::", "alloc::boxed::", "alloc::rc::", "alloc::sync::", "alloc::collections::btree::map::",
+					    "alloc::collections::btree::set::", "alloc::collections::vec_deque::", "std::collections::hash::map::",
+					    "std::collections::hash::set::", "core::option::", "core::cell::" };
+	for (size_t i = 0; i < sizeof rust / sizeof rust[0]; i++)
+		for (char *p = name; (p = strstr(p, rust[i]));) {
+			size_t n = strlen(rust[i]);
+			bool starts = p == name || !(isalnum((unsigned char)p[-1]) || p[-1] == '_' || p[-1] == ':');
+			if (starts && isupper((unsigned char)p[n]))
+				cut_out(p, p + n);
+			else
+				p++;
+		}
 	for (char *p; (p = strstr(name, " >"));)
 		cut_out(p, p + 1);
 	for (char *p; (p = strstr(name, " []"));)
@@ -217,6 +229,11 @@ static uint64_t alignment(struct shapes *t, Dwarf_Die *type, unsigned word)
 
 static void name_container(struct shapes *t, struct shape *s)
 {
+	if (s->row->own_name) {
+		s->type = modules_keep(t->ms, short_name(t->ms, &s->die));
+		s->element_type = "";
+		return;
+	}
 	struct strbuf all = { 0 };
 	Dwarf_Die arg;
 	for (unsigned i = 0; i < s->row->shown && argument(&s->die, i, &arg); i++) {
@@ -280,6 +297,16 @@ static bool make_glib(struct shapes *t, uint32_t at)
 	return true;
 }
 
+/* The offset of the element in what the first field points at. */
+static bool lies_behind(struct shapes *t, const struct shape *s, const struct container_row *row, uint64_t *ret)
+{
+	Dwarf_Die type, die, target;
+	uint64_t offset;
+	Dwarf_Die from = s->die;
+	return member_at(t, &from, row->fields[0], &offset, &type) && type_peel(&type, &die) && dwarf_tag(&die) == DW_TAG_pointer_type &&
+	       type_ref(&die, DW_AT_type, &target) && type_peel(&target, &die) && member_at(t, &die, row->behind, ret, &type);
+}
+
 static bool make_container(struct shapes *t, uint32_t at, const struct container_row *row);
 
 /* A stack is what it is made of, under its own name. */
@@ -328,17 +355,21 @@ static bool make_container(struct shapes *t, uint32_t at, const struct container
 	}
 	if (*row->from && (!member_at(t, &s.die, row->from, &offset, &type) || !type_peel(&type, &from) || !type_definition(t->ms, &from)))
 		return false;
-	bool pointer = row->form == FORM_SHARED || row->form == FORM_WEAK || row->form == FORM_UNIQUE; /* those to void too */
+	bool pointer = row->form == FORM_COUNTED || row->form == FORM_SHARED || row->form == FORM_WEAK || row->form == FORM_UNIQUE; /* those to void too */
 	bool known = argument(&from, row->argument, &element) && type_peel(&element, &type);
 	if (!known && !pointer)
 		return false;
+	s.value = 0;
+	if (row->behind && known && !lies_behind(t, &s, row, &s.value))
+		known = false;
 	/* unique_ptr<T[]> leads to items of T. */
 	s.rows = known && pointer && dwarf_tag(&type) == DW_TAG_array_type && type_ref(&type, DW_AT_type, &element) && type_peel(&element, &type);
 	if (!known || !type_definition(t->ms, &type) || !type_size(&type, word, &s.unit))
 		s.unit = 0;
 	if (!s.unit && row->form <= FORM_HASH)
 		return false;
-	s.value = align_up((uint64_t)row->node_words * word, known && row->node_words ? alignment(t, &element, word) : word);
+	if (!row->behind)
+		s.value = align_up((uint64_t)row->node_words * word, known && row->node_words ? alignment(t, &element, word) : word);
 	s.node = row->children_first ? 3u * word + 1 + s.unit : s.value + s.unit;
 	s.kind = SHAPE_CONTAINER;
 	name_container(t, &s);
@@ -383,12 +414,33 @@ static void make_array(struct shapes *t, uint32_t at)
 	t->list.at[at].element = of;
 }
 
+/* A box of Rust's is a pointer that owns. */
+static void make_box(struct shapes *t, uint32_t at, Dwarf_Die *target)
+{
+	struct shape *s = &t->list.at[at];
+	unsigned word = modules_arch(t->ms)->word;
+	AUTO_FREE char *name = short_name(t->ms, target);
+	struct strbuf whole = { 0 };
+	strbuf_printf(&whole, "Box<%s>", name ? name : "?");
+	s->kind = SHAPE_CONTAINER;
+	s->row = &container_box;
+	s->kind_name = container_box.kind;
+	s->bytes = s->wide[0] = (uint8_t)word;
+	s->type = modules_keep(t->ms, whole.text);
+	s->element_type = name ? modules_keep(t->ms, strdup(name)) : NULL;
+	type_size(target, word, &s->unit);
+}
+
 static void make_pointer(struct shapes *t, uint32_t at)
 {
 	Dwarf_Die target;
 	if (!type_ref(&t->list.at[at].die, DW_AT_type, &target))
 		return;
+	const char *name = dwarf_diename(&t->list.at[at].die);
+	size_t n = strlen(container_box.type);
 	t->list.at[at].kind = SHAPE_POINTER;
+	if (name && !strncmp(name, container_box.type, n) && name[n] == '<')
+		make_box(t, at, &target);
 	uint32_t of = shapes_of(t, &target);
 	t->list.at[at].element = of;
 }
