@@ -75,7 +75,9 @@ static char *name_of(const struct container *c, int width)
 	if (c->containers > 1)
 		snprintf(many, sizeof many, " x%s", text_count_short(c->containers).text);
 	/* A variable of C's is a pointer to the container, and called by its name. */
-	size_t length = strlen(c->name), n = c->kind[0] == 'G' && length > 2 && !strcmp(c->name + length - 2, "->") ? length - 2 : length, room = (size_t)width - strlen(many);
+	size_t length = strlen(c->name), room = (size_t)width - strlen(many);
+	bool arrow = c->kind[0] == 'G' && length > 2 && !strcmp(c->name + length - 2, "->");
+	size_t n = arrow ? length - 2 : length;
 	if (n > room && n > NAME_FRONT)
 		strbuf_printf(&t, "%.*s..%.*s%s", NAME_FRONT, c->name, (int)(room - NAME_FRONT - 2), c->name + n - (room - NAME_FRONT - 2), many);
 	else

@@ -386,7 +386,7 @@ static read_form_fn *const forms[N_FORMS] = {
 	[FORM_LIBCXX_TEXT] = read_libcxx_text, [FORM_LIBCXX_DEQUE] = read_libcxx_deque,
 	[FORM_LIBCXX_BITS] = read_libcxx_bits,
 	[FORM_VEC] = read_vec, [FORM_TEXT] = read_vec, [FORM_RING] = read_ring, [FORM_OLD_RING] = read_old_ring, [FORM_SWISS] = read_swiss,
-	[FORM_COUNT] = read_count, [FORM_GLIST] = read_glist, [FORM_GSLIST] = read_gslist, [FORM_GQUEUE] = read_gqueue, [FORM_GHASH] = read_ghash,
+	[FORM_BTREE] = read_btree, [FORM_GLIST] = read_glist, [FORM_GSLIST] = read_gslist, [FORM_GQUEUE] = read_gqueue, [FORM_GHASH] = read_ghash,
 	[FORM_GARRAY] = read_garray, [FORM_GPTRARRAY] = read_gptrarray, [FORM_GSTRING] = read_gstring, [FORM_GTREE] = read_gtree,
 	[FORM_SPAN] = read_span, [FORM_BITS] = read_bits, [FORM_STRING] = read_string, [FORM_DEQUE] = read_deque, [FORM_LIST] = read_list,
 	[FORM_CHAIN] = read_chain, [FORM_TREE] = read_tree, [FORM_HASH] = read_hash, [FORM_SHARED] = read_shared, [FORM_UNIQUE] = read_unique,

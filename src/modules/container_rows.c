@@ -3,7 +3,7 @@
  * bits/stl_deque.h, bits/stl_list.h, bits/forward_list.h, bits/stl_tree.h, bits/hashtable.h, bits/shared_ptr_base.h,
  * bits/unique_ptr.h, optional, variant. They have been the same since gcc 5 made C++11's ABI.
  * libc++: vector, list, forward_list, __tree, __hash_table, string, deque, optional, variant and __memory/ of 14, where pairs are compressed.
- * Rust: library/alloc/src/vec/mod.rs, rc.rs, sync.rs, raw_vec.rs, collections/vec_deque/mod.rs, collections/btree/map.rs and hashbrown's
+ * Rust: library/alloc/src/vec/mod.rs, rc.rs, sync.rs, raw_vec.rs, collections/vec_deque/mod.rs, collections/btree/map.rs, node.rs and hashbrown's
  * src/raw/mod.rs, of 1.63 and of 1.95, whose RawVec has what it had in a member of its own.
  * GLib: container_glib.c. */
 #include "containers.h"
@@ -33,8 +33,8 @@
 #define RUST_HASH(name, in, n, table) { .type = name, .kind = name, .scope = "std::collections::hash::" in "::", .form = FORM_SWISS, \
 					.fields = { table ".table.bucket_mask", table ".table.ctrl", table ".table.items", table ".table.growth_left" }, \
 					.from = table, .shown = n, .step = "[]" }
-#define RUST_TREE(name, in, n, length) { .type = name, .kind = name, .scope = "alloc::collections::btree::" in "::", .form = FORM_COUNT, .fields = { length }, \
-					 .from = "", .shown = n }
+#define RUST_TREE(name, in, n, map, key) { .type = name, .kind = name, .scope = "alloc::collections::btree::" in "::", .form = FORM_BTREE, .fields = { map ".length", map ".root" }, \
+					 .from = "", .shown = n, .step = key }
 #define RUST_COUNTED(name, in, value, to) { .type = name, .kind = name, .scope = "alloc::" in "::", .form = FORM_COUNTED, .fields = { ".ptr.pointer" }, \
 					    .from = "", .shown = 1, .behind = value, .step = to }
 #define GLIB(name, with) { .type = "_" name, .kind = name, .plain = true, .glib = true, .form = with }
@@ -94,7 +94,7 @@ const struct container_row container_rows[] = {
 	RUST_DEQUE(FORM_RING, ".buf.inner.ptr", ".buf.inner.cap", ".len", ".head"), RUST_DEQUE(FORM_RING, ".buf.ptr", ".buf.cap", ".len", ".head"),
 	RUST_DEQUE(FORM_OLD_RING, ".buf.ptr", ".buf.cap", ".tail", ".head"),
 	RUST_HASH("HashMap", "map", 2, ".base.table"), RUST_HASH("HashSet", "set", 1, ".base.map.table"),
-	RUST_TREE("BTreeMap", "map", 2, ".length"), RUST_TREE("BTreeSet", "set", 1, ".map.length"),
+	RUST_TREE("BTreeMap", "map", 2, "", "[].__0"), RUST_TREE("BTreeSet", "set", 1, ".map", "[]"),
 	RUST_COUNTED("Rc", "rc", ".value", "->"), RUST_COUNTED("Arc", "sync", ".data", "->"),
 	RUST_COUNTED("Weak", "rc", ".value", NULL), RUST_COUNTED("Weak", "sync", ".data", NULL),
 	{ .type = "alloc::boxed::Box", .kind = "Box", .scope = "", .form = FORM_UNIQUE, .fields = { ".data_ptr" }, .from = "", .own_name = true },

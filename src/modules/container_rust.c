@@ -78,10 +78,78 @@ bool read_swiss(const struct reading *r)
 	return true;
 }
 
-/* Of a BTreeMap its count alone: where members of nodes stand is the compiler's to choose. */
-bool read_count(const struct reading *r)
+/* A node has room for 11 keys and values; one that is no leaf has 12 children behind what a leaf has (node.rs: CAPACITY, and InternalNode
+ * is #[repr(C)]). */
+enum { BTREE_ROOM = 11 };
+
+static bool btree_node(const struct reading *r, uint64_t at, uint64_t height, uint64_t *ret_used)
 {
-	return reading_number(r, 0, &r->h->items);
+	uint8_t raw[2];
+	if (!reading_step(r) || !modules_read(r->w->ms, at + r->s->at[BTREE_USED], raw, sizeof raw))
+		return false;
+	*ret_used = raw[0] | (uint64_t)raw[1] << 8;
+	return *ret_used <= BTREE_ROOM && reading_owns(r, at, r->s->node + (height ? (BTREE_ROOM + 1) * r->w->word : 0));
+}
+
+/* The values of a node, as its keys, stand in a row. */
+static void put_values(const struct reading *r, uint64_t at, uint64_t n)
+{
+	const struct part *p = r->s->parts.n ? &r->s->parts.at[0] : NULL;
+	if (!p || !r->w->shapes.list.at[p->shape].leads)
+		return;
+	uint32_t line = container_child(r->w, r->at->line, 1, p->name, p->shape);
+	for (uint64_t i = 0; line != UINT32_MAX && i < n; i++)
+		container_push(r->w, at + p->offset + i * (r->s->value - r->s->unit), p->shape, line);
+}
+
+static bool btree(const struct reading *r, uint64_t root, uint64_t height)
+{
+	enum { HIGHEST = 64 };
+	struct container_search *w = r->w;
+	uint64_t found = 0, nodes = 0, used, child, *slot;
+	w->nodes.n = 0;
+	if (height > HIGHEST || !(slot = vec_push(&w->nodes)))
+		return false;
+	*slot = root;
+	if (!(slot = vec_push(&w->nodes)))
+		return false;
+	*slot = height;
+	while (w->nodes.n && !interrupted) {
+		uint64_t level = w->nodes.at[w->nodes.n - 1], at = w->nodes.at[w->nodes.n - 2];
+		w->nodes.n -= 2;
+		if (!btree_node(r, at, level, &used) || (r->h->seen && nodes))
+			return false;
+		if (r->h->seen || w->brief)
+			return true;
+		found += used;
+		nodes++;
+		reading_put_row(r, at + r->s->at[BTREE_KEYS], used);
+		put_values(r, at, used);
+		for (uint64_t i = 0; level && i <= used; i++) {
+			if (found > r->h->items || !modules_word(w->ms, at + r->s->node + i * w->word, &child))
+				return false;
+			if ((slot = vec_push(&w->nodes)))
+				*slot = child;
+			if ((slot = vec_push(&w->nodes)))
+				*slot = level - 1;
+		}
+	}
+	r->h->capacity = nodes * BTREE_ROOM;
+	r->h->wasted = (r->h->capacity - found) * r->s->value;
+	return found == r->h->items || interrupted;
+}
+
+/* Without the shape of its nodes the count alone. */
+bool read_btree(const struct reading *r)
+{
+	uint64_t root, height;
+	if (!reading_number(r, BTREE_LENGTH, &r->h->items))
+		return false;
+	if (!r->s->node)
+		return true;
+	if (!reading_number(r, BTREE_NODE, &root) || !reading_number(r, BTREE_HEIGHT, &height))
+		return false;
+	return root ? btree(r, root, height) : !r->h->items;
 }
 
 /* Rc, Arc and their Weak: strong and weak counts, then the value (#[repr(C)]: RcBox in rc.rs, ArcInner in sync.rs). A Weak that was never

@@ -55,7 +55,7 @@ enum { MAX_ITEMS = 1u << 30, MAX_VISITS = 64 << 20 };
 /* Each form is read by one of these: checked, and in no more steps than it says it has items. False: it cannot be one. */
 typedef bool read_form_fn(const struct reading *r);
 read_form_fn read_glist, read_gslist, read_gqueue, read_ghash, read_garray, read_gptrarray, read_gstring, read_gtree;
-read_form_fn read_vec, read_ring, read_old_ring, read_swiss, read_count, read_counted, read_libcxx_text, read_libcxx_deque, read_libcxx_bits;
+read_form_fn read_vec, read_ring, read_old_ring, read_swiss, read_btree, read_counted, read_libcxx_text, read_libcxx_deque, read_libcxx_bits;
 bool reading_number(const struct reading *r, unsigned field, uint64_t *ret);
 /* A piece of memory of `bytes` that the container owns. False: it is not there. */
 bool reading_owns(const struct reading *r, uint64_t address, uint64_t bytes);

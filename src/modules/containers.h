@@ -7,7 +7,7 @@
 enum { MAX_FIELDS = 8, NO_SHAPE = 0 /* of what leads nowhere */ };
 
 enum form { FORM_SPAN, FORM_BITS, FORM_STRING, FORM_OLD_STRING, FORM_DEQUE, FORM_LIST, FORM_CHAIN, FORM_TREE, FORM_VEC, FORM_TEXT, FORM_RING, FORM_OLD_RING, FORM_SWISS,
-	    FORM_COUNT, FORM_GLIST, FORM_GSLIST, FORM_GQUEUE, FORM_GHASH, FORM_GARRAY, FORM_GPTRARRAY, FORM_GSTRING, FORM_GTREE, FORM_LIBCXX_TEXT, FORM_LIBCXX_DEQUE, FORM_LIBCXX_BITS,
+	    FORM_BTREE, FORM_GLIST, FORM_GSLIST, FORM_GQUEUE, FORM_GHASH, FORM_GARRAY, FORM_GPTRARRAY, FORM_GSTRING, FORM_GTREE, FORM_LIBCXX_TEXT, FORM_LIBCXX_DEQUE, FORM_LIBCXX_BITS,
 	    FORM_HASH, FORM_SHARED, FORM_WEAK, FORM_COUNTED, FORM_UNIQUE, FORM_OPTIONAL,
 	    FORM_VARIANT,
 	    FORM_ADAPTOR /* of the container that its first field is */, N_FORMS };
@@ -37,6 +37,7 @@ extern const struct container_row container_rows[];
 extern const size_t n_container_rows;
 extern const struct container_row container_box;
 
+enum { BTREE_LENGTH, BTREE_ROOT, BTREE_NODE, BTREE_HEIGHT, BTREE_USED, BTREE_KEYS }; /* fields: the first node and its height; in a node */
 enum shape_kind { SHAPE_UNMADE, SHAPE_DULL, SHAPE_PARTS, SHAPE_ARRAY, SHAPE_POINTER, SHAPE_CONTAINER };
 struct part {
 	uint64_t offset;
@@ -44,7 +45,7 @@ struct part {
 	uint32_t shape;
 };
 struct shape { /* of a type */
-	Dwarf_Die die;
+	Dwarf_Die die, leaf;	/* leaf: of a tree its nodes' */
 	enum shape_kind kind;
 	bool leads;		/* to a container, or is one */
 	uint32_t element;	/* of arrays, pointers, containers */

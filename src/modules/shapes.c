@@ -307,6 +307,52 @@ static bool lies_behind(struct shapes *t, const struct shape *s, const struct co
 	       type_ref(&die, DW_AT_type, &target) && type_peel(&target, &die) && member_at(t, &die, row->behind, ret, &type);
 }
 
+/* What an Option is when it is Some. */
+static bool some_of(struct shapes *t, Dwarf_Die *option, uint64_t *ret_offset, Dwarf_Die *ret)
+{
+	Dwarf_Die type, part, variant, member;
+	size_t budget = MAX_SHAPE_MEMBERS;
+	if (!type_peel(option, &type) || !type_definition(t->ms, &type) || dwarf_child(&type, &part))
+		return false;
+	while (dwarf_tag(&part) != DW_TAG_variant_part)
+		if (!--budget || dwarf_siblingof(&part, &part))
+			return false;
+	if (dwarf_child(&part, &variant))
+		return false;
+	do {
+		const char *name;
+		if (dwarf_tag(&variant) != DW_TAG_variant || dwarf_child(&variant, &member) || !(name = dwarf_diename(&member)) || strcmp(name, "Some"))
+			continue;
+		return type_ref(&member, DW_AT_type, ret) && type_number(&member, DW_AT_data_member_location, ret_offset);
+	} while (--budget && !dwarf_siblingof(&variant, &variant));
+	return false;
+}
+
+/* Where the nodes of a BTreeMap are, and what lies where in them. */
+static bool shape_btree(struct shapes *t, struct shape *s)
+{
+	unsigned word = modules_arch(t->ms)->word;
+	Dwarf_Die type, some, die, leaf, argument_type;
+	uint64_t root, in_root, at, size, key = s->unit, bytes;
+	if (!member_at(t, &s->die, s->row->fields[BTREE_ROOT], &root, &type) || !some_of(t, &type, &in_root, &some))
+		return false;
+	if (!member_at(t, &some, ".__0.height", &at, &type))
+		return false;
+	s->at[BTREE_HEIGHT] = root + in_root + at;
+	if (!member_at(t, &some, ".__0.node.pointer", &at, &type) || !type_peel(&type, &die) || dwarf_tag(&die) != DW_TAG_pointer_type ||
+	    !type_ref(&die, DW_AT_type, &leaf) || !type_peel(&leaf, &leaf) || !type_definition(t->ms, &leaf) || !type_size(&leaf, word, &size))
+		return false;
+	s->at[BTREE_NODE] = root + in_root + at;
+	s->wide[BTREE_NODE] = s->wide[BTREE_HEIGHT] = (uint8_t)word;
+	if (!member_at(t, &leaf, ".len", &s->at[BTREE_USED], &type) || !type_size(&type, word, &bytes) || bytes != sizeof(uint16_t) ||
+	    !member_at(t, &leaf, ".keys", &s->at[BTREE_KEYS], &type))
+		return false;
+	s->value = key + (argument(&s->die, 1, &argument_type) && type_size(&argument_type, word, &bytes) ? bytes : 0);
+	s->node = size;
+	s->leaf = leaf;
+	return true;
+}
+
 static bool make_container(struct shapes *t, uint32_t at, const struct container_row *row);
 
 /* A stack is what it is made of, under its own name. */
@@ -371,11 +417,16 @@ static bool make_container(struct shapes *t, uint32_t at, const struct container
 	if (!row->behind)
 		s.value = align_up((uint64_t)row->node_words * word, known && row->node_words ? alignment(t, &element, word) : word);
 	s.node = row->children_first ? 3u * word + 1 + s.unit : s.value + s.unit;
+	if (row->form == FORM_BTREE && !shape_btree(t, &s))
+		s.node = 0;
 	s.kind = SHAPE_CONTAINER;
 	name_container(t, &s);
 	t->list.at[at] = s;
 	if (row->form == FORM_VARIANT)
 		add_alternatives(t, at, s.at[1]);
+	uint64_t values;
+	if (row->form == FORM_BTREE && s.node && argument(&s.die, 1, &type) && member_at(t, &s.leaf, ".vals", &values, &from))
+		add_part(t, at, values, "[].__1", &type);
 	uint32_t of = row->form == FORM_VARIANT || !known ? NO_SHAPE : shapes_of(t, &element);
 	t->list.at[at].element = of;
 	return true;
