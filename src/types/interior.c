@@ -17,7 +17,9 @@ bool spread_find_embeds(struct spread *s)
 	for (uint32_t i = 0; s->embeds && i < t->types.n; i++)
 		for (uint32_t k = 0; k < t->types.at[i].n_parts; k++) {
 			const struct type_part *p = &t->parts.at[t->types.at[i].first_part + k];
-			if (t->types.at[i].kind == TYPE_STRUCT)
+			/* Rust's ManuallyDrop<T> and the like are T. */
+			const char *name = t->types.at[i].name;
+			if (t->types.at[i].kind == TYPE_STRUCT && !(name && !strncmp(name, "core::mem::", 11)))
 				s->embeds[s->n_embeds++] = (struct embed){ p->type, p->offset, i };
 		}
 	if (s->n_embeds)

@@ -90,7 +90,8 @@ bool type_table_find_headers(struct type_table *t)
 	bool ok = count_beginnings(t, &counts);
 	uint32_t *embedded = calloc(t->types.n + 1, sizeof *embedded);
 	for (size_t i = 0; i < t->types.n && embedded; i++)
-		for (uint32_t k = 0; k < t->types.at[i].n_parts; k++) {
+		/* Rust's ManuallyDrop<T> and the like are T. */
+		for (uint32_t k = 0; k < t->types.at[i].n_parts && !begins(t->types.at[i].name, "core::mem::"); k++) {
 			const struct type_part *p = &t->parts.at[t->types.at[i].first_part + k];
 			if (!p->offset && t->types.at[i].size > table_type(t, p->type)->size)
 				embedded[p->type]++;
