@@ -53,6 +53,7 @@ struct cast_function {
 	uint64_t entry;
 	uint32_t returns;	/* its type */
 	uint32_t parameters[CASTS_ARGUMENTS]; /* by argument register, or word on the stack; types of variables, 0: none */
+	bool reformed;		/* the compiler passes other values than its parameters: gcc's IPA-SRA */
 	bool promising;		/* it has a variable that leads to a pointer that says little */
 };
 

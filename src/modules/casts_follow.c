@@ -409,9 +409,13 @@ enum { INDEX_OUTSIDE = UINT32_MAX };
 
 static void pass_arguments(struct follower *f, const struct cast_function *to, uint32_t index, bool inside)
 {
-	for (unsigned k = 0; k < most_arguments(f); k++)
+	for (unsigned k = 0; k < most_arguments(f); k++) {
+		struct known_value v = to->parameters[k] || to->reformed ? argument(f, k, inside) : nothing;
 		if (to->parameters[k])
-			take_as(f, argument(f, k, inside), to->parameters[k], index == INDEX_OUTSIDE ? 0 : parameter_node(f, index, k));
+			take_as(f, v, to->parameters[k], index == INDEX_OUTSIDE ? 0 : parameter_node(f, index, k));
+		else if (v.kind == UNTYPED || is_whole(f, &v))
+			meet(f, &v, parameter_node(f, index, k), true);
+	}
 }
 
 static void call(struct follower *f, const struct code_op *op)
@@ -674,9 +678,11 @@ static void enter_function(struct follower *f)
 		return;
 	f->reg[m->sp] = (struct known_value){ .kind = STACK };
 	for (unsigned k = 0; k < most_arguments(f); k++) {
-		if (!f->function->parameters[k])
+		if (!f->function->parameters[k] && !f->function->reformed)
 			continue;
-		struct known_value v = take_as(f, nothing, f->function->parameters[k], parameter_node(f, f->index, k));
+		struct known_value v = { .kind = UNTYPED, .node = parameter_node(f, f->index, k) };
+		if (f->function->parameters[k])
+			v = take_as(f, nothing, f->function->parameters[k], v.node);
 		struct slot *s = m->stacked && v.kind ? slot_at(f, (int64_t)(k + 1) * f->word, true) : NULL;
 		if (s)
 			s->value = v;

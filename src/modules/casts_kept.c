@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* VERSION goes up when the form changes, and when other casts are found in the same code. */
-enum { VERSION = 2, HEAD = 24, MOST_KEPT = 64 << 20, MOST_KEPT_TYPES = 1 << 20 };
+enum { VERSION = 3, HEAD = 24, MOST_KEPT = 64 << 20, MOST_KEPT_TYPES = 1 << 20 };
 static const char magic[8] = "flcasts";
 
 enum how { HOW_SIMPLE /* by what it is made of */, HOW_NAMED, HOW_ENTRY /* nameless: by where it stands in DWARF */ };

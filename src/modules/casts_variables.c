@@ -53,6 +53,13 @@ static void frame_base(const struct miner *m, Dwarf_Die *die, struct scope *s)
 	}
 }
 
+/* gcc says none of a function in two parts, one of them seldom run: it is where the first range begins (DWARF 5, 2.17 and 2.18). */
+static bool entry_of(Dwarf_Die *die, Dwarf_Addr *ret)
+{
+	Dwarf_Addr base, end;
+	return !dwarf_entrypc(die, ret) || !dwarf_lowpc(die, ret) || dwarf_ranges(die, 0, &base, ret, &end) > 0;
+}
+
 static void add_function(struct miner *m, Dwarf_Die *die, struct scope *s)
 {
 	Dwarf_Addr base, start, end, entry;
@@ -60,7 +67,7 @@ static void add_function(struct miner *m, Dwarf_Die *die, struct scope *s)
 	ptrdiff_t next = 0;
 	size_t left = CASTS_RANGES_OF_ONE;
 	uint64_t bias = m->r->m->bias;
-	if (m->functions.n >= CASTS_FUNCTIONS || (dwarf_entrypc(die, &entry) && dwarf_lowpc(die, &entry)))
+	if (m->functions.n >= CASTS_FUNCTIONS || !entry_of(die, &entry))
 		return;
 	struct cast_function *f = vec_push(&m->functions);
 	m->nomem |= !f;
@@ -362,7 +369,12 @@ static void find_promising(struct miner *m)
 	size_t at = 0;
 	for (size_t i = 0; i < m->ranges.n && !interrupted; i++) {
 		const struct cast_range *r = &m->ranges.at[i];
-		bool *promising = &m->functions.at[r->function].promising;
+		struct cast_function *f = &m->functions.at[r->function];
+		bool *promising = &f->promising;
+		struct symbol sym;
+		/* What its parameters pointed at is passed in their place, and DWARF has no name for it. */
+		if (r->start == f->entry && modules_symbol_at(m->ms, f->entry, &sym) && sym.name && strstr(sym.name, ".isra."))
+			f->reformed = true;
 		while (at < m->held.n && m->held.at[at].start < r->start)
 			at++;
 		for (size_t k = at; k < m->held.n && m->held.at[k].start < r->end && !*promising; k++)
