@@ -3,7 +3,7 @@
 
 #include <inttypes.h>
 
-enum { NAME_WIDTH = 22, NAME_FRONT = 8 };
+enum { NAME_WIDTH = 22, NAME_FRONT = 8, NAME_LEAST = 6 };
 static const struct column columns[] = {
 	{ "name", "NAME", "variable and member; [] each element", CELL_TEXT, NAME_WIDTH },
 	{ "items", "ITEMS", "of all objects at that name", CELL_COUNT, 10 },
@@ -78,8 +78,10 @@ static char *name_of(const struct container *c, int width)
 	size_t length = strlen(c->name), room = (size_t)width - strlen(many);
 	bool arrow = c->kind[0] == 'G' && length > 2 && !strcmp(c->name + length - 2, "->");
 	size_t n = arrow ? length - 2 : length;
-	if (n > room && n > NAME_FRONT)
-		strbuf_printf(&t, "%.*s..%.*s%s", NAME_FRONT, c->name, (int)(room - NAME_FRONT - 2), c->name + n - (room - NAME_FRONT - 2), many);
+	room = strlen(many) + NAME_LEAST > (size_t)width ? NAME_LEAST : room;
+	size_t front = room > 2 * NAME_FRONT + 2 ? NAME_FRONT : (room - 2) / 2, back = room - front - 2;
+	if (n > room)
+		strbuf_printf(&t, "%.*s..%.*s%s", (int)front, c->name, (int)back, c->name + n - back, many);
 	else
 		strbuf_printf(&t, "%.*s%s", (int)n, c->name, many);
 	return t.text;
