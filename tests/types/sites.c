@@ -136,7 +136,10 @@ static bool take(struct tracking *t, Dwarf_Die *type, const char *how)
 	if (!type_of(&at, &target))
 		return false;
 	size = dwarf_aggregate_size(&target, &size) ? 0 : size;
-	if ((t->found || !strcmp(how, "constructor")) && size != t->bytes)
+	/* Room that was asked for as characters, and is a structure's for who gets it then. */
+	bool room = t->found && !strcmp(t->how, "allocator") && !strcmp(t->found, "char") && !strcmp(how, "variable") && size && size <= t->bytes &&
+		    peel(&target, &alias) && dwarf_tag(&target) != DW_TAG_base_type;
+	if ((t->found || !strcmp(how, "constructor")) && size != t->bytes && !room)
 		return false;
 	char *name = name_type(&target);
 	if (!name || !strcmp(name, "void")) {
@@ -151,11 +154,37 @@ static bool take(struct tracking *t, Dwarf_Die *type, const char *how)
 	return true;
 }
 
+static bool member_at(Dwarf_Die *type, int64_t at, int depth, Dwarf_Die *ret);
+
+/* Which of a union's members is meant, nobody says: those that are pointers must agree. */
+static bool member_of_union(Dwarf_Die *type, int64_t at, int depth, Dwarf_Die *ret)
+{
+	Dwarf_Die child, of, member;
+	char *agreed = NULL;
+	bool differ = false;
+	if (dwarf_child(type, &child))
+		return false;
+	do {
+		Dwarf_Word size = 0;
+		if (dwarf_tag(&child) != DW_TAG_member || !type_of(&child, &of) || dwarf_aggregate_size(&of, &size) || at >= (int64_t)size ||
+		    !member_at(&of, at, depth + 1, &member))
+			continue;
+		char *name = name_type(&member);
+		differ |= !name || (agreed && strcmp(agreed, name) != 0);
+		free(agreed);
+		agreed = name;
+		*ret = member;
+	} while (!dwarf_siblingof(&child, &child));
+	bool found = agreed;
+	free(agreed);
+	return found && !differ;
+}
+
 /* The type of a member that lies at an offset of a structure. */
-static bool member_at(Dwarf_Die *type, int64_t at, Dwarf_Die *ret)
+static bool member_at(Dwarf_Die *type, int64_t at, int depth, Dwarf_Die *ret)
 {
 	Dwarf_Die die = *type, child;
-	for (int depth = 0; depth < 16; depth++) {
+	for (; depth < 16; depth++) {
 		const char *alias = NULL;
 		if (!peel(&die, &alias))
 			return false;
@@ -171,7 +200,9 @@ static bool member_at(Dwarf_Die *type, int64_t at, Dwarf_Die *ret)
 			at %= (int64_t)size;
 			continue;
 		}
-		if ((tag != DW_TAG_structure_type && tag != DW_TAG_class_type && tag != DW_TAG_union_type) || dwarf_child(&die, &child))
+		if (tag == DW_TAG_union_type)
+			return member_of_union(&die, at, depth, ret);
+		if ((tag != DW_TAG_structure_type && tag != DW_TAG_class_type) || dwarf_child(&die, &child))
 			return false;
 		Dwarf_Die inner;
 		int64_t inner_at = -1;
@@ -268,7 +299,7 @@ static bool is_base(struct tracking *t, Dwarf_Die *variable, Dwarf_Addr pc, void
 	if (where_is(variable, pc, &memory, &at) != s->base || memory || !type_of(variable, &type) || !peel(&type, &alias) ||
 	    (dwarf_tag(&type) != DW_TAG_pointer_type && dwarf_tag(&type) != DW_TAG_reference_type) || !type_of(&type, &target))
 		return false;
-	return member_at(&target, s->at, &member) && take(t, &member, "member");
+	return member_at(&target, s->at, 0, &member) && take(t, &member, "member");
 }
 
 /* Functions, blocks and inlined functions around a pc, outermost first. */
@@ -338,7 +369,7 @@ static bool global_at(struct tracking *t, uint64_t address)
 		    n != 1 || ops[0].atom != DW_OP_addr || !type_of(&child, &type) || dwarf_aggregate_size(&type, &size))
 			continue;
 		uint64_t at = address - ops[0].number;
-		if (at < size && member_at(&type, (int64_t)at, &member) && take(t, &member, "global"))
+		if (at < size && member_at(&type, (int64_t)at, 0, &member) && take(t, &member, "global"))
 			return true;
 	} while (!dwarf_siblingof(&child, &child));
 	return false;
@@ -439,7 +470,7 @@ static void track(struct tracking *t, Dwarf_Addr from)
 	bool tested = false;
 	t->held = 1u << RAX;
 	enter(t, from - 1 - t->bias);
-	if (of_allocator(t))
+	if (of_allocator(t) && strcmp(t->found, "char") != 0)
 		goto out;
 	for (int i = 0; i < MAX_STEPS && t->held; i++) {
 		uint8_t code[16];
