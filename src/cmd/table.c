@@ -115,6 +115,8 @@ static const char *meant_by(const char *typed)
 	static const struct { const char *typed, *meant; } words[] = {
 		{ "leaks", "report lists the groups of leaks, leaked each block" }, { "leak", "report lists the groups of leaks, leaked each block" },
 		{ "holders", "report lists the holders, tree what each keeps" }, { "holder", "tree H1" },
+		{ "reach", "types ends with the block that would tell most" }, { "unknown", "types lists what nothing names; blocks U1" },
+		{ "ptype", "type" }, { "pahole", "type" }, { "whatis", "type" },
 		{ "bt", "stack" }, { "backtrace", "stack" }, { "where", "stack" }, { "info", "help, or show ADDR" },
 		{ "top", "blocks used sort retained top 20, or tree" }, { "dominators", "tree" }, { "stats", "arenas, frag, rss" },
 		{ "dump", "x/8gx ADDR; snap keeps a look" }, { "malloc", "help malloc" }, { "registers", "frame" }, { "q!", "quit" },

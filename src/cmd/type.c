@@ -115,7 +115,8 @@ static void block_text(const struct arguments *a, const struct session *s, block
 		strbuf_printf(&t, "%s", types_name(s->types, id));
 		put_line(o, "", &t);
 		bool tag = types_identified_by(s->types, id) == BY_TAG;
-		out_puts(o, tag ? "by what CPython says: its ob_type, or the object that it belongs to\n" : "no typed pointer leads to it\n");
+		out_puts(o, tag ? "by what CPython says: its ob_type, or the object that it belongs to\n" :
+				"no typed pointer leads to it; if you know what it is, istype says so\n");
 		strbuf_free(&t);
 		return;
 	}

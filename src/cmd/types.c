@@ -87,15 +87,20 @@ void coverage_text(const struct typed_rows *r, struct strbuf *t)
 	strbuf_puts(t, ").");
 }
 
+static const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
 static void head_text(struct session *s, const struct typing *g, const struct typed_rows *r, struct out *o)
 {
 	struct paragraph p;
 	struct strbuf t = { 0 };
 	coverage_text(r, &t);
 	if (g->table->modules)
-		strbuf_printf(&t, " %s types of %zu module%s; from %s globals, %s thread variables, %s locals.", text_count(g->table->types.n).text,
-			      g->table->modules, g->table->modules == 1 ? "" : "s", text_count(g->roots.globals).text, text_count(g->roots.tls).text,
-			      text_count(g->roots.locals).text);
+		strbuf_printf(&t, " %s types of %zu module%s; from %s global%s, %s thread variable%s, %s local%s.", text_count(g->table->types.n).text,
+			      g->table->modules, plural(g->table->modules), text_count(g->roots.globals).text, plural(g->roots.globals), text_count(g->roots.tls).text,
+			      plural(g->roots.tls), text_count(g->roots.locals).text, plural(g->roots.locals));
 	without_dwarf_text(s, &t);
 	if (g->table->cut || g->roots.cut)
 		strbuf_puts(&t, " There is more DWARF than is read.");
@@ -220,7 +225,7 @@ static void list(const struct arguments *a, struct session *s, struct typed_rows
 	bool text = cmd_is_text(a);
 	if (text)
 		head_text(s, s->types->typing, r, o);
-	listing_begin(&l, a, o, "types", columns, text ? TEXT_COLUMNS : N_COLUMNS);
+	listing_begin(&l, a, o, text && glob ? "block is called so; * stands for any letters, as in types *Map*" : "types", columns, text ? TEXT_COLUMNS : N_COLUMNS);
 	for (size_t i = 0; i < r->list.n && !o->error; i++)
 		if (!glob || !fnmatch(glob, r->list.at[i].name, 0))
 			record(&l, s, &r->list.at[i]);

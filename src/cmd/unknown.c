@@ -130,8 +130,8 @@ static void group_text(const struct view *v, size_t number, struct out *o)
 	int n = snprintf(lead, sizeof lead, "  U%zu", number);
 	snprintf(lead + n, sizeof lead - (size_t)n, "%*s", n < 8 ? 8 - n : 1, "");
 	paragraph_begin(&p, o, lead, COLUMNS);
-	strbuf_printf(&t, "%s block%s of %s B, %s, first 0x%" PRIx64 "; they begin with", text_count(g->blocks).text, g->blocks == 1 ? "" : "s",
-		      text_count(g->usable).text, text_size(g->bytes).text, first);
+	strbuf_printf(&t, "%s block%s of %s B, %s, first 0x%" PRIx64 "; %s with", text_count(g->blocks).text, g->blocks == 1 ? "" : "s",
+		      text_count(g->usable).text, text_size(g->bytes).text, first, g->blocks == 1 ? "it begins" : "they begin");
 	for (unsigned i = 0; i < GROUP_SEEN_WORDS && (i + 1) * image_arch(v->s->image)->word <= g->usable; i++) {
 		strbuf_printf(&t, i ? ", %s" : " %s", word_kind_name((enum word_kind)g->words[i]));
 		if (g->words[i] == WORD_MODULE)

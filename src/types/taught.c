@@ -51,7 +51,8 @@ static struct err *check(const struct types_priv *priv, const struct type_table 
 	uint64_t size = table_type(table, type)->size;
 	block_id id = blocks_at(priv->b, address);
 	if (id == BLOCK_NONE)
-		return image_window(priv->img, address, &p) ? NULL : err_new(ERR_FAULT, "0x%llx cannot be read", (unsigned long long)address);
+		return image_window(priv->img, address, &p) ? NULL :
+			err_hint(err_new(ERR_FAULT, "nothing is at 0x%llx that could be a %s", (unsigned long long)address, name), "types names the block that would tell most");
 	uint64_t payload = blocks_payload(priv->b, id), usable = blocks_usable(priv->b, id), word = image_arch(priv->img)->word;
 	if (!block_state_is_used(blocks_state(priv->b, id)))
 		return err_new(ERR_USAGE, "the block at 0x%llx is free", (unsigned long long)payload);
@@ -59,8 +60,9 @@ static struct err *check(const struct types_priv *priv, const struct type_table 
 		return err_hint(err_new(ERR_USAGE, "nothing begins at 0x%llx of the block at 0x%llx", (unsigned long long)address, (unsigned long long)payload),
 				"istype 0x%llx %s", (unsigned long long)payload, name);
 	if (size > usable - (address - payload))
-		return err_new(ERR_USAGE, "%s has %llu bytes, which is more than the %llu of the block at 0x%llx", name, (unsigned long long)size,
-			       (unsigned long long)(usable - (address - payload)), (unsigned long long)address);
+		return err_hint(err_new(ERR_USAGE, "%s has %llu bytes, which is more than the %llu of the block at 0x%llx", name, (unsigned long long)size,
+					(unsigned long long)(usable - (address - payload)), (unsigned long long)address),
+				"blocks used size>=%llu lists where there is room", (unsigned long long)size);
 	return NULL;
 }
 
