@@ -18,7 +18,7 @@ struct found { /* a block without a type that such a pointer leads to; there may
 };
 struct group {
 	uint32_t place, n;
-	size_t first;		/* of found, once they are sorted */
+	size_t first, next;	/* of found, once they lie group by group; where the next of them goes */
 };
 
 struct casting {
@@ -33,6 +33,9 @@ struct casting {
 	VEC(struct found) found;
 	VEC(struct parent) pointers; /* to them, when somebody asks why */
 	struct map64 by_block;	/* -> pointers */
+	size_t outside;		/* so many objects outside the heap were asked */
+	bool asked;		/* the roots were */
+	bool cut;		/* there was no room for all */
 	uint64_t named;
 };
 
@@ -202,7 +205,7 @@ static void find_block(struct casting *c, uint32_t place, uint64_t pointer, uint
 {
 	struct spread *s = c->s;
 	block_id id = blocks_at(s->b, pointer);
-	if (id == BLOCK_NONE || !block_state_is_used(blocks_state(s->b, id)) || c->found.n >= MOST_FOUND)
+	if (id == BLOCK_NONE || !block_state_is_used(blocks_state(s->b, id)))
 		return;
 	struct typed at = typing_of(s->g, id);
 	uint64_t base = pointer - blocks_payload(s->b, id);
@@ -211,6 +214,10 @@ static void find_block(struct casting *c, uint32_t place, uint64_t pointer, uint
 	/* What the program's own allocator puts in front of all its blocks. */
 	if (base && (base / s->word > MOST_PREFIX_WORDS || s->g->prefix_hits[base / s->word] < ADOPT_PREFIX))
 		return;
+	if (c->found.n >= MOST_FOUND) {
+		c->cut = true;
+		return;
+	}
 	uint32_t group = group_of(c, place, id, (uint32_t)base);
 	struct found *f = group == UINT32_MAX ? NULL : vec_push(&c->found);
 	s->nomem |= group != UINT32_MAX && !f;
@@ -256,16 +263,40 @@ static void ask(void *ctx, struct spread *s, uint64_t pointer, const struct type
 	}
 }
 
+/* Of what was found before, what is not known yet. */
+static void keep_unknown(struct casting *c)
+{
+	size_t keep = 0;
+	for (size_t i = 0; i < c->groups.n; i++)
+		c->groups.at[i].n = 0;
+	for (size_t i = 0; i < c->found.n; i++) {
+		struct found f = c->found.at[i];
+		struct typed at = typing_of(c->s->g, f.id);
+		if (at.type && at.rank > RANK_TEXT)
+			continue;
+		c->groups.at[f.group].n++;
+		c->found.at[keep++] = f;
+	}
+	c->found.n = keep;
+}
+
+/* All typed memory is asked once, then what is typed since; all again where there was no room for what it said. */
 static bool find_blocks(struct casting *c)
 {
 	struct spread *s = c->s;
-	c->groups.n = c->found.n = c->pointers.n = 0;
-	map64_free(&c->by_key);
-	map64_free(&c->by_block);
+	if (c->cut) {
+		c->found.n = c->outside = 0;
+		c->asked = c->cut = false;
+		spread_all_fresh(s);
+	}
+	keep_unknown(c);
 	s->asks = ask;
 	s->asks_ctx = c;
+	s->outside_head = c->outside;
 	spread_again(s, c->wanted);
-	bool ok = spread_roots(s);
+	bool ok = c->asked ? spread_run(s) : spread_roots(s);
+	c->asked = true;
+	c->outside = s->outside.n;
 	s->asks = NULL;
 	return ok;
 }
@@ -407,39 +438,51 @@ static void name_block(struct casting *c, const struct found *f, const struct ca
 		s->evidence->places = a->places;
 }
 
-static int by_size(const void *a, const void *b)
+static int by_size(const void *a, const void *b, void *ctx)
 {
-	const struct group *x = a, *y = b;
+	const struct casting *c = ctx;
+	const struct group *x = &c->groups.at[*(const uint32_t *)a], *y = &c->groups.at[*(const uint32_t *)b];
 	if (x->n != y->n)
 		return x->n > y->n ? -1 : 1;
 	return x->first < y->first ? -1 : x->first > y->first;
 }
 
-static int by_group(const void *a, const void *b)
+/* What was found, group by group, without a second list: each is put where its group goes on, until none is elsewhere. */
+static void part(struct casting *c)
 {
-	const struct found *x = a, *y = b;
-	if (x->group != y->group)
-		return x->group < y->group ? -1 : 1;
-	return x->id < y->id ? -1 : x->id > y->id;
+	size_t first = 0;
+	for (size_t i = 0; i < c->groups.n; i++) {
+		c->groups.at[i].first = c->groups.at[i].next = first;
+		first += c->groups.at[i].n;
+	}
+	for (size_t i = 0; i < c->groups.n; i++) {
+		struct group *g = &c->groups.at[i];
+		while (g->next < g->first + g->n) {
+			struct found *at = &c->found.at[g->next], f = *at;
+			size_t *to = &c->groups.at[f.group].next;
+			*at = c->found.at[*to];
+			c->found.at[(*to)++] = f;
+		}
+	}
 }
 
 static bool name_groups(struct casting *c, double margin)
 {
-	if (!c->found.n)
-		return true;
-	qsort(c->found.at, c->found.n, sizeof *c->found.at, by_group);
-	for (size_t i = c->found.n; i-- > 0;)
-		c->groups.at[c->found.at[i].group].first = i;
-	qsort(c->groups.at, c->groups.n, sizeof *c->groups.at, by_size);
-	for (size_t i = 0; i < c->groups.n && !interrupted && !c->s->nomem; i++) {
-		const struct group *g = &c->groups.at[i];
-		const struct candidate *a = decide(c, g, margin);
+	AUTO_FREE uint32_t *order = malloc((c->groups.n + 1) * sizeof *order);
+	bool ok = order;
+	part(c);
+	for (uint32_t i = 0; ok && i < c->groups.n; i++)
+		order[i] = i;
+	if (ok)
+		sort_many(order, c->groups.n, sizeof *order, by_size, c);
+	for (size_t i = 0; ok && i < c->groups.n && !interrupted && !c->s->nomem; i++) {
+		const struct group *g = &c->groups.at[order[i]];
+		const struct candidate *a = g->n ? decide(c, g, margin) : NULL;
 		for (size_t k = 0; a && k < g->n; k++)
 			name_block(c, &c->found.at[g->first + k], a);
-		if (a && !spread_run(c->s))
-			return false;
+		ok = !a || spread_run(c->s);
 	}
-	return !interrupted && !c->s->nomem;
+	return ok && !interrupted && !c->s->nomem;
 }
 
 static void close_casting(struct casting *c)

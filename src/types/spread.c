@@ -36,6 +36,12 @@ static void add_rival(struct spread *s, uint32_t type, uint8_t rank, uint64_t wo
 		*r = (struct evidence_rival){ type, rank, word, rank > 0 };
 }
 
+static void is_new(struct spread *s, block_id id)
+{
+	s->fresh[id / 64] |= 1ull << id % 64;
+	rounds_add(&s->rounds, id);
+}
+
 static void assign(struct spread *s, block_id id, uint32_t type, uint64_t base, uint8_t rank, struct fit fit, enum typed_by by, uint64_t word)
 {
 	struct typed was = typing_of(s->g, id);
@@ -44,7 +50,7 @@ static void assign(struct spread *s, block_id id, uint32_t type, uint64_t base, 
 	s->nomem |= !typing_set(s->g, id, is);
 	if (s->parents)
 		s->parents[id] = (struct parent){ word, s->from };
-	rounds_add(&s->rounds, id);
+	is_new(s, id);
 }
 
 static void settle(struct spread *s, block_id id, uint32_t type, uint64_t base, uint8_t rank, struct fit fit, enum typed_by by, uint64_t word)
@@ -60,7 +66,7 @@ static void settle(struct spread *s, block_id id, uint32_t type, uint64_t base, 
 			at.form = fit.form & 7;
 			at.doubt = 0;
 			s->nomem |= !typing_set(s->g, id, at);
-			rounds_add(&s->rounds, id);
+			is_new(s, id);
 		}
 	} else if (by == TYPED_UNION) {
 		return;
@@ -439,18 +445,35 @@ bool spread_roots(struct spread *s)
 	return spread_run(s);
 }
 
+/* The lowest that is set, which is no longer then; BLOCK_NONE: the word is empty. */
+static block_id take_bit(uint64_t *words, size_t at)
+{
+	if (!words[at])
+		return BLOCK_NONE;
+	unsigned bit = (unsigned)__builtin_ctzll(words[at]);
+	words[at] &= words[at] - 1;
+	return (block_id)(at * 64 + bit);
+}
+
 void spread_again_inside(struct spread *s)
 {
+	block_id id;
 	for (size_t i = 0; i <= s->b->n / 64; i++)
-		for (uint64_t bits = s->inside[i]; bits; bits &= bits - 1)
-			rounds_add(&s->rounds, (block_id)(i * 64 + (unsigned)__builtin_ctzll(bits)));
+		while ((id = take_bit(s->inside, i)) != BLOCK_NONE)
+			rounds_add(&s->rounds, id);
 	s->outside_head = 0;
+}
+
+void spread_all_fresh(struct spread *s)
+{
+	memset(s->fresh, 0xff, (s->b->n / 64 + 1) * sizeof *s->fresh);
 }
 
 void spread_again(struct spread *s, const bool *wanted)
 {
-	for (block_id id = 0; id < s->b->n; id++)
-		if (wanted[typing_of(s->g, id).type])
-			rounds_add(&s->rounds, id);
-	s->outside_head = 0;
+	block_id id;
+	for (size_t i = 0; i <= s->b->n / 64; i++)
+		while ((id = take_bit(s->fresh, i)) != BLOCK_NONE)
+			if (id < s->b->n && wanted[typing_of(s->g, id).type])
+				rounds_add(&s->rounds, id);
 }

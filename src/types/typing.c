@@ -34,6 +34,7 @@ static void close_spread(struct spread *s)
 	rounds_close(&s->rounds);
 	vec_free(&s->outside);
 	free(s->inside);
+	free(s->fresh);
 	free(s->embeds);
 	map64_free(&s->seen);
 	map64_free(&s->filled);
@@ -45,7 +46,8 @@ static struct err *open_spread(struct types *t, struct typing *g, struct spread 
 	const struct arch *a = image_arch(t->priv->img);
 	*s = (struct spread){ .t = t, .g = g, .table = g->table, .b = t->priv->b, .img = t->priv->img, .word = a->word, .big = a->big, .asked = BLOCK_NONE };
 	s->inside = calloc(s->b->n / 64 + 1, sizeof *s->inside);
-	return s->inside && rounds_open(&s->rounds, s->b->n) && typing_open(g, s->b->n) && spread_find_embeds(s) && spread_find_tags(s) ? NULL : err_nomem();
+	s->fresh = calloc(s->b->n / 64 + 1, sizeof *s->fresh);
+	return s->inside && s->fresh && rounds_open(&s->rounds, s->b->n) && typing_open(g, s->b->n) && spread_find_embeds(s) && spread_find_tags(s) ? NULL : err_nomem();
 }
 
 void spread_say(const struct spread *s)

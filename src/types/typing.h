@@ -81,6 +81,7 @@ struct spread {
 	uint64_t steps;		/* words that were read */
 	uint64_t named;		/* blocks of families that were told apart, this round */
 	bool interior;		/* pointers into untyped blocks count too */
+	uint64_t *fresh;	/* bit per block: its type is new, or better known, since spread_again() */
 	uint64_t *inside;	/* bit per block: it has such pointers, which did not count yet */
 	bool nomem;
 	/* Asked of each pointer in place of following it; l->target may be void. NULL: it is followed. */
@@ -149,9 +150,10 @@ bool spread_taught(struct spread *s);
 void spread_outside(struct spread *s, uint64_t address, uint32_t type);
 /* Follows pointers until nothing is new. False: no memory, or interrupted. */
 bool spread_run(struct spread *s);
-/* Typed blocks are visited once more: those with pointers into untyped blocks; those of which wanted[type]. */
+/* Typed blocks are visited once more: those with pointers into untyped blocks; those that are fresh, of which wanted[type]. */
 void spread_again_inside(struct spread *s);
 void spread_again(struct spread *s, const bool *wanted);
+void spread_all_fresh(struct spread *s);
 /* A pointer behind a block's start. */
 void spread_interior(struct spread *s, block_id id, uint64_t offset, const struct type_leaf *leaf, uint64_t word);
 /* Which structs hold which, for pointers into blocks. */
