@@ -17,6 +17,7 @@ static void keep_kinds(json_t *truth)
 {
 	json_t *row;
 	size_t i;
+	json_decref(kinds);
 	kinds = json_object();
 	json_array_foreach(json_object_get(truth, "blocks"), i, row)
 		json_object_set(kinds, word(row, "address"), json_object_get(row, "type"));
@@ -492,8 +493,10 @@ START_TEST(differences)
 	start("labels", "40");
 	for (size_t k = 0; k < sizeof all / sizeof *all; k++)
 		json_object_set_new(fewer, all[k], json_integer(count_of(all[k])));
-	if (!ask_core())
+	if (!ask_core()) {
+		json_decref(fewer);
 		return;
+	}
 	snprintf(core, sizeof core, "%s", ask_target);
 	write_to("snap", core, NULL, "before");
 	child_end(&asked);
