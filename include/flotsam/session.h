@@ -6,7 +6,7 @@
 #include "flotsam/types.h"
 
 enum types_wanted { TYPES_VTABLE, TYPES_ALL /* by DWARF */, TYPES_AUTO /* all, where that takes little time */ };
-enum types_because { BECAUSE_ASKED, BECAUSE_CHEAP, BECAUSE_COSTLY, BECAUSE_NO_DWARF, BECAUSE_FETCHED /* debug files would have to be */, BECAUSE_KEPT /* in a census */ };
+enum types_because { BECAUSE_ASKED /* of a census: as it was written */, BECAUSE_CHEAP, BECAUSE_COSTLY, BECAUSE_NO_DWARF, BECAUSE_FETCHED /* debug files would have to be */ };
 const char *types_because_name(enum types_because b); /* "asked", "cheap" ... */
 enum { MAX_SAID = 32 };
 struct said { uint64_t address; char *type; };

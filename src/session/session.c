@@ -190,7 +190,7 @@ static const double SECONDS_A_BLOCK = 0.8e-6, SECONDS_A_DWARF_BYTE = 50e-9, MOST
 
 const char *types_because_name(enum types_because b)
 {
-	static const char *const names[] = { "asked", "cheap", "costly", "no-dwarf", "fetched", "kept" };
+	static const char *const names[] = { "asked", "cheap", "costly", "no-dwarf", "fetched" };
 	return names[b];
 }
 
@@ -208,10 +208,8 @@ static enum types_because choose_types(struct session *s)
 /* Whether DWARF shall name blocks, and why. What is known already costs nothing. */
 static bool want_all_types(struct session *s)
 {
-	if (s->types->kept) {
-		s->types_because = BECAUSE_KEPT;
+	if (s->types->kept)
 		return s->options.types == TYPES_ALL;
-	}
 	/* What the user taught is said from then on wherever blocks are named. What a command before this one found out is said where auto
 	 * was asked for: it costs nothing. Elsewhere a sitting answers as a command line does. */
 	if (s->said.n || (s->options.types == TYPES_AUTO && s->types->typing)) {
