@@ -26,6 +26,7 @@ m4 open m4
 dash open dash
 leveldb held leveldb
 libconfig held libconfig
+cgraph open graphviz
 nlohmann held nlohmann-json3
 re2 open re2
 yaml open libyaml
@@ -142,6 +143,13 @@ build_dash() {
 		cp "$work/dash/src/dash" "$2"
 }
 feed_dash() { awk -f "$here/programs/dash.awk" >&7; }
+# Without its parser, which needs bison and flex.
+build_cgraph() {
+	mkdir -p "$work/cgraph" && printf '%s\n' '#define PACKAGE_VERSION "2"' '#define HAVE_STRCASECMP 1' >"$work/cgraph/config.h" &&
+		objects_of gcc "-D_GNU_SOURCE -include config.h -I$work/cgraph -I$1/lib -I$1/lib/cdt -I$1/lib/cgraph" \
+			"$here/programs/cgraph.c $(but '/(main[0-9]*|tester|cmpnd)\.c$' "$1"/lib/cgraph/*.c) $(echo "$1"/lib/cdt/*.c)" &&
+		gcc -o "$2" "$work"/objects/*.o -lm
+}
 build_nlohmann() { g++ $flags -std=c++17 -I"$1/include" -I"$1/single_include" -o "$2" "$here/programs/nlohmann.cc"; }
 build_yaml() {
 	with_cmake "$1" yaml -DBUILD_TESTING=OFF && gcc $flags -I"$1/include" -o "$2" "$here/programs/yaml.c" "$work/yaml/libyaml.a"

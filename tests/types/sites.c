@@ -617,7 +617,8 @@ static void resolve(struct site *s)
 			break;
 	}
 	/* A small structure in front of more, or one that others begin with, is a header: whoever knew the whole was not seen. */
-	if (s->type && size > 4 && (size <= 16 || is_header(s->type)) && s->bytes % size && s->bytes > size) {
+	bool known = s->how && (!strcmp(s->how, "allocator") || !strcmp(s->how, "constructor"));
+	if (s->type && size > 4 && s->bytes > size && (s->bytes % size ? size <= 16 || is_header(s->type) : !known && size <= 16 && is_header(s->type))) {
 		free(s->type);
 		free(s->how);
 		s->type = s->how = NULL;
