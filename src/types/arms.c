@@ -13,6 +13,7 @@ struct slot { /* a word of a struct where a union has pointers */
 	uint32_t type, offset;
 	uint32_t arms[MOST_ARMS];
 	unsigned n;
+	uint64_t leaf;
 	bool open;		/* it may also be what could be of any size */
 	uint32_t tag, tag_bytes; /* tag_bytes 0: no member tells */
 	uint64_t seen;
@@ -21,6 +22,7 @@ struct slot { /* a word of a struct where a union has pointers */
 struct pointer { /* to a block without a type */
 	block_id id;
 	uint32_t slot, base;
+	bool pooled;		/* to a part of it */
 	struct source from;
 	uint64_t word, tag, usable;
 };
@@ -63,6 +65,7 @@ static void add_slot(struct arms *a, uint32_t type, const struct type *at, uint3
 	a->s->nomem |= leaf && a->slots.n < MOST_SLOTS && !to_slot;
 	if (!to_slot)
 		return;
+	slot.leaf = leaf - 1;
 	*to_slot = slot;
 	a->s->nomem |= !map64_put(&a->by_leaf, leaf - 1, a->slots.n - 1);
 }
@@ -135,12 +138,13 @@ static void ask(void *ctx, struct spread *s, uint64_t pointer, const struct type
 	if (!pointer || !blocks_find(s->b, pointer, &at) || pointer < at.payload || !block_state_is_used(blocks_state(s->b, at.id)) || typing_of(s->g, at.id).type)
 		return;
 	uint64_t base = pointer - at.payload;
-	if (base && (base % s->word || base >= at.usable || base / s->word > MOST_PREFIX_WORDS || s->g->prefix_hits[base / s->word] < ADOPT_PREFIX))
+	if (base % s->word || base >= at.usable || base > UINT32_MAX)
 		return;
+	bool pooled = base && (base / s->word > MOST_PREFIX_WORDS || s->g->prefix_hits[base / s->word] < ADOPT_PREFIX);
 	struct pointer *to = a->found.n < MOST_FOUND ? vec_push(&a->found) : NULL;
 	s->nomem |= !to && a->found.n < MOST_FOUND;
 	if (to)
-		*to = (struct pointer){ .id = at.id, .slot = (uint32_t)index, .base = (uint32_t)base, .from = s->from, .word = word, .usable = at.usable };
+		*to = (struct pointer){ .id = at.id, .slot = (uint32_t)index, .base = (uint32_t)base, .pooled = pooled, .from = s->from, .word = word, .usable = at.usable };
 }
 
 static bool find_pointers(struct arms *a)
@@ -326,7 +330,7 @@ static uint32_t choose(const struct choice *c, const struct slot *of, unsigned s
 	if (!c->passed)
 		return 0;
 	if (!v->whole)
-		return c->passed == 1 && many ? c->arm : 0;
+		return c->passed == 1 && (many || (of->n == 1 && !of->open)) ? c->arm : 0;
 	if (!v->empty && (v->exact || v->score >= 0.8))
 		return c->passed == 1 || v->score - c->second >= 0.3 ? c->arm : 0;
 	if (c->passed == 1)
@@ -340,9 +344,10 @@ static uint32_t decide(struct arms *a, const struct slot *of, const struct point
 	uint32_t base[SAMPLES], known = learned(a, of, p->tag);
 	struct choice c = { .best.score = -1 };
 	unsigned samples = 0;
-	for (size_t i = 0; i < n && samples < SAMPLES; i += n / SAMPLES + 1) {
-		sample[samples] = p[i].id;
-		base[samples++] = p[i].base;
+	for (; samples < n && samples < SAMPLES; samples++) {
+		const struct pointer *one = &p[spread_sample(samples, SAMPLES, n)];
+		sample[samples] = one->id;
+		base[samples] = one->base;
 	}
 	for (unsigned k = 0; k < of->n; k++) {
 		struct verdict v = types_verdict(a->s, of->arms[k], sample, base, samples);
@@ -367,6 +372,42 @@ static uint32_t decide(struct arms *a, const struct slot *of, const struct point
 	return choose(&c, of, samples, p->usable <= 3u * a->s->word);
 }
 
+/* Of parts of blocks nobody knows the size: what they point at is all that speaks for an arm. */
+static uint32_t decide_pooled(struct arms *a, const struct slot *of, const struct pointer *p, size_t n)
+{
+	struct spread *s = a->s;
+	uint32_t best_arm = 0;
+	/* Where nothing else may stand nothing need speak for it. */
+	double best = of->n == 1 && !of->open ? -0.01 : 0, second = -1;
+	for (unsigned k = 0; k < of->n; k++) {
+		const struct type *at = table_type(s->table, of->arms[k]);
+		unsigned samples = 0, bad = 0;
+		double sum = 0;
+		for (; type_is_struct(at) && samples < n && samples < SAMPLES; samples++) {
+			const struct pointer *one = &p[spread_sample(samples, SAMPLES, n)];
+			uint64_t address = spread_payload(s, one->id) + one->base;
+			bad += at->size > one->usable - one->base || shape_of(s, of->arms[k], address) == SHAPE_BAD;
+			sum += shape_agreement(s, of->arms[k], address);
+		}
+		if (!samples || bad * 10 > samples)
+			continue;
+		sum /= samples;
+		second = sum > best ? best_arm ? best : second : sum > second ? sum : second;
+		best_arm = sum > best ? of->arms[k] : best_arm;
+		best = sum > best ? sum : best;
+	}
+	return best - second >= 0.3 || second < 0 ? best_arm : 0;
+}
+
+/* As any pointer into a block: to a member of what it is. */
+static void name_part(struct arms *a, const struct pointer *p, uint32_t type)
+{
+	struct type_leaf leaf = { .target = type, .count = 1 };
+	a->s->from = p->from;
+	spread_interior(a->s, p->id, p->base, &leaf, p->word);
+	a->named += typing_of(a->s->g, p->id).type != 0;
+}
+
 static void name_block(struct arms *a, const struct pointer *p, uint32_t type)
 {
 	struct spread *s = a->s;
@@ -375,7 +416,8 @@ static void name_block(struct arms *a, const struct pointer *p, uint32_t type)
 	struct fit fit = fit_type(s, type, address, p->usable - p->base);
 	if (!fit.rank || typing_of(s->g, p->id).type || (kind != TYPE_CHAR && shape_of(s, type, address) == SHAPE_BAD))
 		return;
-	uint8_t rank = kind == TYPE_CHAR || kind == TYPE_NUMBER || fit.form == FORM_TAIL ? fit.rank : fit.rank >= RANK_EXACT ? RANK_CAST : RANK_LOOSE_CAST;
+	/* 0: the struct that it is the beginning of may be known. */
+	uint8_t rank = fit.form == FORM_TAIL ? 0 : kind == TYPE_CHAR || kind == TYPE_NUMBER ? fit.rank : fit.rank >= RANK_EXACT ? RANK_CAST : RANK_LOOSE_CAST;
 	s->from = p->from;
 	a->named++;
 	spread_offer(s, p->id, type, p->base, rank, TYPED_UNION, p->word, false);
@@ -388,14 +430,28 @@ static int by_group(const void *a, const void *b)
 		return x->slot < y->slot ? -1 : 1;
 	if (x->tag != y->tag)
 		return x->tag < y->tag ? -1 : 1;
+	if (x->pooled != y->pooled)
+		return x->pooled ? 1 : -1;
 	if (x->usable != y->usable)
 		return x->usable < y->usable ? -1 : 1;
 	return x->word < y->word ? -1 : x->word > y->word;
 }
 
+/* Where nothing else may stand, what was found for some holds for all: a tree that is linked so is followed to its ends. */
+static void settle_slot(struct arms *a, const struct slot *of, uint32_t type)
+{
+	if (type && of->n == 1 && !of->open)
+		a->s->nomem |= !map64_put(&a->s->meant, of->leaf, 1);
+}
+
 static void name_group(struct arms *a, const struct pointer *p, size_t n)
 {
-	uint32_t type = decide(a, &a->slots.at[p->slot], p, n);
+	uint32_t type = p->pooled ? decide_pooled(a, &a->slots.at[p->slot], p, n) : decide(a, &a->slots.at[p->slot], p, n);
+	settle_slot(a, &a->slots.at[p->slot], type);
+	for (size_t i = 0; type && p->pooled && i < n; i++)
+		name_part(a, &p[i], type);
+	if (p->pooled)
+		return;
 	for (size_t i = 0, to; i < n; i = to) {
 		/* Those of one size may be of one kind where all are not. */
 		for (to = i + 1; to < n && p[to].usable == p[i].usable; to++)
@@ -419,7 +475,8 @@ static bool name_found(struct arms *a)
 	if (a->found.n)
 		qsort(a->found.at, a->found.n, sizeof *a->found.at, by_group);
 	for (size_t i = 0, to; i < a->found.n && !interrupted && !s->nomem; i = to) {
-		for (to = i + 1; to < a->found.n && a->found.at[to].slot == a->found.at[i].slot && a->found.at[to].tag == a->found.at[i].tag; to++)
+		for (to = i + 1; to < a->found.n && a->found.at[to].slot == a->found.at[i].slot && a->found.at[to].tag == a->found.at[i].tag && a->found.at[to].pooled == a->found.at[i].pooled;
+		     to++)
 			;
 		name_group(a, &a->found.at[i], to - i);
 	}

@@ -371,7 +371,7 @@ static struct verdict judge(struct casting *c, const struct group *g, const stru
 	uint32_t base[SAMPLES];
 	unsigned samples = g->n < SAMPLES ? g->n : SAMPLES;
 	for (unsigned i = 0; i < samples; i++) {
-		const struct found *f = &c->found.at[g->first + (uint64_t)i * g->n / samples];
+		const struct found *f = &c->found.at[g->first + spread_sample(i, SAMPLES, g->n)];
 		ids[i] = f->id;
 		base[i] = f->base;
 	}

@@ -84,13 +84,13 @@ static double information(struct spread *s, const struct family *f, const struct
 	uint64_t values[MOST_VALUES], sizes[MOST_SIZES], v;
 	static unsigned counts[MOST_VALUES][MOST_SIZES];
 	unsigned n_values = 0, n_sizes = 0, of_value[MOST_VALUES] = { 0 }, of_size[MOST_SIZES] = { 0 }, n = 0;
-	size_t step = f->blocks.n / MOST_LOOKED_AT + 1;
 	double bits = 0;
 	memset(counts, 0, sizeof counts);
-	for (size_t i = 0; i < f->blocks.n; i += step) {
-		if (!spread_value(s, object_of(s, f->blocks.at[i]) + m->offset, m->bytes, &v))
+	for (size_t i = 0; i < f->blocks.n && i < MOST_LOOKED_AT; i++) {
+		block_id id = f->blocks.at[spread_sample(i, MOST_LOOKED_AT, f->blocks.n)];
+		if (!spread_value(s, object_of(s, id) + m->offset, m->bytes, &v))
 			continue;
-		unsigned a = index_of(values, &n_values, MOST_VALUES, v), b = index_of(sizes, &n_sizes, MOST_SIZES, spread_usable(s, f->blocks.at[i]));
+		unsigned a = index_of(values, &n_values, MOST_VALUES, v), b = index_of(sizes, &n_sizes, MOST_SIZES, spread_usable(s, id));
 		/* A member of that many values is no kind. */
 		if (a == MOST_VALUES)
 			return 0;
@@ -117,9 +117,11 @@ static void choose_member(struct spread *s, struct family *f)
 	for (uint32_t i = 0; i < h->n_members && i < MOST_KINDS; i++) {
 		const struct type_member *m = &s->table->members.at[h->first_member + i];
 		enum type_kind kind = table_type(s->table, m->type)->kind;
-		if (m->bits || (kind != TYPE_CHAR && kind != TYPE_NUMBER) || m->bytes > 4)
+		/* A name, or what the program has a few of, may tell as a number does. */
+		bool pointer = kind == TYPE_POINTER && table_type(s->table, table_type(s->table, m->type)->target)->kind == TYPE_CHAR;
+		if (m->bits || (!pointer && ((kind != TYPE_CHAR && kind != TYPE_NUMBER) || m->bytes > 4)))
 			continue;
-		double bits = information(s, f, m);
+		double bits = information(s, f, m) * (pointer ? 0.9 : 1);
 		if (bits > best) {
 			best = bits;
 			f->offset = m->offset;
@@ -207,17 +209,18 @@ static double score(struct spread *s, uint32_t kind, const block_id *ids, size_t
 {
 	const struct type *at = table_type(s->table, kind);
 	double sum = 0;
-	size_t step = n / MOST_LOOKED_AT + 1, looked = 0, small = 0, flexible = 0;
+	size_t looked = 0, small = 0, flexible = 0;
 	uint64_t usual = spread_usable(s, ids[n / 2]), alike = 0;
-	for (size_t i = 0; i < n; i += step) {
-		uint64_t address = object_of(s, ids[i]), usable = spread_usable(s, ids[i]) - (address - spread_payload(s, ids[i]));
+	for (size_t i = 0; i < n && i < MOST_LOOKED_AT; i++) {
+		block_id id = ids[spread_sample(i, MOST_LOOKED_AT, n)];
+		uint64_t address = object_of(s, id), usable = spread_usable(s, id) - (address - spread_payload(s, id));
 		looked++;
 		if (at->size > usable) {
 			small++;
 			continue;
 		}
 		bool exact = usable - at->size < 1u << s->b->granule_shift;
-		alike += spread_usable(s, ids[i]) == usual;
+		alike += spread_usable(s, id) == usual;
 		flexible += !exact && at->flexible != NO_OFFSET;
 		sum += (exact ? 1.5 : 0) + shape_agreement(s, kind, address);
 	}

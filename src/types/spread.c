@@ -278,12 +278,19 @@ static bool reach_table(struct spread *s, const struct object *o, uint64_t at, c
 	return true;
 }
 
+/* A union's only pointer, which others like it have shown to be one. */
+static bool is_meant(const struct spread *s, const struct type_leaf *l)
+{
+	uint64_t seen;
+	return l->weak && s->meant.n && l >= s->table->leaves.at && map64_find(&s->meant, (uint64_t)(l - s->table->leaves.at), &seen);
+}
+
 static void follow(struct spread *s, const struct object *o, uint64_t at, const struct type_leaf *l, uint64_t offset, uint64_t v)
 {
 	uint64_t word = o->bytes ? 0 : o->address + offset, next;
 	struct type_leaf sure = *l;
 	bool trait = s->table->handlers.n && type_is_struct(table_type(s->table, l->target));
-	if (l->when || l->limit)
+	if (l->when || l->limit || is_meant(s, l))
 		sure.weak = false;
 	if (!sure.weak && l->bound && (l->bound == BOUND_TABLE ? reach_table : reach_bounded)(s, o, at, &sure, v, word))
 		return;

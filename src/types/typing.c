@@ -36,6 +36,7 @@ static void close_spread(struct spread *s)
 	free(s->inside);
 	free(s->fresh);
 	free(s->embeds);
+	map64_free(&s->meant);
 	map64_free(&s->seen);
 	map64_free(&s->filled);
 	map64_free(&s->tables);

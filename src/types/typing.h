@@ -91,6 +91,7 @@ struct spread {
 	uint64_t looked_at;
 	void (*say)(void *ctx, const char *text); /* NULL: nobody listens */
 	void *say_ctx;
+	struct map64 meant;	/* leaves of unions that are what they say, by index */
 	struct embed *embeds;	/* by type and offset */
 	size_t n_embeds;
 };
@@ -121,6 +122,13 @@ static inline bool may_be_number(const struct type_table *t, const struct type_l
 bool types_begins_with(const struct type_table *t, uint32_t outer, uint32_t inner);
 bool types_alike(const struct type_table *t, uint32_t a, uint32_t b);
 bool spread_word(struct spread *s, uint64_t address, uint64_t *ret);
+/* The i-th of up to `most` samples of n: by no step, since what a program makes in turns would give one kind alone. */
+static inline size_t spread_sample(size_t i, size_t most, size_t n)
+{
+	uint64_t v = (i + 1) * 0x9e3779b97f4a7c15u;
+	v = (v ^ v >> 29) * 0xff51afd7ed558ccdu;
+	return n <= most ? i : (size_t)((v ^ v >> 32) % n);
+}
 /* A member of up to 8 bytes. */
 bool spread_value(struct spread *s, uint64_t address, uint32_t bytes, uint64_t *ret);
 

@@ -285,6 +285,15 @@ START_TEST(outside_casts)
 }
 END_TEST
 
+/* A union's only pointer is followed to the ends of a tree, and a name tells records apart. */
+START_TEST(links)
+{
+	both("links", 98);
+	if (ask_core())
+		compare(98);
+}
+END_TEST
+
 /* struct slot: {first, many, n, other} as the compiler lays it out for 64 bits. */
 START_TEST(layout)
 {
@@ -523,6 +532,7 @@ int main(void)
 	tcase_add_test(c, outside_casts);
 	tcase_add_test(c, voids);
 	tcase_add_test(c, arms_of_unions);
+	tcase_add_test(c, links);
 	tcase_add_test(c, layout);
 	tcase_add_test(c, layouts);
 	tcase_add_test(c, lost_kinds);
