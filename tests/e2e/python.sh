@@ -97,8 +97,11 @@ pools() { # NAME: the process has them
 	block=$("$FLOTSAM" blocks $pid 'label=bytearray bytes' --format csv 2>"$tmp/err" | sed -n 2p | cut -d, -f1)
 	"$FLOTSAM" who $pid "$block" --format csv >"$tmp/text" 2>&1
 	check "$1: an object in a pool holds a block" grep -q '^0x[^,]*,'"$block"',0,root,.*,bytearray,' "$tmp/text"
+	# On a terminal's line the middle of it is left out.
+	"$FLOTSAM" path $pid "$block" --format csv >"$tmp/text" 2>&1
+	check "$1: and the chain begins with it" grep -q ',"bytearray 0x[0-9a-f]*+0x[0-9a-f]*, .* bytearray bytes"$' "$tmp/text"
 	"$FLOTSAM" path $pid "$block" >"$tmp/text" 2>&1
-	check "$1: and the chain begins with it" grep -q ' bytearray 0x[0-9a-f]*+0x[0-9a-f]*, .* bytearray bytes$' "$tmp/text"
+	check "$1: and the chain's text begins with it, too" grep -q '  bytearray 0x[0-9a-f]*.*bytearray bytes$' "$tmp/text"
 	"$FLOTSAM" objects $pid '__main__.*' --top 3 >"$tmp/text" 2>&1
 	check "$1: text" grep -q '__main__.Session$' "$tmp/text"
 	check "$1: a glob" test "$(grep -c '__main__' "$tmp/text")" = 3
