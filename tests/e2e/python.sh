@@ -98,7 +98,7 @@ pools() { # NAME: the process has them
 	"$FLOTSAM" who $pid "$block" --format csv >"$tmp/text" 2>&1
 	check "$1: an object in a pool holds a block" grep -q '^0x[^,]*,'"$block"',0,root,.*,bytearray,' "$tmp/text"
 	# On a terminal's line the middle of it is left out.
-	"$FLOTSAM" path $pid "$block" --format csv >"$tmp/text" 2>&1
+	"$FLOTSAM" path $pid "$block" --format csv 2>&1 | tr -d '\r' >"$tmp/text"
 	check "$1: and the chain begins with it" grep -q ',"bytearray 0x[0-9a-f]*+0x[0-9a-f]*, .* bytearray bytes"$' "$tmp/text"
 	"$FLOTSAM" path $pid "$block" >"$tmp/text" 2>&1
 	check "$1: and the chain's text begins with it, too" grep -q '  bytearray 0x[0-9a-f]*.*bytearray bytes$' "$tmp/text"
