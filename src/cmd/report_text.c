@@ -374,7 +374,8 @@ static void next(struct page *p)
 		return;
 	}
 	cmd_add_target(&t, p->a);
-	if (t.text && strlen(t.text) > 34)
+	/* The longest of these lines has room for so many characters of it. */
+	if (t.text && strlen(t.text) > 21)
 		strbuf_free(&t);
 	const char *target = t.text ? t.text : "TARGET";
 	char command[80];
