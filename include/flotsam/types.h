@@ -61,7 +61,8 @@ struct err *types_teach(struct types *t, uint64_t address, const char *name) MUS
 
 /* What blocks are by DWARF: types spread from variables along typed pointers. Higher ranks win; see types_tier(). */
 enum typed_by { TYPED_NOT, TYPED_FIELD, TYPED_VTABLE, TYPED_NODE, TYPED_CONTAINER, TYPED_PREFIX, TYPED_COUNTED, TYPED_FAMILY, TYPED_UNION /* a pointer of a union: only where nothing else speaks */, TYPED_TAUGHT /* by the user */,
-		TYPED_CAST /* code says what a void * points at */, TYPED_TAGGED /* by a pointer to a variable */, TYPED_GUESS, TYPED_HANDLED /* by a function that is made for one type */ };
+		TYPED_CAST /* code says what a void * points at */, TYPED_TAGGED /* by a pointer to a variable */, TYPED_GUESS, TYPED_HANDLED /* by a function that is made for one type */,
+		TYPED_VARIANT /* a union's pointer, by a member beside it */ };
 const char *typed_by_name(enum typed_by by); /* "field", "vtable" ... */
 enum typed_form { FORM_ONE, FORM_ARRAY, FORM_TAIL /* T, and more behind it */, FORM_FLEXIBLE, FORM_POINTERS };
 enum { RANK_TAUGHT = 60, RANK_VTABLE = 50, RANK_EXACT = 40, RANK_PREFIX = 35, RANK_FLEXIBLE = 30, RANK_FAMILY = 25, RANK_ARRAY = 20, RANK_CAST = 17, RANK_LOOSE_CAST = 15, RANK_LOOSE_ARRAY = 15,

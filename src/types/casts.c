@@ -303,7 +303,7 @@ static bool find_blocks(struct casting *c)
 
 /* Which type */
 
-static bool is_text(struct spread *s, uint64_t address, uint64_t n)
+bool spread_is_text(struct spread *s, uint64_t address, uint64_t n)
 {
 	uint8_t raw[16];
 	uint64_t k = n < sizeof raw ? n : sizeof raw, i = 0, first;
@@ -347,7 +347,7 @@ struct verdict types_verdict(struct spread *s, uint32_t type, const block_id *id
 		if (!fit.rank)
 			return (struct verdict){ .score = -1 };
 		if (at->kind == TYPE_CHAR) {
-			v.score += is_text(s, address, room) ? 1 : -1;
+			v.score += spread_is_text(s, address, room) ? 1 : -1;
 			v.exact = v.empty = false;
 			continue;
 		}
@@ -506,7 +506,7 @@ static bool run_rounds(struct casting *c)
 	bool ok = true;
 	for (int i = 0; i < ROUNDS && ok; i++) {
 		c->named = 0;
-		ok = find_blocks(c) && name_groups(c, margins[i]) && (!c->named || spread_families(c->s));
+		ok = find_blocks(c) && name_groups(c, margins[i]) && (!c->named || (spread_families(c->s) && spread_variants(c->s)));
 		/* Little is new. */
 		if (!c->found.n || (i > 2 && c->named <= c->s->b->n / 10000))
 			break;

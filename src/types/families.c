@@ -319,6 +319,30 @@ static uint32_t called(struct spread *s, const struct family *f, const struct ca
 	return found;
 }
 
+int types_called(const struct type_table *t, const struct type *values, uint64_t v, const char *const *names, unsigned n)
+{
+	struct calling c = { 0 };
+	const char *name = NULL;
+	unsigned pairs = 0;
+	int found = -1;
+	for (unsigned i = 0; i < n; i++)
+		affix(&c.of_kinds, names[i]);
+	for (uint32_t i = 0; i < values->n_members && i < MOST_ENUMERATORS; i++)
+		affix(&c.of_values, t->members.at[values->first_member + i].name);
+	trim(&c.of_kinds);
+	trim(&c.of_values);
+	for (uint32_t i = 0; i < values->n_members && i < MOST_ENUMERATORS; i++) {
+		const struct type_member *m = &t->members.at[values->first_member + i];
+		for (unsigned k = 0; k < n && m->name; k++)
+			pairs += names[k] && same_core(m->name, &c.of_values, names[k], &c.of_kinds);
+		name = m->offset == v && !name ? m->name : name;
+	}
+	for (unsigned k = 0; k < n && name && pairs > 1; k++)
+		if (names[k] && same_core(name, &c.of_values, names[k], &c.of_kinds))
+			found = found < 0 ? (int)k : -2;
+	return found < 0 ? -1 : found;
+}
+
 /* An enumeration of which two values or more are called like kinds. */
 static bool choose_enumeration(struct spread *s, struct family *f)
 {

@@ -155,6 +155,8 @@ void spread_reach(struct spread *s, uint64_t pointer, const struct type_leaf *le
 	s->places[id % N_PLACES] = at;
 	if (pointer < payload || !block_state_is_used(blocks_state(s->b, id)))
 		return;
+	if (leaf->weak && pointer == payload && spread_told(s, id, leaf, word))
+		return;
 	if (pointer == payload)
 		spread_offer(s, id, leaf->target, 0, 0, leaf->node ? TYPED_NODE : TYPED_FIELD, word, leaf->weak);
 	else

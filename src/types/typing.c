@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-static const char *const by_names[] = { "none", "field", "vtable", "node", "container-of", "prefix", "counted", "family", "union", "taught", "cast", "tag", "guess", "handler" };
+static const char *const by_names[] = { "none", "field", "vtable", "node", "container-of", "prefix", "counted", "family", "union", "taught", "cast", "tag", "guess", "handler", "variant" };
 
 const char *typed_by_name(enum typed_by by)
 {
@@ -24,6 +24,7 @@ static const struct pass { const char *what; bool (*run)(struct spread *s); } pa
 	{ "following pointers into blocks", interior },
 	{ "telling headers apart", spread_families },
 	{ "telling members of unions apart", spread_arms },
+	{ "telling what values hold", spread_variants },
 	{ "reading casts in code", spread_casts },
 	{ "reading tags", spread_tags },
 };
@@ -37,6 +38,7 @@ static void close_spread(struct spread *s)
 	free(s->fresh);
 	free(s->embeds);
 	map64_free(&s->meant);
+	variants_free(s->variants);
 	map64_free(&s->seen);
 	map64_free(&s->filled);
 	map64_free(&s->tables);

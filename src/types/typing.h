@@ -92,6 +92,7 @@ struct spread {
 	void (*say)(void *ctx, const char *text); /* NULL: nobody listens */
 	void *say_ctx;
 	struct map64 meant;	/* leaves of unions that are what they say, by index */
+	struct variants *variants; /* NULL: not looked for yet */
 	struct embed *embeds;	/* by type and offset */
 	size_t n_embeds;
 };
@@ -183,6 +184,14 @@ double shape_agreement(struct spread *s, uint32_t type, uint64_t address);
 /* Which variable is where: s->g->tags. Of a pointer to one: 1: it is what the pointer says, -1: it is something else, 0: it leads to none. */
 bool spread_find_tags(struct spread *s);
 int spread_says_variable(const struct spread *s, uint64_t pointer, uint32_t target);
+bool spread_is_text(struct spread *s, uint64_t address, uint64_t n);
+/* Which of n names (some may be NULL) is called as an enumeration's value v is, where two or more are; -1: none. */
+int types_called(const struct type_table *t, const struct type *values, uint64_t v, const char *const *names, unsigned n);
+/* Unions of pointers, with a member beside them that says which. */
+bool spread_variants(struct spread *s);
+/* A block that such a pointer leads to, named by what is known of the union; false: nothing is. */
+bool spread_told(struct spread *s, block_id id, const struct type_leaf *leaf, uint64_t word);
+void variants_free(struct variants *vs);
 /* Headers with a pointer to a variable that says which. */
 bool spread_tags(struct spread *s);
 /* The function at an address, when it says what it handles; NULL: it does not. */

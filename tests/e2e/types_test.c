@@ -294,6 +294,18 @@ START_TEST(links)
 }
 END_TEST
 
+/* Kinds of a header, by what stands beside the pointer to it, an enumeration's names, and values in memory that nothing names. */
+START_TEST(variants)
+{
+	both("variants", 98);
+	json_t *j = ask_json("type", first_of("record"));
+	ck_assert_str_eq(word(j, "by"), "variant");
+	json_decref(j);
+	if (ask_core())
+		compare(98);
+}
+END_TEST
+
 /* struct slot: {first, many, n, other} as the compiler lays it out for 64 bits. */
 START_TEST(layout)
 {
@@ -533,6 +545,7 @@ int main(void)
 	tcase_add_test(c, voids);
 	tcase_add_test(c, arms_of_unions);
 	tcase_add_test(c, links);
+	tcase_add_test(c, variants);
 	tcase_add_test(c, layout);
 	tcase_add_test(c, layouts);
 	tcase_add_test(c, lost_kinds);
