@@ -25,7 +25,7 @@ static const struct option_row {
 	{ O_QUIET, G_OUTPUT, 'q', NULL, NULL, "the verdict alone, on one line" },
 	{ O_VERBOSE, G_OUTPUT, 'v', NULL, NULL, "arenas, states, addresses, timings and all findings too;\nlists: names in full" },
 	{ O_COLOR, G_OUTPUT, 0, "color", "WHEN", "auto, always or never; NO_COLOR is honoured" },
-	{ O_TYPES, G_OUTPUT, 0, "types", "HOW", "labels by: vtable; all: DWARF too; auto: all where\nthat takes below a second" },
+	{ O_TYPES, G_OUTPUT, 0, "types", "HOW", "labels by: vtable; all: DWARF too; auto (default): all\nwhere that takes below a second" },
 	{ O_ISTYPE, G_OUTPUT, 0, "istype", "ADDR=TYPE", "--types=all, and the block there is of that type" },
 	{ O_GUESS, G_OUTPUT, 0, "guess", NULL, "--types=all, and by shape and size alone, marked ?" },
 	{ O_SHOW, G_OUTPUT, 0, "show-content", NULL, "show the target's text in files and pipes too" },
@@ -629,7 +629,7 @@ static struct err *help_of(struct arguments *a, const char *word)
 
 struct err *arguments_parse(int argc, char **argv, struct arguments *ret)
 {
-	*ret = (struct arguments){ .color = "auto", .top = 10 };
+	*ret = (struct arguments){ .color = "auto", .top = 10, .session.types = TYPES_AUTO };
 	bool operands_only = false;
 	for (int i = 1; i < argc; i++) {
 		const char *word = argv[i];

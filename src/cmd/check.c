@@ -227,6 +227,8 @@ static struct err *decide(struct rule *r, const struct report *report)
 {
 	if (!r->seen && may_be_absent(r->name))
 		r->seen = r->known = true;
+	if (!r->seen && !strncmp(r->name, "types.", 6))
+		return err_hint(err_new(ERR_USAGE, "--fail-on '%s': what blocks are is not told here", r->text), "flotsam check TARGET --types=all tells it");
 	if (!r->seen)
 		return err_hint(err_new(ERR_USAGE, "--fail-on '%s': the report has no figure '%s'", r->text, r->name),
 				"flotsam report TARGET --format json shows the names; man flotsam-json explains them");

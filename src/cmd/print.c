@@ -12,7 +12,19 @@ static bool is_address(const char *word)
 	return isdigit((unsigned char)*word) || (toupper((unsigned char)*word) == 'L' && isdigit((unsigned char)word[1]) && !word[1 + strspn(word + 1, "0123456789")]);
 }
 
-/* An address alone: the block there must say itself what it is. */
+/* An address alone: the block's vtable says what it is, or a pointer to it. */
+static struct err *print_typed(struct session *s, block_id id, struct values *ret)
+{
+	const struct typing *g = s->types->typing;
+	const struct typed at = typing_of(g, id);
+	struct strbuf name = { 0 };
+	type_table_name(g->table, at.type, &name);
+	uint64_t object = blocks_payload(s->blocks, id) + (uint64_t)at.base * image_arch(s->image)->word;
+	struct err *e = name.failed ? err_nomem() : modules_object(s->modules, name.text, object, ret);
+	strbuf_free(&name);
+	return e;
+}
+
 static struct err *print_block(const struct arguments *a, struct session *s, const char *word, struct values *ret)
 {
 	block_id id;
@@ -21,6 +33,8 @@ static struct err *print_block(const struct arguments *a, struct session *s, con
 	TRY(session_types(s));
 	TRY(cmd_block(a, s, word, &id));
 	uint32_t label = types_label(s->types, id);
+	if (s->types->labels[label].by == BY_DWARF && s->types->typing && typing_of(s->types->typing, id).type)
+		return print_typed(s, id, ret);
 	if (s->types->labels[label].by != BY_VTABLE)
 		return err_hint(err_new(ERR_NOT_FOUND, "the block does not say what it is: %s", types_name(s->types, id)), "print TYPE %s", word);
 	return modules_object(s->modules, s->types->labels[label].name, blocks_payload(s->blocks, id), ret);

@@ -8,13 +8,10 @@ bool spread_word(struct spread *s, uint64_t address, uint64_t *ret)
 	return image_word(s->img, address, ret);
 }
 
+/* Memory that was never touched has no bytes in a live picture, and has some in a core: what is mapped counts. */
 bool points_somewhere(struct spread *s, uint64_t pointer)
 {
-	const uint8_t *p;
-	block_id id = blocks_at(s->b, pointer);
-	if (id != BLOCK_NONE)
-		return true;
-	return pointer >= 4096 && image_window(s->img, pointer, &p);
+	return blocks_at(s->b, pointer) != BLOCK_NONE || (pointer >= 4096 && picture_mapping(image_picture(s->img), pointer));
 }
 
 /* Pointers that are not null: those that lead nowhere may be a few, since members are used before they are set. */

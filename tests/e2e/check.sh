@@ -27,10 +27,11 @@ expect() { # NAME STATUS ARGUMENT...
 if ! perl -MJSON::PP -e 1 2>/dev/null; then
 	echo 'SKIP check: every number: needs perl'
 else
-	"$FLOTSAM" report "$pid" --format json >"$tmp/report"
-	FLOTSAM=$FLOTSAM perl -MJSON::PP - "$pid" "$tmp/report" <<'PERL'
+	for types in vtable all; do
+	"$FLOTSAM" report "$pid" --types=$types --format json >"$tmp/report"
+	FLOTSAM=$FLOTSAM perl -MJSON::PP - "$pid" "$tmp/report" $types <<'PERL'
 use strict;
-my ($pid, $file) = @ARGV;
+my ($pid, $file, $types) = @ARGV;
 my (@rules, $why);
 sub walk {
 	my ($path, $v) = @_;
@@ -55,15 +56,16 @@ my $n = @rules;
 while (my @some = splice @rules, 0, 16) {
 	for my $equal (1, 0) {
 		my @line = map { ('--fail-on', "$_->[0] " . ($equal ? '==' : '!=') . " $_->[1]") } @some;
-		open my $f, '-|', $ENV{FLOTSAM}, 'check', $pid, @line or die;
+		open my $f, '-|', $ENV{FLOTSAM}, 'check', $pid, "--types=$types", @line or die;
 		my @out = <$f>;
 		my @bad = grep { !/^@{[$equal ? 'fires' : 'held']} / } @out;
 		$why //= @bad ? $bad[0] : 'lines are missing' if @bad || @out != @some;
 	}
 }
 $why //= "only $n" if $n < 60;
-print defined $why ? "not ok check: every number: $why\n" : "ok check: every number\n";
+print defined $why ? "not ok check: every number, $types: $why\n" : "ok check: every number, $types\n";
 PERL
+	done
 fi
 
 # One event has leaked: 104 usable bytes, and one more block of the program's own.

@@ -111,6 +111,9 @@ static void end(void)
 	run(argv);
 }
 
+/* A census is written with labels that do not depend on the heap's size. */
+static const char *const plain_labels[] = { "report", "--types=vtable", NULL };
+
 static const char *const fixtures[][2] = { { "kernel", NULL }, { "pages", NULL }, { "threads", NULL } };
 
 START_TEST(says_the_same)
@@ -134,7 +137,7 @@ START_TEST(says_the_same)
 		compare(fixtures[_i][0], after, kept);
 		release(kept);
 		/* A census has no list of locked mappings and no smaps. */
-		json_t *of_core = ask(questions[0], core), *of_census = ask(questions[0], census);
+		json_t *of_core = ask(plain_labels, core), *of_census = ask(questions[0], census);
 		ck_assert_msg(json_equal(of_core, of_census), "the census of the core of %s says something else", fixtures[_i][0]);
 		json_decref(of_core);
 		json_decref(of_census);

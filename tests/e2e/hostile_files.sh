@@ -71,7 +71,7 @@ arenas_of >"$tmp/arenas"
 frame=$("$flotsam" stack "$pid" 2>/dev/null | sed -n 's/^#\([0-9]*\) *many(.*/\1/p')
 for command in 'print g_map' 'print shapes::circle g_circle' "locals ${frame:-x}" types containers report; do
 	cp "$tmp/whole" "$debug"
-	check "a file that crashes libdw: $command" '^flotsam: values: the library that reads it crashed' --debug-dir "$tmp" \
+	check "a file that crashes libdw: $command" '^flotsam: values: the library that reads it crashed' --debug-dir "$tmp" --types=vtable \
 		-e 'print g_object' -e "arenas | truncate -s 4096 $debug" -e "$command"
 done
 exec 9>&-

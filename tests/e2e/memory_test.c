@@ -135,7 +135,7 @@ static void recount_fragmentation(const json_t *frag, const char *heap)
 
 START_TEST(sparse_pages_are_counted)
 {
-	json_t *truth = start("sparse"), *frag = ask_json("frag", NULL), *arenas = ask_json("arenas", NULL), *report = ask_json("report", NULL), *row;
+	json_t *truth = start("sparse"), *frag = ask_json("frag", "--types=vtable"), *arenas = ask_json("arenas", NULL), *report = ask_json("report", "--types=vtable"), *row;
 	const json_t *want = json_object_get(truth, "sparse"), *sparse = json_object_get(frag, "sparse");
 	const json_t *first = json_array_get(json_object_get(sparse, "labels"), 0);
 	ck_assert_int_eq(number(first, "min_size"), 40);

@@ -38,9 +38,10 @@ static bool take_both(const char *fixture, const char *mode)
 
 static json_t *ask(const char *const *words, const char *target, int *ret_status)
 {
-	const char *argv[16] = { flotsam_path(), words[0], target, "--format", "json" };
+	/* A census is labelled so, whatever its heap's size. */
+	const char *argv[16] = { flotsam_path(), words[0], target, "--format", "json", "--types=vtable" };
 	for (size_t i = 1; words[i]; i++)
-		argv[i + 4] = words[i];
+		argv[i + 5] = words[i];
 	json_t *j = run_json((char *const *)(uintptr_t)argv, ret_status);
 	/* What it is of, how long it took, and how to ask on. */
 	json_object_del(j, "timings");
