@@ -170,14 +170,23 @@ static bool is_text(struct spread *s, uint64_t pointer)
 	return n && (n == LOOKED_AT || !c[n]);
 }
 
-/* Members that are numbers, and hold the address of a block: so many speak against the type. */
-static unsigned misplaced(struct spread *s, const struct type *at, uint64_t address)
+/* Words that are numbers, one or some small ones, and hold the address of a block: so many speak against the type. */
+unsigned shape_misplaced(struct spread *s, uint32_t type, uint64_t address)
 {
+	const struct type *at = table_type(s->table, type);
 	unsigned n = 0;
-	uint64_t v;
+	uint64_t v, word = UINT64_MAX, bytes = 0;
 	for (uint32_t i = 0; i < at->n_members && i < MOST_KINDS; i++) {
 		const struct type_member *m = &s->table->members.at[at->first_member + i];
-		if (m->weak || m->bits || m->bytes != s->word || table_type(s->table, m->type)->kind != TYPE_NUMBER || !spread_word(s, address + m->offset, &v))
+		enum type_kind kind = table_type(s->table, m->type)->kind;
+		if (m->offset / s->word != word) {
+			word = m->offset / s->word;
+			bytes = 0;
+		}
+		if (m->weak || m->bits || (kind != TYPE_NUMBER && kind != TYPE_CHAR))
+			continue;
+		bytes += m->bytes;
+		if (bytes != s->word || !spread_word(s, address + word * s->word, &v))
 			continue;
 		block_id id = blocks_at(s->b, v);
 		n += id != BLOCK_NONE && blocks_payload(s->b, id) == v;
@@ -189,7 +198,7 @@ static unsigned misplaced(struct spread *s, const struct type *at, uint64_t addr
 double shape_agreement(struct spread *s, uint32_t kind, uint64_t address)
 {
 	const struct type *at = table_type(s->table, kind);
-	double sum = -0.6 * misplaced(s, at, address);
+	double sum = -0.6 * shape_misplaced(s, kind, address);
 	uint64_t v;
 	for (uint32_t i = 0; i < at->n_leaves && i < MOST_KINDS; i++) {
 		const struct type_leaf *l = &s->table->leaves.at[at->first_leaf + i];

@@ -85,7 +85,8 @@ static void settle(struct spread *s, block_id id, uint32_t type, uint64_t base, 
 /* Of a header (std::string is one, since structs begin with strings) the size alone may say that it is no more than that. */
 static bool fits_union(struct spread *s, uint32_t type, uint64_t address, struct fit fit)
 {
-	return (fit.rank == RANK_EXACT || fit.rank == RANK_EXACT_HEADER) && fit.form == FORM_ONE && shape_of(s, type, address) == SHAPE_GOOD;
+	return (fit.rank == RANK_EXACT || fit.rank == RANK_EXACT_HEADER) && fit.form == FORM_ONE && shape_of(s, type, address) == SHAPE_GOOD &&
+	       !shape_misplaced(s, type, address);
 }
 
 void spread_offer(struct spread *s, block_id id, uint32_t type, uint64_t base, uint8_t rank, enum typed_by by, uint64_t word, bool weak)

@@ -109,6 +109,8 @@ bool shape_is_sound(struct spread *s, uint32_t type, uint64_t address);
 enum shape { SHAPE_BAD, SHAPE_EMPTY, SHAPE_GOOD };
 enum shape shape_of(struct spread *s, uint32_t type, uint64_t address);
 bool points_somewhere(struct spread *s, uint64_t pointer);
+/* Words of an object that should be numbers, and are addresses of blocks. */
+unsigned shape_misplaced(struct spread *s, uint32_t type, uint64_t address);
 /* (void *)-1 and the like: MAP_FAILED, marks of empty and of deleted entries, errors. Nothing is mapped in the last page. */
 static inline bool stands_for_none(const struct type_table *t, uint64_t v)
 {
