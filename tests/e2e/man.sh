@@ -75,6 +75,8 @@ all_in 'each verdict on the machine' man/flotsam.1 "$kinds"
 kinds=$(sed -n '/verdict_is_kind/,/};/p' src/verdict/verdict.c | grep -Eo '"[a-z-]+"' | tr -d '"')
 all_in 'each kind of verdict' man/flotsam.1 "$kinds"
 all_in 'each kind of verdict in JSON' man/flotsam-json.5 "$kinds"
+rules=$(sed -n '/by_names\[\] = {/,/};/p' src/types/typing.c | grep -Eo '"[a-z-]+"' | tr -d '"' | grep -v none)
+all_in 'each rule by which a block has a type' man/flotsam-json.5 "$rules"
 for key in cause state class reason found_by identified_by reason; do
 	values=$(grep -Eoh "\"$key\" *: *\"[a-z_-]+\"" "$tmp/report" "$tmp/blocks" | sort -u | sed 's/.*: *"\(.*\)"/\1/')
 	[ -z "$values" ] || all_in "each $key" man/flotsam-json.5 "$values"

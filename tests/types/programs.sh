@@ -17,6 +17,7 @@ everyday open -
 expat held expat
 gawk open gawk
 hunspell held hunspell
+hiredis held hiredis
 jimtcl held jimtcl
 jq open jq
 json-c open json-c
@@ -27,6 +28,9 @@ dash open dash
 leveldb held leveldb
 libconfig held libconfig
 cgraph open graphviz
+muparser held muparser
+mxml held mxml
+pugixml open pugixml
 nlohmann held nlohmann-json3
 re2 open re2
 yaml open libyaml
@@ -186,3 +190,10 @@ build_hunspell() {
 }
 words_hunspell="$work/words.aff $work/words.dic"
 prepare_hunspell() { awk -v to="$work/words" -f "$here/programs/hunspell.awk"; }
+build_mxml() {
+	cp -a "$1" "$work/mxml" && (cd "$work/mxml" && CFLAGS=$flags OPTIM=$flags ./configure --disable-shared && make libmxml.a) >&2 &&
+		gcc $flags -I"$work/mxml" -o "$2" "$here/programs/mxml.c" "$work/mxml/libmxml.a" -lpthread
+}
+build_hiredis() { objects_of gcc "-I$1" "$here/programs/hiredis.c $(echo "$1"/{alloc,net,hiredis,sds,async,read}.c)" && gcc -o "$2" "$work"/objects/*.o; }
+build_pugixml() { g++ $flags -I"$1/src" -o "$2" "$here/programs/pugixml.cc" "$1/src/pugixml.cpp"; }
+build_muparser() { objects_of g++ "-I$1/include" "$here/programs/muparser.cc $(but '_c\.|DLL|Test' "$1"/src/muParser*.cpp)" && g++ -o "$2" "$work"/objects/*.o; }
