@@ -16,17 +16,19 @@ struct namer {
 	bool nomem;
 };
 
-enum key_space { KEY_ADDRESS, KEY_FRAME, KEY_REGISTERS, KEY_KERNEL, KEY_TLS, KEY_REGION };
+enum key_space { KEY_ADDRESS, KEY_FRAME, KEY_REGISTERS, KEY_KERNEL, KEY_TLS, KEY_REGION, KEY_HALF };
 
 static uint32_t holder_for(struct namer *n, uint64_t key, enum key_space space, struct holder h)
 {
 	uint64_t index;
-	key = key * 8 + space;
-	if (map64_find(&n->by_key, key, &index)) {
+	key = key * 8;
+	if (map64_find(&n->by_key, key + space, &index)) {
 		free(h.name);
 		free(h.where);
 		return (uint32_t)index;
 	}
+	/* Who names it when all is asked again shall not find a name whose line was not looked up to the end. */
+	key += interrupted ? KEY_HALF : space;
 	struct holder *slot = h.name ? vec_push(&n->g->holders) : NULL;
 	if (!slot || !map64_put(&n->by_key, key, n->g->holders.n - 1)) {
 		n->nomem = true;
@@ -167,7 +169,7 @@ static uint32_t name_memory_word(struct namer *n, uint64_t from)
 	holder = m ? name_module_word(n, m, from) : name_mapping_word(n, from);
 	n->cached_holder = holder;
 	/* A mapping may hold pieces that are named otherwise. */
-	if (!m && n->priv->rt->extents.n)
+	if ((!m && n->priv->rt->extents.n) || interrupted)
 		n->cached_end = n->cached_start;
 	return holder;
 }
@@ -176,8 +178,9 @@ static const struct frame *frame_of(struct namer *n, uint32_t thread, uint64_t f
 {
 	struct stack_frames *f = &n->frames[thread];
 	if (!f->done) {
+		free(f->at);
 		f->n = modules_unwind(n->priv->ms, &n->p->threads.at[thread], &f->at);
-		f->done = true;
+		f->done = !interrupted;
 	}
 	for (size_t i = 0; i < f->n; i++)
 		if (f->at[i].cfa && from < f->at[i].cfa) {
